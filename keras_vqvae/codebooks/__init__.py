@@ -1,0 +1,27 @@
+"""The table of codes, and the choices that make it up."""
+
+from keras_vqvae.codebooks.codebook import Codebook as Codebook
+from keras_vqvae.codebooks.distances import Cosine as Cosine
+from keras_vqvae.codebooks.distances import Distance as Distance
+from keras_vqvae.codebooks.distances import Euclidean as Euclidean
+from keras_vqvae.codebooks.initialization import DataInitializer as DataInitializer
+from keras_vqvae.codebooks.initialization import KMeans as KMeans
+from keras_vqvae.codebooks.revival import ReplaceDead as ReplaceDead
+from keras_vqvae.codebooks.revival import Revival as Revival
+from keras_vqvae.codebooks.update_rules import EMAUpdate as EMAUpdate
+from keras_vqvae.codebooks.update_rules import GradientUpdate as GradientUpdate
+from keras_vqvae.codebooks.update_rules import UpdateRule as UpdateRule
+
+__all__ = [
+    "Codebook",
+    "Cosine",
+    "DataInitializer",
+    "Distance",
+    "EMAUpdate",
+    "Euclidean",
+    "GradientUpdate",
+    "KMeans",
+    "ReplaceDead",
+    "Revival",
+    "UpdateRule",
+]

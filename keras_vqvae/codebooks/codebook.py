@@ -1,0 +1,198 @@
+"""The table of codes as a layer: its weights, and the rules that change them."""
+
+from numbers import Integral
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vqvae.codebooks.distances import get_distance
+from keras_vqvae.codebooks.initialization import DataInitializer, get_embeddings_initializer
+from keras_vqvae.choices import PACKAGE
+from keras_vqvae.codebooks.revival import get_revival
+from keras_vqvae.codebooks.update_rules import get_update_rule
+from keras_vqvae.ops import all_reduce_sum, code_counts, nearest_code
+
+__all__ = ["Codebook"]
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Codebook(keras.layers.Layer):
+    """A table of K codes of D numbers, with its search, its lookup and its learning.
+
+    A quantizer owns one or several. Its methods work on flat lists of vectors; shapes, losses and
+    gradient estimators are the quantizer's business. All arithmetic is float32 under every dtype
+    policy.
+
+    Args:
+        num_embeddings: K, the number of codes.
+        embedding_dim: D, the length of a code. By default taken from the input in `build`.
+        update: how the table learns: `"gradient"`, `"ema"` or an `UpdateRule`.
+        embeddings_initializer: `"uniform"` (±1/K), `"kmeans"`, a `DataInitializer` or anything that
+            `keras.initializers.get` takes.
+        revival: what happens to unused codes: `None`, `"replace_dead"` or a `Revival`.
+        distance: `"euclidean"`, `"cosine"` or a `Distance`.
+        chunk_size: how many vectors the search compares at one time. By default as many as keep the
+            scores within 32 MiB.
+        seed: seed of the random draws of initialisation and revival.
+        **kwargs: as for `keras.layers.Layer`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> codebook = Codebook(4, embeddings_initializer="ones")
+    >>> codebook.build((None, 2))
+    >>> codebook.lookup(np.array([3, -1])).shape
+    (2, 2)
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int | None = None,
+        update: Any = "gradient",
+        embeddings_initializer: Any = "uniform",
+        revival: Any = None,
+        distance: Any = "euclidean",
+        chunk_size: int | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, value in (("num_embeddings", num_embeddings), ("embedding_dim", embedding_dim)):
+            _check_positive(name, value, optional=name == "embedding_dim")
+        _check_positive("chunk_size", chunk_size, optional=True)
+        if num_embeddings > 2**30:
+            raise ValueError(
+                "`num_embeddings` should be at most 2**30: indices are int32. Use several smaller "
+                f"tables. Received: num_embeddings={num_embeddings}"
+            )
+        self.num_embeddings = int(num_embeddings)
+        self.embedding_dim = None if embedding_dim is None else int(embedding_dim)
+        self.update_rule = get_update_rule(update)
+        self.embeddings_initializer = get_embeddings_initializer(
+            embeddings_initializer, self.num_embeddings
+        )
+        self.revival = get_revival(revival)
+        self.distance = get_distance(distance)
+        self.chunk_size = chunk_size
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape: Any) -> None:
+        if self.built:
+            return
+        dim = input_shape[-1]
+        if dim is None or (self.embedding_dim is not None and dim != self.embedding_dim):
+            raise ValueError(
+                f"Layer '{self.name}' expects vectors of length "
+                f"{self.embedding_dim or 'known in advance'} on its last axis. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        self.embedding_dim = int(dim)
+        from_data = isinstance(self.embeddings_initializer, DataInitializer)
+        start = (
+            get_embeddings_initializer("uniform", self.num_embeddings)
+            if from_data
+            else self.embeddings_initializer
+        )
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(self.num_embeddings, self.embedding_dim),
+            initializer=start,
+            dtype="float32",
+            trainable=self.update_rule.trains_by_gradient,
+            autocast=False,
+        )
+        self.code_counts = self._statistic("code_counts", (self.num_embeddings,))
+        self.initialized = self._statistic("initialized", ()) if from_data else None
+        self.update_state = self.update_rule.build(self)
+        self.revival_state = {} if self.revival is None else self.revival.build(self)
+
+    def _statistic(self, name: str, shape: tuple[int, ...]) -> Any:
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer="zeros",
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+        )
+
+    def table(self) -> Any:
+        """The codes as they are compared and looked up: float32 `(K, D)`."""
+        return self.distance.normalize(ops.convert_to_tensor(self.embeddings))
+
+    def search(self, vectors: Any) -> Any:
+        """The nearest code of each vector: `(N, D)`, normalised, to int32 `(N,)`."""
+        return nearest_code(vectors, self.table(), self.chunk_size)
+
+    def lookup(self, indices: Any) -> Any:
+        """The codes of indices `(...)` as float32 `(..., D)`; an index of −1 gives zeros."""
+        indices = ops.convert_to_tensor(indices)
+        codes = ops.take(self.table(), ops.maximum(indices, 0), axis=0)
+        return ops.where(ops.expand_dims(indices >= 0, -1), codes, 0.0)
+
+    def initialize(self, vectors: Any, weights: Any = None) -> None:
+        """Sets the table from `vectors` `(N, D)` if its start is from data and has not been made.
+
+        To be called in training only, before the search. A batch that is empty or not finite is
+        passed over, and the next one is used.
+        """
+        if self.initialized is None:
+            return
+        vectors = ops.stop_gradient(vectors)
+        old_table = ops.convert_to_tensor(self.embeddings)
+        uniforms = keras.random.uniform((self.num_embeddings,), seed=self.seed_generator)
+        valid = ops.shape(vectors)[0] if weights is None else ops.sum(weights)
+        usable = ops.logical_and(valid > 0, ops.isfinite(ops.sum(vectors)))
+        done = ops.convert_to_tensor(self.initialized)
+        start = ops.logical_and(done < 0.5, usable)
+        # The branch returns values and assigns nothing: JAX allows no assignment inside.
+        table, counts = ops.cond(
+            start,
+            lambda: self.embeddings_initializer.table(
+                vectors, weights, uniforms, self.distance, self.chunk_size
+            ),
+            lambda: (old_table, ops.zeros((self.num_embeddings,))),
+        )
+        self.embeddings.assign(table)
+        self.update_rule.reset(self, ops.broadcast_to(start, (self.num_embeddings,)), counts)
+        self.initialized.assign(ops.maximum(done, ops.cast(start, "float32")))
+
+    def learn(self, vectors: Any, indices: Any, weights: Any = None) -> None:
+        """One training step of everything but gradients: usage, update rule, revival.
+
+        Args:
+            vectors: float32 `(N, D)`, normalised; no gradient flows into them.
+            indices: int32 `(N,)`, the code that each vector chose before this step.
+            weights: float32 `(N,)`, 0 for masked rows, or `None`.
+        """
+        vectors = ops.stop_gradient(vectors)
+        self.code_counts.assign_add(
+            all_reduce_sum(code_counts(indices, self.num_embeddings, weights))
+        )
+        self.update_rule.step(self, vectors, indices, weights)
+        if self.revival is not None:
+            self.revival.step(self, vectors, indices, weights)
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "num_embeddings": self.num_embeddings,
+            "embedding_dim": self.embedding_dim,
+            "update": serialize(self.update_rule),
+            "embeddings_initializer": serialize(self.embeddings_initializer),
+            "revival": None if self.revival is None else serialize(self.revival),
+            "distance": serialize(self.distance),
+            "chunk_size": self.chunk_size,
+            "seed": self.seed,
+        }
+
+
+def _check_positive(name: str, value: Any, optional: bool) -> None:
+    if optional and value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"`{name}` should be a positive integer. Received: {name}={value!r}")

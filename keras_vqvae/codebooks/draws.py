@@ -1,0 +1,32 @@
+"""Random rows of a batch, drawn so that it compiles and ignores masked rows."""
+
+from typing import Any
+
+from keras import ops
+
+__all__ = ["spread_rows", "uniform_rows"]
+
+
+def _rows_at(vectors: Any, positions: Any, weights: Any) -> Any:
+    """The rows at positions in [0, 1) of the list of valid rows."""
+    if weights is None:
+        count = ops.shape(vectors)[0]
+        rows = ops.cast(ops.floor(positions * ops.cast(count, "float32")), "int32")
+        return ops.take(vectors, ops.clip(rows, 0, count - 1), axis=0)
+    upto = ops.cumsum(ops.cast(weights, "float32"))
+    # The first row whose running count exceeds the target is a valid one.
+    rows = ops.searchsorted(upto, ops.floor(positions * upto[-1]), side="right")
+    rows = ops.minimum(ops.cast(rows, "int32"), ops.shape(vectors)[0] - 1)
+    return ops.take(vectors, rows, axis=0)
+
+
+def uniform_rows(vectors: Any, uniforms: Any, weights: Any = None) -> Any:
+    """A random valid row of `vectors` `(N, D)` for each of the `uniforms` `(K,)`, with return."""
+    return _rows_at(vectors, uniforms, weights)
+
+
+def spread_rows(vectors: Any, uniforms: Any, weights: Any = None) -> Any:
+    """A random valid row from each of K equal parts of `vectors`: K different ones if N ≥ K."""
+    count = uniforms.shape[0]
+    positions = (ops.cast(ops.arange(count), "float32") + uniforms) / float(count)
+    return _rows_at(vectors, ops.minimum(positions, 1.0 - 2.0**-24), weights)

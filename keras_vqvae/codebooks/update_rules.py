@@ -1,0 +1,116 @@
+"""How the table learns: by the gradient of its loss, or as a moving average of its vectors."""
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+from keras import ops
+
+from keras_vqvae.choices import PACKAGE, Choice, get_choice
+from keras_vqvae.ops import all_reduce_sum, code_counts, code_sums
+
+if TYPE_CHECKING:
+    from keras_vqvae.codebooks.codebook import Codebook
+
+__all__ = ["EMAUpdate", "GradientUpdate", "UpdateRule", "get_update_rule"]
+
+
+class UpdateRule(Choice):
+    """What a table does with the vectors that chose its codes.
+
+    A rule holds settings only. Its state, if it has any, lives in weights of the codebook, made by
+    `build` and kept in `codebook.update_state`.
+    """
+
+    trains_by_gradient = False
+
+    def build(self, codebook: "Codebook") -> dict[str, Any]:
+        """Creates the rule's weights on `codebook` and returns them by name."""
+        return {}
+
+    def step(self, codebook: "Codebook", vectors: Any, indices: Any, weights: Any) -> None:
+        """One training step: vectors `(N, D)`, their codes `(N,)`, weights `(N,)` or `None`."""
+
+    def reset(self, codebook: "Codebook", replaced: Any, counts: Any) -> None:
+        """The codes marked in `replaced` `(K,)` were set anew from `counts` `(K,)` vectors."""
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class GradientUpdate(UpdateRule):
+    """The paper's rule: the table is a trainable weight, learning from `‖sg(z_e) − e‖²`.
+
+    References:
+        - [Neural Discrete Representation Learning](https://arxiv.org/abs/1711.00937), equation 3
+    """
+
+    trains_by_gradient = True
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class EMAUpdate(UpdateRule):
+    """Each code follows the moving average of the vectors that choose it.
+
+    With `n_k` and `s_k` the number and sum of a batch's vectors that chose code k:
+
+    ```
+    N_k ← γ N_k + (1 − γ) n_k
+    e_k ← e_k + (1 − γ) (s_k − n_k e_k) / N_k
+    ```
+
+    This is the paper's `e_k = M_k / N_k`, with the sums `M_k` left out: they are `N_k e_k` at all
+    times. So nothing can disagree with the table. A code that is not chosen stays where it is
+    instead of drifting, a k-means start or a revived code needs its count set and nothing more, and
+    the state is K numbers instead of K·(D + 1). Counts start at 0, which gives the first vectors
+    that choose a code their full weight, as a bias-corrected average would.
+
+    A batch whose sums are not finite is refused: it leaves counts and table as they were.
+
+    Args:
+        decay: γ, in [0, 1). Defaults to `0.99`.
+
+    References:
+        - [Neural Discrete Representation Learning](https://arxiv.org/abs/1711.00937), appendix A.1
+    """
+
+    def __init__(self, decay: float = 0.99) -> None:
+        if not 0.0 <= decay < 1.0:
+            raise ValueError(f"`decay` should be in [0, 1). Received: decay={decay}")
+        self.decay = decay
+
+    def build(self, codebook: "Codebook") -> dict[str, Any]:
+        counts = codebook.add_weight(
+            name="ema_counts",
+            shape=(codebook.num_embeddings,),
+            initializer="zeros",
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+        )
+        return {"counts": counts}
+
+    def step(self, codebook: "Codebook", vectors: Any, indices: Any, weights: Any) -> None:
+        table = ops.convert_to_tensor(codebook.embeddings)
+        old_counts = ops.convert_to_tensor(codebook.update_state["counts"])
+        n = all_reduce_sum(code_counts(indices, codebook.num_embeddings, weights))
+        s = all_reduce_sum(code_sums(vectors, indices, codebook.num_embeddings, weights))
+        counts = self.decay * old_counts + (1.0 - self.decay) * n
+        towards = s - ops.expand_dims(n, -1) * table
+        # Where n = 0 the numerator is 0 too; the floor only keeps 0/0 out.
+        step = (1.0 - self.decay) * towards / ops.expand_dims(ops.maximum(counts, 1e-12), -1)
+        finite = ops.isfinite(ops.sum(s))
+        codebook.embeddings.assign(
+            ops.where(finite, codebook.distance.normalize(table + step), table)
+        )
+        codebook.update_state["counts"].assign(ops.where(finite, counts, old_counts))
+
+    def reset(self, codebook: "Codebook", replaced: Any, counts: Any) -> None:
+        variable = codebook.update_state["counts"]
+        variable.assign(ops.where(replaced, counts, ops.convert_to_tensor(variable)))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"decay": self.decay}
+
+
+def get_update_rule(identifier: Any) -> UpdateRule:
+    """The update rule of that name (`"gradient"`, `"ema"`), config or instance."""
+    names: dict[str, type[UpdateRule]] = {"gradient": GradientUpdate, "ema": EMAUpdate}
+    return get_choice(identifier, UpdateRule, names, "update")

@@ -1,0 +1,123 @@
+"""Compile a function on the backend in use, with the weights it reads as arguments.
+
+A plain ``jax.jit`` over a method keeps the weights of its first call for ever, because it sees them
+as constants. `CompiledFunction` passes them in, so a function that was compiled once follows the
+model through training.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+__all__ = ["CompiledFunction", "has_accelerator", "is_concrete", "resolve_jit_compile"]
+
+
+class CompiledFunction:
+    """A function of tensors, compiled on the backend in use.
+
+    It is compiled once for each combination of argument shapes and dtypes; later calls pay no
+    tracing. Arguments and results may be nested structures of tensors.
+
+    Args:
+        function: a function of tensors that may read, but not write, `variables`.
+        variables: a function that lists the Keras variables that `function` reads. It is asked at
+            each call, so that variables made later are seen.
+        jit_compile: whether TensorFlow compiles with XLA. JAX always does.
+
+    Example:
+
+    >>> import keras
+    >>> weight = keras.Variable(2.0)
+    >>> double = CompiledFunction(lambda x: x * weight, variables=lambda: [weight])
+    >>> float(double(keras.ops.convert_to_tensor(3.0)))
+    6.0
+    >>> weight.assign(5.0); float(double(keras.ops.convert_to_tensor(3.0)))
+    15.0
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        variables: Callable[[], Sequence[Any]],
+        jit_compile: bool = True,
+    ) -> None:
+        self._variables = variables
+        self._backend = keras.backend.backend()
+        if self._backend == "tensorflow":
+            import tensorflow as tf
+
+            self._compiled = tf.function(function, jit_compile=jit_compile, autograph=False)
+        elif self._backend == "jax":
+            import jax
+
+            def with_values(values: Sequence[Any], *args: Any) -> Any:
+                mapping = list(zip(self._variables(), values, strict=True))
+                with keras.StatelessScope(state_mapping=mapping):
+                    return function(*args)
+
+            self._compiled = jax.jit(with_values)
+        else:
+            self._compiled = function
+
+    def __call__(self, *args: Any) -> Any:
+        if self._backend == "jax":
+            return self._compiled([v.value for v in self._variables()], *args)
+        return self._compiled(*args)
+
+
+def has_accelerator() -> bool:
+    """Whether the backend in use computes on anything but a CPU."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return any(d.device_type != "CPU" for d in tf.config.list_physical_devices())
+    if backend == "jax":
+        import jax
+
+        return jax.default_backend() != "cpu"
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def resolve_jit_compile(jit_compile: bool | str) -> bool | str:
+    """Turns the package's `"auto"` into what `keras.Model.compile` should get.
+
+    XLA on an accelerator, no XLA for training on a CPU with TensorFlow (convolutions are slower
+    with it there), always XLA on JAX.
+
+    Args:
+        jit_compile: `True`, `False` or `"auto"`.
+
+    Returns:
+        `True`, `False`, or `"auto"` where Keras's own choice is the right one.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    if jit_compile not in (True, False, "auto"):
+        raise ValueError(
+            "`jit_compile` should be `True`, `False` or 'auto'. "
+            f"Received: jit_compile={jit_compile!r}"
+        )
+    if jit_compile == "auto" and keras.backend.backend() == "tensorflow" and not has_accelerator():
+        return False
+    return jit_compile
+
+
+def is_concrete(x: Any) -> bool:
+    """Whether the values of `x` can be looked at now (it is no symbol and not being traced)."""
+    if isinstance(x, keras.KerasTensor):
+        return False
+    if not keras.ops.is_tensor(x):
+        return True
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        return hasattr(x, "numpy")
+    if backend == "jax":
+        import jax
+
+        return not isinstance(x, jax.core.Tracer)
+    return True

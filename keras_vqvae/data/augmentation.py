@@ -1,0 +1,115 @@
+"""Random flips and crops, repeatable image by image."""
+
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_vqvae.data.seeding import uniforms
+
+
+class Augmentation:
+    """Random horizontal flips and shifted crops of a batch of images, in NumPy.
+
+    An image is flipped with probability ½, then shifted by up to `crop_padding` pixels in each
+    direction; what comes in from outside is the image mirrored at its edge (the edge pixel itself
+    is not repeated). What happens to an image depends on its own seed only: the result is the
+    same however images are grouped into batches.
+
+    Args:
+        horizontal_flip: Whether to flip left and right at random. Defaults to `False`.
+        crop_padding: Largest shift in pixels; smaller than the height and the width. Defaults
+            to `0`, no shift.
+
+    Call arguments:
+        images: Array, shape `(n, height, width, channels)`, any dtype.
+        seeds: What decides: a `uint64` array of shape `(n,)`, one seed an image, or a
+            `numpy.random.Generator` that draws them.
+
+    Returns:
+        A new array with the shape and dtype of `images`.
+
+    Raises:
+        ValueError: If the padding is not smaller than the images, or shapes do not fit.
+
+    Example:
+    >>> images = np.arange(16, dtype="uint8").reshape(1, 4, 4, 1)
+    >>> augment = Augmentation(horizontal_flip=True, crop_padding=1)
+    >>> augment(images, np.random.default_rng(0)).shape
+    (1, 4, 4, 1)
+    """
+
+    def __init__(self, horizontal_flip: bool = False, crop_padding: int = 0) -> None:
+        if not isinstance(horizontal_flip, bool):
+            raise TypeError(
+                "`horizontal_flip` should be True or False. "
+                f"Received: `horizontal_flip={horizontal_flip!r}`"
+            )
+        if (
+            isinstance(crop_padding, bool)
+            or not isinstance(crop_padding, (int, np.integer))
+            or crop_padding < 0
+        ):
+            raise ValueError(
+                "`crop_padding` should be a number of pixels, an integer of at least 0. "
+                f"Received: `crop_padding={crop_padding!r}`"
+            )
+        self.horizontal_flip = horizontal_flip
+        self.crop_padding = int(crop_padding)
+
+    def __call__(
+        self, images: npt.NDArray[Any], seeds: npt.NDArray[np.uint64] | np.random.Generator
+    ) -> npt.NDArray[Any]:
+        if images.ndim != 4:
+            raise ValueError(
+                "`images` should have the shape (n, height, width, channels). "
+                f"Received: `images.shape={images.shape}`"
+            )
+        count, height, width, _ = images.shape
+        if isinstance(seeds, np.random.Generator):
+            seeds = seeds.integers(0, 2**63, size=count, dtype=np.uint64)
+        if seeds.shape != (count,):
+            raise ValueError(
+                f"`seeds` should hold one seed for each of the {count} images. "
+                f"Received: `seeds.shape={seeds.shape}`"
+            )
+        if self.crop_padding >= min(height, width):
+            raise ValueError(
+                "`crop_padding` should be smaller than the height and the width of the images. "
+                f"Received: `crop_padding={self.crop_padding}` for images of {height}x{width}"
+            )
+        # All three columns are always drawn, so that one option does not change the other.
+        draws = uniforms(seeds, 3)
+        result = images.copy()
+        if self.horizontal_flip:
+            flipped = draws[:, 0] < 0.5
+            result[flipped] = result[flipped, :, ::-1]
+        if self.crop_padding:
+            rows = _reflected(draws[:, 1], self.crop_padding, height)
+            columns = _reflected(draws[:, 2], self.crop_padding, width)
+            which = np.arange(count)[:, None, None]
+            result = result[which, rows[:, :, None], columns[:, None, :]]
+        return result
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments as a dictionary."""
+        return {"horizontal_flip": self.horizontal_flip, "crop_padding": self.crop_padding}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Makes the object that `get_config` described."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        return (
+            f"Augmentation(horizontal_flip={self.horizontal_flip}, "
+            f"crop_padding={self.crop_padding})"
+        )
+
+
+def _reflected(draws: npt.NDArray[np.float64], padding: int, size: int) -> npt.NDArray[np.int64]:
+    """Coordinates `(n, size)` of shifted windows, mirrored back into `[0, size)`."""
+    shifts = np.floor(draws * (2 * padding + 1)).astype(np.int64) - padding
+    coordinates = np.abs(np.arange(size) + shifts[:, None])
+    last = size - 1
+    return last - np.abs(last - coordinates)

@@ -1,0 +1,255 @@
+"""Files of codes: what one model made of many images."""
+
+import json
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_vqvae.data.files import atomic_write
+from keras_vqvae.data.source import ImageSource
+
+_FORMAT = "keras_vqvae.codes"
+VERSION = 1
+
+
+class Encoder(Protocol):
+    """What `encode_to_file` needs of a model."""
+
+    @property
+    def num_embeddings(self) -> int:
+        """Size of the table: codes are in `[0, num_embeddings)`."""
+
+    def encode(self, images: Any) -> Any:
+        """Images `(n, height, width, channels)` to integers `(n, h, w)` or `(n, h, w, q)`."""
+
+    def fingerprint(self) -> str:
+        """A text that differs between models."""
+
+
+@dataclass(frozen=True)
+class CodeFile:
+    """Codes of many images, and which model they belong to.
+
+    Args:
+        codes: `int32` array, shape `(n, h, w)`, or `(n, h, w, q)` for `q` codes a position.
+        num_embeddings: Size of the table: codes are in `[0, num_embeddings)`.
+        fingerprint: Fingerprint of the model that made them.
+        labels: `int32` array, shape `(n,)`, or `None`.
+        version: Version of the file format.
+    """
+
+    codes: npt.NDArray[np.int32]
+    num_embeddings: int
+    fingerprint: str
+    labels: npt.NDArray[np.int32] | None = None
+    version: int = VERSION
+
+
+def save_codes(
+    path: str | os.PathLike[str],
+    codes: npt.ArrayLike,
+    *,
+    num_embeddings: int,
+    model_fingerprint: str,
+    labels: npt.ArrayLike | None = None,
+) -> None:
+    """Writes codes to a compressed `.npz` file, whole or not at all.
+
+    They are stored in the smallest unsigned dtype that holds `num_embeddings − 1`.
+
+    Args:
+        path: File to write, with any suffix; an existing one is replaced.
+        codes: Integers in `[0, num_embeddings)`, shape `(n, h, w)` or `(n, h, w, q)`.
+        num_embeddings: Size of the table that the codes index.
+        model_fingerprint: Fingerprint of the model that made them.
+        labels: Integers, shape `(n,)`, or `None`. Defaults to `None`.
+
+    Raises:
+        TypeError: If codes or labels are not integers.
+        ValueError: If a shape does not fit, or a code is out of range.
+        OSError: If the file cannot be written; nothing half-written is left.
+
+    Example:
+    >>> import tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "codes.npz")
+    >>> save_codes(path, [[[0, 1], [2, 3]]], num_embeddings=4, model_fingerprint="ab12")
+    >>> load_codes(path, model_fingerprint="ab12").codes
+    array([[[0, 1], [2, 3]]], dtype=int32)
+    """
+    if isinstance(num_embeddings, bool) or not isinstance(num_embeddings, (int, np.integer)):
+        raise TypeError(
+            "`num_embeddings` should be a positive integer. "
+            f"Received: `num_embeddings={num_embeddings!r}`"
+        )
+    if not 0 < num_embeddings <= 2**31:
+        raise ValueError(
+            "`num_embeddings` should be a positive integer of at most 2**31. "
+            f"Received: `num_embeddings={num_embeddings!r}`"
+        )
+    array = np.asarray(codes)
+    _check_codes(array, int(num_embeddings))
+    members = {"codes": array.astype(np.min_scalar_type(int(num_embeddings) - 1))}
+    if labels is not None:
+        checked = np.asarray(labels)
+        _check_labels(checked, len(array))
+        members["labels"] = checked.astype(np.int32)
+    about = {
+        "format": _FORMAT,
+        "version": VERSION,
+        "num_embeddings": int(num_embeddings),
+        "model_fingerprint": model_fingerprint,
+    }
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, about=np.array(json.dumps(about)), **members)  # type: ignore[arg-type]
+
+
+def load_codes(path: str | os.PathLike[str], *, model_fingerprint: str | None = None) -> CodeFile:
+    """Reads what `save_codes` wrote.
+
+    Args:
+        path: File to read.
+        model_fingerprint: Fingerprint of the model that is going to use the codes; the file's
+            must be the same. Defaults to `None`, no check.
+
+    Returns:
+        A `CodeFile`, its codes and labels as `int32`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is another kind of file, damaged, of another version, of another model,
+            or has codes out of range.
+    """
+    shown = f"`path={os.fspath(path)!r}`"
+    about, codes, labels = _read(path, shown)
+    if about.get("version") != VERSION:
+        raise ValueError(
+            f"`path` should be a code file of version {VERSION}. Received: {shown} of version "
+            f"{about.get('version')!r}. Encode the images anew, or use the package that wrote it"
+        )
+    num_embeddings, fingerprint = about.get("num_embeddings"), about.get("model_fingerprint")
+    if not isinstance(num_embeddings, int) or not isinstance(fingerprint, str) or codes is None:
+        raise ValueError(f"`path` should be a whole code file. Received: {shown}, which lacks data")
+    if model_fingerprint is not None and fingerprint != model_fingerprint:
+        raise ValueError(
+            f"The codes in {os.fspath(path)!r} were made by another model: they have the "
+            f"fingerprint {fingerprint[:12]}, and the model has {model_fingerprint[:12]}. "
+            "Encode the images with this model"
+        )
+    try:
+        _check_codes(codes, num_embeddings)
+        if labels is not None:
+            _check_labels(labels, len(codes))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The code file {os.fspath(path)!r} is damaged: {error}") from error
+    return CodeFile(
+        codes.astype(np.int32),
+        num_embeddings,
+        fingerprint,
+        None if labels is None else labels.astype(np.int32),
+    )
+
+
+def is_code_file(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` is a file that `save_codes` wrote, of any version; only its start is read.
+
+    Example:
+    >>> is_code_file(__file__)
+    False
+    """
+    try:
+        with open(path, "rb") as file:
+            return _about(np.load(file, allow_pickle=False)).get("format") == _FORMAT
+    except Exception:
+        return False
+
+
+def encode_to_file(
+    model: Encoder,
+    source: ImageSource,
+    path: str | os.PathLike[str],
+    batch_size: int = 128,
+) -> CodeFile:
+    """Encodes all images of a source and writes the codes, with the source's labels.
+
+    Args:
+        model: Has `encode(images)`, `fingerprint()` and `num_embeddings`.
+        source: The images.
+        path: File to write; an existing one is replaced when all is encoded.
+        batch_size: Images to read and encode at once. Defaults to `128`.
+
+    Returns:
+        What was written.
+    """
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(
+            f"`batch_size` should be a positive integer. Received: `batch_size={batch_size!r}`"
+        )
+    parts = []
+    for start in range(0, len(source), batch_size):
+        images = source.read(np.arange(start, min(start + batch_size, len(source))))
+        parts.append(np.asarray(model.encode(images)))
+    codes = np.concatenate(parts).astype(np.int32, copy=False)
+    fingerprint = model.fingerprint()
+    save_codes(
+        path,
+        codes,
+        num_embeddings=model.num_embeddings,
+        model_fingerprint=fingerprint,
+        labels=source.labels,
+    )
+    return CodeFile(codes, model.num_embeddings, fingerprint, source.labels)
+
+
+def _read(
+    path: str | os.PathLike[str], shown: str
+) -> tuple[dict[str, Any], npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
+    try:
+        # Opened here: on a damaged file `np.load` leaves what it opened to the garbage collector.
+        with open(path, "rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            about = _about(arrays)
+            if about.get("format") != _FORMAT:
+                raise ValueError("it holds something else")
+            return about, arrays.get("codes"), arrays.get("labels")
+    except (ValueError, TypeError, AttributeError, EOFError, zlib.error) as error:
+        raise ValueError(f"`path` should be a code file. Received: {shown}: {error}") from error
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise ValueError(
+            f"`path` should be a whole code file. Received: {shown}, which is damaged: {error}"
+        ) from error
+
+
+def _about(arrays: Any) -> dict[str, Any]:
+    npz = isinstance(arrays, np.lib.npyio.NpzFile)
+    about = json.loads(str(arrays["about"])) if npz and "about" in arrays else {}
+    return about if isinstance(about, dict) else {}
+
+
+def _check_codes(codes: npt.NDArray[Any], num_embeddings: int) -> None:
+    if not np.issubdtype(codes.dtype, np.integer):
+        raise TypeError(f"`codes` should be integers. Received: `codes.dtype={codes.dtype}`")
+    if codes.ndim not in (3, 4):
+        raise ValueError(
+            "`codes` should have the shape (n, h, w), or (n, h, w, q). "
+            f"Received: `codes.shape={codes.shape}`"
+        )
+    if codes.size and (codes.min() < 0 or codes.max() >= num_embeddings):
+        raise ValueError(
+            f"`codes` should be in [0, {num_embeddings}). "
+            f"Received: codes from {int(codes.min())} to {int(codes.max())}"
+        )
+
+
+def _check_labels(labels: npt.NDArray[Any], count: int) -> None:
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise TypeError(f"`labels` should be integers. Received: `labels.dtype={labels.dtype}`")
+    if labels.shape != (count,):
+        raise ValueError(
+            f"`labels` should have the shape ({count},), one for each image. "
+            f"Received: `labels.shape={labels.shape}`"
+        )

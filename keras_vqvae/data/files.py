@@ -1,0 +1,82 @@
+"""Writing a file so that it is there whole or not at all."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives a temporary path to write to; on success it becomes `path` in one step.
+
+    The temporary file lies in the folder of `path` and keeps its suffix (so that functions which
+    choose a format by the suffix work). When the block ends, it is flushed to the disk and renamed
+    over `path`: readers see the old file or the new one, never half of one. When the block raises
+    (a full disk, an interrupt), the temporary file is removed, an existing `path` stays as it was,
+    and the original exception goes on. Missing parent folders are created; of a symbolic link, the
+    file that it points to is replaced.
+
+    Args:
+        path: The file to write.
+
+    Yields:
+        A `pathlib.Path` of a new empty file, to be opened and written by the caller.
+
+    Raises:
+        IsADirectoryError: If `path` is a folder.
+        OSError: What the operating system reported, unchanged.
+
+    Example:
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with atomic_write(folder / "hello.txt") as temporary:
+    ...     _ = temporary.write_text("whole")
+    >>> [(f.name, f.read_text()) for f in folder.iterdir()]
+    [('hello.txt', 'whole')]
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(
+            f"`path` should be a file to write, and is a folder. Received: `path={str(path)!r}`"
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _new_file_beside(target)
+    try:
+        yield temporary
+        # Opened for writing: some systems refuse to flush a read-only descriptor.
+        descriptor = os.open(temporary, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _flush_folder(target.parent)
+
+
+def _new_file_beside(target: Path) -> Path:
+    """Creates an empty file with a random name; the umask decides its permissions."""
+    while True:
+        # The name is cut so that the temporary one does not exceed the usual 255 bytes.
+        stem = target.stem.encode()[:100].decode(errors="ignore")
+        temporary = target.with_name(f".{stem}.{secrets.token_hex(6)}.tmp{target.suffix}")
+        try:
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except FileExistsError:
+            continue
+        return temporary
+
+
+def _flush_folder(folder: Path) -> None:
+    """Makes the rename itself durable, where the system can (Windows cannot open folders)."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,210 @@
+"""The quantizer of the VQ-VAE."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vqvae.codebooks import Codebook
+from keras_vqvae.choices import PACKAGE
+from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput
+from keras_vqvae.ops import get_gradient_estimator, mean_over_valid
+
+__all__ = ["VectorQuantizer"]
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class VectorQuantizer(Quantizer):
+    """Replaces each vector by the nearest of K learned codes.
+
+    A vector `z_e` of length D becomes `z_q = e_k` with `k = argmin_j ‖z_e − e_j‖²`. The gradient of
+    `z_q` is handed to `z_e` as it is (straight-through). Two losses, each a mean over all elements
+    of valid positions, are added with `add_loss`:
+
+    ```
+    codebook_loss   = ‖sg(z_e) − z_q‖²         moves the codes to the vectors (update="gradient")
+    commitment_loss = β ‖z_e − sg(z_q)‖²       keeps the vectors at the codes
+    ```
+
+    It takes any rank, `(batch, time, D)`, `(batch, height, width, D)` and so on, and can stand in
+    `Sequential` and functional models. The losses are the same in training and in evaluation;
+    tables, statistics and usage change in training only. Positions that are masked out get index
+    −1 and zeros, and change no loss and no statistic.
+
+    The bare layer is the paper's. `keras_vqvae.models` choose defaults that train better: an EMA
+    table, started from data, in which dead codes are replaced.
+
+    Args:
+        num_embeddings: K, the number of codes.
+        embedding_dim: D. By default taken from the input.
+        beta: β, weight of the commitment loss. Defaults to `0.25`.
+        update: how the table learns: `"gradient"`, `"ema"`, or an object such as
+            `codebooks.EMAUpdate(decay=0.99)`. Defaults to `"gradient"`.
+        embeddings_initializer: where the codes start: `"uniform"` (±1/K), `"kmeans"` (the first
+            training batch; also compiled), `codebooks.KMeans(...)` or a Keras initializer.
+        revival: what happens to unused codes: `None`, `"replace_dead"` or
+            `codebooks.ReplaceDead(...)`. Defaults to `None`.
+        distance: `"euclidean"` or `"cosine"`. Defaults to `"euclidean"`.
+        estimator: how the gradient passes. Defaults to `"straight_through"`.
+        chunk_size: how many vectors the search compares at one time, which bounds its memory to
+            `chunk_size` × K numbers. By default as many as fit into 32 MiB.
+        seed: seed of the draws of initialisation and revival.
+        **kwargs: as for `keras.layers.Layer`. With any dtype policy, distances, statistics and
+            losses are float32.
+
+    Call arguments:
+        z_e: float tensor `(..., D)`.
+        training: whether the table learns from this call.
+        mask: boolean tensor `(...)`, `False` where a position is padding.
+        return_indices: whether to return the indices too.
+
+    Returns:
+        `(..., D)`, or with `return_indices=True` also int32 `(...)`.
+
+    Raises:
+        ValueError: for arguments out of range; from `build`, for a last axis that is not D.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = VectorQuantizer(num_embeddings=8, embedding_dim=2)
+    >>> z_q, indices = layer(np.ones((1, 7, 7, 2)), return_indices=True)
+    >>> z_q.shape, indices.shape
+    ((1, 7, 7, 2), (1, 7, 7))
+    >>> len(layer.losses)
+    2
+
+    References:
+        - [Neural Discrete Representation Learning](https://arxiv.org/abs/1711.00937), §3
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int | None = None,
+        beta: float = 0.25,
+        update: Any = "gradient",
+        embeddings_initializer: Any = "uniform",
+        revival: Any = None,
+        distance: Any = "euclidean",
+        estimator: str = "straight_through",
+        chunk_size: int | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if beta < 0:
+            raise ValueError(f"`beta` should be ≥ 0. Received: beta={beta}")
+        self.beta = float(beta)
+        self.estimator = estimator
+        self._pass_gradient = get_gradient_estimator(estimator)
+        self.codebook = Codebook(
+            num_embeddings,
+            embedding_dim,
+            update=update,
+            embeddings_initializer=embeddings_initializer,
+            revival=revival,
+            distance=distance,
+            chunk_size=chunk_size,
+            seed=seed,
+            dtype="float32",
+            name="codebook",
+        )
+
+    def build(self, input_shape: Any) -> None:
+        if self.built:
+            return
+        dim = self.embedding_dim
+        if input_shape[-1] is None or (dim is not None and input_shape[-1] != dim):
+            raise ValueError(
+                f"Layer '{self.name}' expects vectors of length {dim or '(a known number)'} on the "
+                f"last axis of its input. Received: input_shape={tuple(input_shape)}"
+            )
+        self.codebook.build((None, input_shape[-1]))
+        self.built = True
+
+    def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
+        """Vectors to codes, indices and named losses, without adding the losses to the layer.
+
+        Args:
+            z_e: float tensor `(..., D)`.
+            training: whether the table learns from this call.
+            mask: boolean tensor `(...)`, `False` where a position is padding.
+
+        Returns:
+            A `QuantizerOutput`; `quantized` has the dtype of `z_e`.
+        """
+        z_e = ops.convert_to_tensor(z_e)
+        codebook = self.codebook
+        x = ops.reshape(ops.cast(z_e, "float32"), (-1, codebook.embedding_dim))
+        valid = None
+        if mask is not None:
+            valid = ops.reshape(ops.cast(mask, "float32"), (-1,))
+            # What padding holds must not matter, not even if it is NaN.
+            x = ops.where(ops.expand_dims(valid > 0, -1), x, 0.0)
+        x = codebook.distance.normalize(x)
+        if training:
+            codebook.initialize(x, valid)
+        indices = codebook.search(x)
+        codes = codebook.lookup(indices)
+        losses = {}
+        if codebook.update_rule.trains_by_gradient:
+            error = ops.square(ops.stop_gradient(x) - codes)
+            losses["codebook_loss"] = mean_over_valid(error, valid)
+        error = ops.square(x - ops.stop_gradient(codes))
+        losses["commitment_loss"] = self.beta * mean_over_valid(error, valid)
+        if training:
+            codebook.learn(x, indices, valid)
+        quantized = self._pass_gradient(x, codes)
+        if valid is not None:
+            quantized = quantized * ops.expand_dims(valid, -1)
+            indices = ops.where(valid > 0, indices, -1)
+        shape = ops.shape(z_e)
+        return QuantizerOutput(
+            ops.reshape(ops.cast(quantized, z_e.dtype), shape),
+            ops.reshape(indices, shape[:-1]),
+            losses,
+        )
+
+    def indices_of(self, z_e: Any) -> Any:
+        x = ops.reshape(ops.cast(z_e, "float32"), (-1, self.embedding_dim))
+        indices = self.codebook.search(self.codebook.distance.normalize(x))
+        return ops.reshape(indices, ops.shape(z_e)[:-1])
+
+    def codes_of(self, indices: Any) -> Any:
+        return self.codebook.lookup(indices)
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        by_gradient = self.codebook.update_rule.trains_by_gradient
+        return ("codebook_loss",) * by_gradient + ("commitment_loss",)
+
+    @property
+    def num_embeddings(self) -> int:
+        """K, the number of codes."""
+        return self.codebook.num_embeddings
+
+    @property
+    def embedding_dim(self) -> int | None:
+        """D, the length of a code; `None` until it is known."""
+        return self.codebook.embedding_dim
+
+    @property
+    def codebook_shape(self) -> tuple[int, ...]:
+        """`(K, D)`."""
+        return (self.num_embeddings, self.embedding_dim)
+
+    @property
+    def embeddings(self) -> Any:
+        """The table's weight, float32 `(K, D)`."""
+        return self.codebook.embeddings
+
+    @property
+    def code_counts(self) -> Any:
+        return self.codebook.code_counts
+
+    def get_config(self) -> dict[str, Any]:
+        table = self.codebook.get_config()
+        for key in ("name", "trainable", "dtype"):
+            table.pop(key)
+        return {**super().get_config(), **table, "beta": self.beta, "estimator": self.estimator}

@@ -1,0 +1,17 @@
+"""Models: autoencoders, and priors over their codes."""
+
+from keras_vqvae.models.architectures import convolutional_decoder as convolutional_decoder
+from keras_vqvae.models.architectures import convolutional_encoder as convolutional_encoder
+from keras_vqvae.models.architectures import convolutional_vqvae as convolutional_vqvae
+from keras_vqvae.models.architectures import paper_cifar10 as paper_cifar10
+from keras_vqvae.models.autoencoder import Autoencoder as Autoencoder
+from keras_vqvae.models.vqvae import VQVAE as VQVAE
+
+__all__ = [
+    "VQVAE",
+    "Autoencoder",
+    "convolutional_decoder",
+    "convolutional_encoder",
+    "convolutional_vqvae",
+    "paper_cifar10",
+]

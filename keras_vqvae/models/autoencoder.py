@@ -1,0 +1,322 @@
+"""Encoder, bottleneck, decoder: the base of all image models, and the plain autoencoder."""
+
+import hashlib
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vqvae.choices import PACKAGE
+from keras_vqvae.compilation import resolve_jit_compile
+from keras_vqvae.likelihoods import get as get_likelihood
+from keras_vqvae.models.image_layers import FromUnitScale, ToUnitScale
+from keras_vqvae.models.images import check_image_data, check_value_range
+from keras_vqvae.training import StepModel, StepOutput
+
+__all__ = ["Autoencoder", "BottleneckOutput"]
+
+
+class BottleneckOutput(NamedTuple):
+    """What a bottleneck gives.
+
+    Attributes:
+        latent: what the decoder sees, `(batch, height, width, D)`.
+        terms: loss terms by name, scalars.
+        observations: for each of the model's `step_metrics`, what it is updated with.
+    """
+
+    latent: Any
+    terms: dict[str, Any]
+    observations: dict[str, Any]
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Autoencoder(StepModel):
+    """An encoder and a decoder of images, and the base of the models with a bottleneck between.
+
+    Images go in as they are on disk, `(batch, height, width, channels)` in `value_range`; the model
+    scales them. Calling it, and `predict`, give reconstructions in `value_range`. It trains on the
+    images alone; data sets of `(image, label)` pairs are taken, and the labels are not looked at.
+
+    The loss is the likelihood's, in nats per dimension, plus the terms of the bottleneck. Each term
+    is logged under its name.
+
+    Args:
+        encoder: a Keras model or layer, images `(batch, H, W, C)` centred on 0 in [−½, ½] to
+            `(batch, h, w, D)`.
+        decoder: a Keras model or layer, `(batch, h, w, D)` to the likelihood's parameters.
+        likelihood: `"gaussian"`, `"bernoulli"` or a `likelihoods.Likelihood`.
+        value_range: what black and white are in the images. Defaults to `(0, 255)`.
+        **kwargs: as for `keras.Model`.
+
+    Example:
+
+    >>> import numpy as np, keras
+    >>> model = Autoencoder(keras.layers.Conv2D(2, 4, 4), keras.layers.Conv2DTranspose(1, 4, 4))
+    >>> model.compile("adam")
+    >>> images = np.random.randint(0, 256, (4, 8, 8, 1)).astype("uint8")
+    >>> history = model.fit(images, verbose=0)
+    >>> model.reconstruct(images).shape
+    (4, 8, 8, 1)
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        decoder: Any,
+        likelihood: Any = "gaussian",
+        value_range: tuple[float, float] = (0, 255),
+        **kwargs: Any,
+    ) -> None:
+        # autocast would round 8-bit images to 8 bits of mantissa under mixed_bfloat16.
+        super().__init__(**{**kwargs, "autocast": False})
+        self.encoder = encoder
+        self.decoder = decoder
+        self.likelihood = get_likelihood(likelihood)
+        self.value_range = check_value_range(value_range)
+        self.to_unit_scale = ToUnitScale(self.value_range, name="to_unit_scale")
+        self.from_unit_scale = FromUnitScale(
+            self.likelihood, self.value_range, name="from_unit_scale"
+        )
+        self._image_shape: tuple[int | None, ...] | None = None
+        self.track(("reconstruction_loss",), {})
+
+    # -- the model --------------------------------------------------------------------------------
+
+    def build(self, input_shape: Any) -> None:
+        if self.built:
+            return
+        if len(input_shape) != 4:
+            raise ValueError(
+                f"Model '{self.name}' expects images (batch, height, width, channels). "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        input_shape = (None, *input_shape[1:])
+        _build(self.encoder, input_shape)
+        latent_shape = self.encoder.compute_output_shape(input_shape)
+        self.build_bottleneck(latent_shape)
+        _build(self.decoder, latent_shape)
+        self.to_unit_scale.build(input_shape)
+        decoded = self.decoder.compute_output_shape(latent_shape)
+        self.from_unit_scale.build(decoded)
+        output_shape = self.from_unit_scale.compute_output_shape(decoded)
+        if any(a != b for a, b in zip(output_shape[1:], input_shape[1:], strict=True)):
+            raise ValueError(
+                f"The decoder of model '{self.name}' gives images of shape {output_shape[1:]} for "
+                f"images of shape {input_shape[1:]}. Height and width should be divisible by the "
+                "stride of the encoder, and the channels be the likelihood's parameters: "
+                f"{self.likelihood.parameters_per_channel} for each channel of the image."
+            )
+        self._image_shape = tuple(input_shape[1:])
+        self._latent_shape = tuple(latent_shape[1:])
+        self.built = True
+        self._build_compile_metrics()
+
+    def build_bottleneck(self, latent_shape: Any) -> None:
+        """Builds what stands between encoder and decoder."""
+
+    def through_bottleneck(self, z_e: Any, training: bool) -> BottleneckOutput:
+        """Takes the encoder's output to what the decoder sees. Here: as it is."""
+        return BottleneckOutput(z_e, {}, {})
+
+    def call(self, images: Any, training: bool | None = None) -> Any:
+        z_e = self.encoder(self.to_unit_scale(images) - 0.5, training=training)
+        latent = self.through_bottleneck(z_e, bool(training)).latent
+        return self.from_unit_scale(self.decoder(latent, training=training))
+
+    def compute_step(self, data: Any, training: bool) -> StepOutput:
+        images, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if sample_weight is not None:
+            raise ValueError(
+                f"Model '{self.name}' takes no sample weights. Leave `sample_weight` out, or "
+                "sample your data by weight."
+            )
+        unit = self.to_unit_scale(images)
+        z_e = self.encoder(unit - 0.5, training=training)
+        latent, terms, observations = self.through_bottleneck(z_e, training)
+        parameters = self.decoder(latent, training=training)
+        likelihood_loss = ops.mean(self.likelihood.loss(unit, parameters))
+        return StepOutput(
+            terms={"reconstruction_loss": likelihood_loss, **terms},
+            batch_size=ops.shape(images)[0],
+            observations=observations,
+            y_true=ops.cast(images, "float32"),
+            y_pred=self.from_unit_scale(parameters),
+        )
+
+    # -- training ---------------------------------------------------------------------------------
+
+    def compile(
+        self, optimizer: Any = "adam", jit_compile: bool | str = "auto", **kwargs: Any
+    ) -> None:
+        """Configures training.
+
+        Args:
+            optimizer: as for `keras.Model.compile`. Defaults to `"adam"`.
+            jit_compile: `"auto"` is XLA on an accelerator and on JAX, and none for training on a
+                CPU with TensorFlow, where convolutions are slower with it.
+            **kwargs: the other arguments of `keras.Model.compile`; the loss is the model's own.
+
+        Raises:
+            ValueError: if a `loss` is given.
+        """
+        if kwargs.pop("loss", None) is not None or kwargs.pop("loss_weights", None) is not None:
+            raise ValueError(
+                f"Model '{self.name}' has its own loss. Leave `loss` out, and choose the "
+                "reconstruction loss by the `likelihood` of the constructor."
+            )
+        self._build_if_known()
+        super().compile(
+            optimizer=optimizer, jit_compile=resolve_jit_compile(jit_compile), **kwargs
+        )
+        self._build_compile_metrics()
+
+    def _build_compile_metrics(self) -> None:
+        # Keras would build them on (images, None), which JAX refuses: ours compare with the images.
+        if self._compile_metrics is not None and self.built:
+            image = keras.KerasTensor((None, *self._image_shape))
+            self._compile_metrics.build(image, image)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.fit`, after a look at the images: all of an array, else a first batch.
+
+        Raises:
+            ValueError: for images of another shape or scale, or with NaN or infinite pixels.
+        """
+        self.check_images(x)
+        validation = kwargs.get("validation_data")
+        if validation is not None:
+            images = validation[0] if isinstance(validation, tuple) else validation
+            self.check_images(images, "validation_data")
+        return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.evaluate`, after the same look at the images as `fit` takes."""
+        self.check_images(x)
+        return super().evaluate(x, *args, **kwargs)
+
+    def check_images(self, images: Any, argument: str = "x") -> None:
+        """Raises a ValueError for images of another shape or scale than the model's."""
+        check_image_data(images, self.value_range, self._image_shape, argument)
+
+    # -- use --------------------------------------------------------------------------------------
+
+    @property
+    def image_shape(self) -> tuple[int | None, ...]:
+        """`(height, width, channels)` of the images."""
+        self._require_built("image_shape")
+        return self._image_shape
+
+    def reconstruct(self, images: Any, batch_size: int = 128) -> np.ndarray:
+        """Images through the bottleneck and back.
+
+        Args:
+            images: array or data set of images `(N, H, W, C)` in `value_range`.
+            batch_size: how many at one time, for arrays. Defaults to `128`.
+
+        Returns:
+            NumPy float32 `(N, H, W, C)` in `value_range`.
+        """
+        return self._predict_images(self, images, batch_size)
+
+    def encode(self, images: Any, batch_size: int = 128) -> np.ndarray:
+        """The encoder's output for images: NumPy float32 `(N, h, w, D)`."""
+        return self._predict_images(self.encoder_model(), images, batch_size)
+
+    def decode(self, latents: Any, batch_size: int = 128) -> np.ndarray:
+        """Images of latents `(N, h, w, D)`: NumPy float32 `(N, H, W, C)` in `value_range`."""
+        return self._predict(self.decoder_model(), latents, batch_size)
+
+    def encoder_model(self) -> keras.Model:
+        """A plain functional model, images to latents, that shares this model's weights."""
+        return self._cached("encoder_model", lambda: self._functional_encoder(lambda z: z))
+
+    def decoder_model(self) -> keras.Model:
+        """A plain functional model, latents to images, that shares this model's weights."""
+        self._require_built("decoder_model")
+        return self._cached("decoder_model", self._make_decoder_model)
+
+    def fingerprint(self) -> str:
+        """A hash of the weights that latents depend on: 64 hexadecimal digits.
+
+        Two models with one fingerprint give the same codes.
+        """
+        self._require_built("fingerprint")
+        digest = hashlib.sha256()
+        for weight in self._fingerprint_weights():
+            digest.update(np.ascontiguousarray(ops.convert_to_numpy(weight)).tobytes())
+        return digest.hexdigest()
+
+    def _fingerprint_weights(self) -> list[Any]:
+        return list(self.encoder.weights)
+
+    def _functional_encoder(self, latent_to_output: Any) -> keras.Model:
+        self._require_built("encoder")
+        images = keras.Input(self._image_shape, name="images")
+        z_e = self.encoder(self.to_unit_scale(images) - 0.5)
+        return keras.Model(images, latent_to_output(z_e), name=f"{self.name}_encoder")
+
+    def _make_decoder_model(self) -> keras.Model:
+        latents = keras.Input(self._latent_shape, name="latents")
+        output = self.from_unit_scale(self.decoder(latents))
+        return keras.Model(latents, output, name=f"{self.name}_decoder")
+
+    def _cached(self, name: str, make: Any) -> keras.Model:
+        # In the instance's dict, past Keras's tracking: these models own no weights.
+        models = self.__dict__.setdefault("_views", {})
+        if name not in models:
+            models[name] = make()
+        return models[name]
+
+    def _predict_images(self, model: keras.Model, images: Any, batch_size: int) -> np.ndarray:
+        self.check_images(images, "images")
+        return self._predict(model, images, batch_size)
+
+    def _predict(self, model: keras.Model, data: Any, batch_size: int) -> np.ndarray:
+        is_array = hasattr(data, "__array__")
+        return model.predict(data, batch_size=batch_size if is_array else None, verbose=0)
+
+    def _build_if_known(self) -> None:
+        shape = getattr(self.encoder, "input_shape", None) if self.encoder.built else None
+        if not self.built and shape is not None:
+            self.build(shape)
+
+    def _require_built(self, what: str) -> None:
+        self._build_if_known()
+        if not self.built:
+            raise ValueError(
+                f"Model '{self.name}' has no `{what}` before it has seen the shape of the images. "
+                "Call `model.build((None, height, width, channels))`, or `fit`, first."
+            )
+
+    # -- saving -----------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "encoder": serialize(self.encoder),
+            "decoder": serialize(self.decoder),
+            "likelihood": serialize(self.likelihood),
+            "value_range": list(self.value_range),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        parts = {
+            key: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+            for key, value in config.items()
+            if isinstance(value, dict) and "class_name" in value
+        }
+        return cls(**{**config, **parts})
+
+
+def _build(layer: Any, input_shape: Any) -> None:
+    if not layer.built:
+        layer.build(input_shape)

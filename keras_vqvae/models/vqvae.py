@@ -1,0 +1,217 @@
+"""The VQ-VAE."""
+
+import math
+import re
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vqvae.choices import PACKAGE
+from keras_vqvae.metrics import CodeStatistics
+from keras_vqvae.models.autoencoder import Autoencoder, BottleneckOutput
+from keras_vqvae.models.codes import check_codes
+from keras_vqvae.models.image_layers import CodeLookup
+
+__all__ = ["VQVAE"]
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class VQVAE(Autoencoder):
+    """An autoencoder whose latents are codes out of a learned table.
+
+    ```
+    loss = −log p(x | z_q)            nats per dimension, by the likelihood
+         + ‖sg(z_e) − z_q‖²           if the table learns by gradient
+         + β ‖z_e − sg(z_q)‖²
+    ```
+
+    `fit` and `evaluate` log the loss, each term (`reconstruction_loss`, `codebook_loss`,
+    `commitment_loss`), and the epoch's `perplexity` and `codebook_usage`; `fit` also logs the mean
+    `gradient_norm`.
+
+    A VQ-VAE generates nothing by itself: a prior such as `PixelCNN` learns the distribution of its
+    codes, and `decode` makes images of what the prior samples.
+
+    Args:
+        encoder: a Keras model or layer, images `(batch, H, W, C)` centred on 0 in [−½, ½] to
+            `(batch, h, w, D)`.
+        quantizer: a `layers.Quantizer` such as `layers.VectorQuantizer`.
+        decoder: a Keras model or layer, `(batch, h, w, D)` to the likelihood's parameters.
+        likelihood: `"gaussian"`, `"bernoulli"` or a `likelihoods.Likelihood`.
+        value_range: what black and white are in the images. Defaults to `(0, 255)`.
+        **kwargs: as for `keras.Model`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_vqvae import models
+    >>> model = models.convolutional_vqvae(
+    ...     (8, 8, 1), num_embeddings=16, embedding_dim=4, widths=(8, 8)
+    ... )
+    >>> model.compile("adam")
+    >>> images = np.random.randint(0, 256, (4, 8, 8, 1)).astype("uint8")
+    >>> history = model.fit(images, verbose=0)
+    >>> codes = model.encode(images)
+    >>> codes.shape, model.decode(codes).shape, model.bits_per_image
+    ((4, 2, 2), (4, 8, 8, 1), 16.0)
+
+    References:
+        - [Neural Discrete Representation Learning](https://arxiv.org/abs/1711.00937), equation 3
+    """
+
+    def __init__(
+        self,
+        encoder: Any,
+        quantizer: Any,
+        decoder: Any,
+        likelihood: Any = "gaussian",
+        value_range: tuple[float, float] = (0, 255),
+        **kwargs: Any,
+    ) -> None:
+        if not hasattr(quantizer, "discretize"):
+            raise ValueError(
+                "`quantizer` should be a quantizer such as `layers.VectorQuantizer(512)`. "
+                f"Received: quantizer={quantizer!r}"
+            )
+        super().__init__(encoder, decoder, likelihood, value_range, **kwargs)
+        self.quantizer = quantizer
+        self.track(
+            ("reconstruction_loss", *quantizer.loss_names),
+            {"codes": CodeStatistics(quantizer.num_embeddings, name="codes")},
+        )
+
+    # -- the model --------------------------------------------------------------------------------
+
+    def build_bottleneck(self, latent_shape: Any) -> None:
+        if not self.quantizer.built:
+            self.quantizer.build(latent_shape)
+
+    def through_bottleneck(self, z_e: Any, training: bool) -> BottleneckOutput:
+        output = self.quantizer.discretize(z_e, training=training)
+        return BottleneckOutput(output.quantized, output.losses, {"codes": output.indices})
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        codebook_optimizer: Any = None,
+        jit_compile: bool | str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        """Configures training.
+
+        Args:
+            optimizer: as for `keras.Model.compile`. Defaults to `"adam"`.
+            codebook_optimizer: an optimizer of its own for the table, which lets it learn at
+                another rate than encoder and decoder. By default `optimizer` trains both. Learning
+                rate callbacks cannot set the rates of two optimizers: give them schedules
+                (`keras.optimizers.schedules`).
+            jit_compile: `"auto"` is XLA on an accelerator and on JAX, and none for training on a
+                CPU with TensorFlow, where convolutions are slower with it.
+            **kwargs: the other arguments of `keras.Model.compile`; the loss is the model's own.
+
+        Raises:
+            ValueError: if a `loss` is given, or a `codebook_optimizer` for a table that learns
+                without gradients.
+        """
+        if codebook_optimizer is not None:
+            if "codebook_loss" not in self.quantizer.loss_names:
+                raise ValueError(
+                    "`codebook_optimizer` needs a table that learns by gradient. This one does "
+                    "not: leave `codebook_optimizer` out and set its rate in the quantizer "
+                    "(`update=EMAUpdate(decay=...)`), or give the quantizer `update='gradient'`."
+                )
+            optimizer = keras.optimizers.MultiOptimizer(
+                keras.optimizers.OptimizerMap(
+                    keras.optimizers.get(optimizer),
+                    {self._codebook_path_pattern(): keras.optimizers.get(codebook_optimizer)},
+                )
+            )
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+
+    def _codebook_path_pattern(self) -> str:
+        """A regular expression for the paths of the tables' weights."""
+        return rf"(.*/)?{re.escape(self.quantizer.name)}/(.*/)?codebook/embeddings"
+
+    # -- use --------------------------------------------------------------------------------------
+
+    @property
+    def num_embeddings(self) -> int:
+        """K, the number of codes that an index chooses from."""
+        return self.quantizer.num_embeddings
+
+    @property
+    def code_shape(self) -> tuple[int, ...]:
+        """Shape of the codes of an image: `(h, w)`, or `(h, w, Q)` for Q codes a position."""
+        self._require_built("code_shape")
+        return self.quantizer.indices_shape((None, *self._latent_shape))[1:]
+
+    @property
+    def bits_per_image(self) -> float:
+        """Bits of an image's codes when all codes are equally likely."""
+        return math.prod(self.code_shape[:2]) * self.quantizer.uniform_bits_per_code
+
+    def encode(self, images: Any, batch_size: int = 128) -> np.ndarray:
+        """The codes of images.
+
+        Args:
+            images: array or data set of images `(N, H, W, C)` in `value_range`.
+            batch_size: how many at one time, for arrays. Defaults to `128`.
+
+        Returns:
+            NumPy int32 `(N, h, w)` in [0, K), or `(N, h, w, Q)`.
+        """
+        return self._predict_images(self.codes_model(), images, batch_size)
+
+    def decode(self, codes: Any, batch_size: int = 128) -> np.ndarray:
+        """The images of codes.
+
+        Args:
+            codes: integer array `(N, h, w)` in [0, K), or `(N, h, w, Q)`.
+            batch_size: how many at one time. Defaults to `128`.
+
+        Returns:
+            NumPy float32 `(N, H, W, C)` in `value_range`.
+
+        Raises:
+            TypeError: for codes that are no integers.
+            ValueError: for codes of another shape or beyond the table.
+        """
+        model = self.decoder_model()
+        if hasattr(codes, "__array__"):
+            codes = check_codes(codes, self.code_shape, self.num_embeddings)
+        return self._predict(model, codes, batch_size)
+
+    def codes_model(self) -> keras.Model:
+        """A plain functional model, images to codes, for export; it shares this model's weights.
+
+        Example:
+
+        >>> from keras_vqvae import models
+        >>> model = models.convolutional_vqvae((8, 8, 1), num_embeddings=4, widths=(4,))
+        >>> model.codes_model().output_shape, model.decoder_model().output_shape
+        ((None, 4, 4), (None, 8, 8, 1))
+        """
+        return self._cached(
+            "codes_model",
+            lambda: self._functional_encoder(lambda z: self.quantizer(z, return_indices=True)[1]),
+        )
+
+    def _make_decoder_model(self) -> keras.Model:
+        codes = keras.Input(self.code_shape, dtype="int32", name="codes")
+        z_q = CodeLookup(self.quantizer, name="code_lookup")(codes)
+        output = self.from_unit_scale(self.decoder(z_q))
+        return keras.Model(codes, output, name=f"{self.name}_decoder")
+
+    def _fingerprint_weights(self) -> list[Any]:
+        statistics = {id(self.quantizer.code_counts)}
+        table = [w for w in self.quantizer.weights if id(w) not in statistics]
+        return [*self.encoder.weights, *table]
+
+    # -- saving -----------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "quantizer": keras.saving.serialize_keras_object(self.quantizer),
+        }

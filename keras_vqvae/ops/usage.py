@@ -1,0 +1,68 @@
+"""Which codes are used, and how evenly."""
+
+from typing import Any
+
+from keras import ops
+
+__all__ = ["code_counts", "code_sums", "codebook_usage", "entropy", "perplexity"]
+
+
+def code_counts(indices: Any, num_embeddings: int, weights: Any = None) -> Any:
+    """How often each code occurs.
+
+    Args:
+        indices: integer tensor of any shape; −1 (a masked position) is not counted.
+        num_embeddings: the number of codes K.
+        weights: float tensor of the shape of `indices`, what each occurrence counts. Defaults to 1.
+
+    Returns:
+        float32 tensor `(K,)`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> np.asarray(code_counts(np.array([[0, 2], [2, -1]]), 3))
+    array([1., 0., 2.], dtype=float32)
+    """
+    indices = ops.reshape(ops.cast(indices, "int32"), (-1,))
+    valid = ops.cast(indices >= 0, "float32")
+    if weights is not None:
+        valid = valid * ops.reshape(ops.cast(weights, "float32"), (-1,))
+    return ops.segment_sum(valid, ops.maximum(indices, 0), num_embeddings)
+
+
+def code_sums(vectors: Any, indices: Any, num_embeddings: int, weights: Any = None) -> Any:
+    """The sum of the vectors of each code: float `(N, D)` and int `(N,)` to float32 `(K, D)`."""
+    vectors = ops.cast(vectors, "float32")
+    if weights is not None:
+        vectors = vectors * ops.expand_dims(ops.cast(weights, "float32"), -1)
+    return ops.segment_sum(vectors, ops.maximum(indices, 0), num_embeddings)
+
+
+def entropy(counts: Any) -> Any:
+    """The entropy of the distribution that `counts` `(..., K)` is proportional to, in nats.
+
+    Zero where nothing was counted.
+    """
+    counts = ops.cast(counts, "float32")
+    total = ops.sum(counts, axis=-1, keepdims=True)
+    shares = counts / ops.maximum(total, 1.0)
+    logs = ops.log(ops.where(shares > 0, shares, 1.0))
+    return -ops.sum(shares * logs, axis=-1)
+
+
+def perplexity(counts: Any) -> Any:
+    """`exp(entropy)`: the number of codes in even use that would be as uncertain; in [1, K].
+
+    Example:
+
+    >>> import numpy as np
+    >>> round(float(perplexity(np.array([5.0, 5.0, 0.0]))), 4)
+    2.0
+    """
+    return ops.exp(entropy(counts))
+
+
+def codebook_usage(counts: Any) -> Any:
+    """The share of the codes that occur at all, in [0, 1]."""
+    return ops.mean(ops.cast(ops.cast(counts, "float32") > 0, "float32"), axis=-1)

@@ -1,0 +1,82 @@
+"""Training and test steps on JAX."""
+
+from typing import Any
+
+import jax
+import keras
+
+from keras_vqvae.training.step import StepOutput, TrainedModel, guarded
+
+__all__ = ["StepModel"]
+
+
+class StepModel(TrainedModel):
+    """A model whose `fit` and `evaluate` run `compute_step` on JAX.
+
+    Keras hands over the weights as values and takes the new ones back; within a `StatelessScope`
+    the model reads and writes those instead of its variables.
+    """
+
+    def train_step(self, state: Any, data: Any) -> Any:
+        """One step of gradient descent on a batch; returns the logs and the new state."""
+        trainable, non_trainable, optimizer_values, metric_values = state
+        optimizer = self.optimizer
+
+        def scaled_loss(trainable: Any) -> Any:
+            output, loss, new = self._stateless_step(trainable, non_trainable, data, True)
+            mapping = list(zip(optimizer.variables, optimizer_values, strict=True))
+            with keras.StatelessScope(state_mapping=mapping):
+                scaled = optimizer.scale_loss(loss)
+                scale = optimizer.scale_loss(jax.numpy.ones(()))
+            return scaled, (_as_tuple(output), loss, scale, new)
+
+        gradients, aux = jax.grad(scaled_loss, has_aux=True)(trainable)
+        output, loss, scale, non_trainable = aux
+        guarded_gradients, norm = guarded(gradients)
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            # It skips bad steps itself and must see them, to lower its scale.
+            guarded_gradients, norm = gradients, norm / scale
+        trainable, optimizer_values = optimizer.stateless_apply(
+            optimizer_values, guarded_gradients, trainable
+        )
+        logs, metric_values = self._stateless_record(
+            metric_values, StepOutput(*output), loss, norm
+        )
+        return logs, (trainable, non_trainable, optimizer_values, metric_values)
+
+    def test_step(self, state: Any, data: Any) -> Any:
+        """The loss and metrics of a batch, and the state with new metrics only."""
+        trainable, non_trainable, metric_values = state
+        output, loss, _ = self._stateless_step(trainable, non_trainable, data, False)
+        logs, metric_values = self._stateless_record(metric_values, output, loss)
+        return logs, (trainable, non_trainable, metric_values)
+
+    def _stateless_step(
+        self, trainable: Any, non_trainable: Any, data: Any, training: bool
+    ) -> tuple[StepOutput, Any, list[Any]]:
+        mapping = list(zip(self.trainable_variables, trainable, strict=True))
+        mapping += list(zip(self.non_trainable_variables, non_trainable, strict=True))
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+            self._clear_losses()
+            output = self.compute_step(data, training=training)
+            loss = self.step_loss(output, self.losses)
+        new = [_current(scope, v) for v in self.non_trainable_variables]
+        return output, loss, new
+
+    def _stateless_record(
+        self, metric_values: Any, output: StepOutput, loss: Any, norm: Any = None
+    ) -> tuple[dict[str, Any], list[Any]]:
+        mapping = list(zip(self.metrics_variables, metric_values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            logs = self.record_step(output, loss, norm)
+        return logs, [_current(scope, v) for v in self.metrics_variables]
+
+
+def _current(scope: Any, variable: Any) -> Any:
+    value = scope.get_current_value(variable)
+    return variable.value if value is None else value
+
+
+def _as_tuple(output: StepOutput) -> tuple[Any, ...]:
+    # A dataclass is no pytree; a tuple passes out of `jax.grad`.
+    return (output.terms, output.batch_size, output.observations, output.y_true, output.y_pred)

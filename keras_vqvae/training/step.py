@@ -1,0 +1,90 @@
+"""The contract between the models and the training steps of the backends.
+
+A model says what a batch costs (`compute_step`), once, in `keras.ops`. One file per backend takes
+the gradients and updates the weights, the same way for every model. Metrics are written here, so
+that a logged value means the same thing everywhere.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+from keras import ops
+
+__all__ = ["StepOutput", "TrainedModel"]
+
+
+@dataclass
+class StepOutput:
+    """What a batch costs, and what is to be known of it.
+
+    Attributes:
+        terms: the parts of the loss by name, scalars; the loss is their sum.
+        batch_size: number of samples, the weight of this batch in the epoch's means.
+        observations: for each metric in `TrainedModel.step_metrics`, what its `update_state` gets.
+        y_true: what metrics given to `compile` compare with `y_pred`.
+        y_pred: the model's output.
+    """
+
+    terms: dict[str, Any]
+    batch_size: Any
+    observations: dict[str, Any] = field(default_factory=dict)
+    y_true: Any = None
+    y_pred: Any = None
+
+
+class TrainedModel(keras.Model):
+    """Base of the package's models: what both backends' training steps need of a model.
+
+    A subclass gives `compute_step`, and names its loss terms and metrics in its constructor by
+    calling `track`: metrics made later than that crash `fit` on JAX.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.term_metrics: dict[str, Any] = {}
+        self.step_metrics: dict[str, Any] = {}
+        self.gradient_norm_metric = keras.metrics.Mean(name="gradient_norm")
+
+    def track(self, terms: tuple[str, ...], metrics: dict[str, keras.metrics.Metric]) -> None:
+        """Names the loss terms that are logged and the metrics that observe steps."""
+        self.term_metrics = {name: keras.metrics.Mean(name=name) for name in terms}
+        self.step_metrics = metrics
+
+    def compute_step(self, data: Any, training: bool) -> StepOutput:
+        """The cost of a batch. Changes weights (codebooks) only if `training`."""
+        raise NotImplementedError
+
+    def step_loss(self, output: StepOutput, regularization: list[Any]) -> Any:
+        """The loss: the sum of the terms and of what the layers added."""
+        return sum([*output.terms.values(), *regularization], start=ops.zeros(()))
+
+    def record_step(self, output: StepOutput, loss: Any, gradient_norm: Any = None) -> dict:
+        """Updates all metrics with a batch and returns their values so far in the epoch."""
+        weight = output.batch_size
+        self._loss_tracker.update_state(loss, sample_weight=weight)
+        for name, metric in self.term_metrics.items():
+            metric.update_state(output.terms[name], sample_weight=weight)
+        for name, metric in self.step_metrics.items():
+            metric.update_state(output.observations[name])
+        if self._compile_metrics is not None:
+            self._compile_metrics.update_state(output.y_true, output.y_pred)
+        if gradient_norm is not None:
+            self.gradient_norm_metric.update_state(gradient_norm)
+        logs = self.get_metrics_result()
+        if gradient_norm is None:
+            logs.pop("gradient_norm")
+        return logs
+
+
+def guarded(gradients: list[Any]) -> tuple[list[Any], Any]:
+    """The gradients and their global norm; if that is not finite, zeros in their place.
+
+    One bad batch then shows as NaN in the logged loss, where `keras.callbacks.TerminateOnNaN` sees
+    it, and does not destroy the weights. `None`, the gradient of an unused weight, stays `None`.
+    """
+    present = [ops.cast(g, "float32") for g in gradients if g is not None]
+    norm = ops.sqrt(sum((ops.sum(ops.square(g)) for g in present), start=ops.zeros(())))
+    finite = ops.isfinite(norm)
+    safe = [None if g is None else ops.where(finite, g, ops.zeros_like(g)) for g in gradients]
+    return safe, norm

@@ -1,0 +1,43 @@
+"""Training and test steps on TensorFlow."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_vqvae.training.step import TrainedModel, guarded
+
+__all__ = ["StepModel"]
+
+
+class StepModel(TrainedModel):
+    """A model whose `fit` and `evaluate` run `compute_step` on TensorFlow."""
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step of gradient descent on a batch; returns the logs."""
+        optimizer = self.optimizer
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        with tf.GradientTape() as tape:
+            self._clear_losses()
+            output = self.compute_step(data, training=True)
+            loss = self.step_loss(output, self.losses)
+            # Keras sums gradients over replicas.
+            scaled = optimizer.scale_loss(loss / replicas)
+        variables = self.trainable_variables
+        # A lookup's gradient comes as slices; the guard and the norm need it whole.
+        found = [
+            None if g is None else tf.convert_to_tensor(g)
+            for g in tape.gradient(scaled, variables)
+        ]
+        gradients, norm = guarded(found)
+        if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+            # It skips bad steps itself and must see them, to lower its scale.
+            gradients, norm = found, norm / optimizer.scale_loss(tf.ones(()))
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return self.record_step(output, loss, norm)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """The loss and metrics of a batch; changes no weight but the metrics'."""
+        self._clear_losses()
+        output = self.compute_step(data, training=False)
+        return self.record_step(output, self.step_loss(output, self.losses))
