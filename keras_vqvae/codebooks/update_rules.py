@@ -97,8 +97,9 @@ class EMAUpdate(UpdateRule):
         # Where n = 0 the numerator is 0 too; the floor only keeps 0/0 out.
         step = (1.0 - self.decay) * towards / ops.expand_dims(ops.maximum(counts, 1e-12), -1)
         finite = ops.isfinite(ops.sum(s))
+        moves = ops.expand_dims(ops.logical_and(finite, n > 0), -1)
         codebook.embeddings.assign(
-            ops.where(finite, codebook.distance.normalize(table + step), table)
+            ops.where(moves, codebook.distance.normalize(table + step), table)
         )
         codebook.update_state["counts"].assign(ops.where(finite, counts, old_counts))
 

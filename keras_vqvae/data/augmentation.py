@@ -60,6 +60,7 @@ class Augmentation:
     def __call__(
         self, images: npt.NDArray[Any], seeds: npt.NDArray[np.uint64] | np.random.Generator
     ) -> npt.NDArray[Any]:
+        """Gives changed copies of the images."""
         if images.ndim != 4:
             raise ValueError(
                 "`images` should have the shape (n, height, width, channels). "
@@ -67,11 +68,13 @@ class Augmentation:
             )
         count, height, width, _ = images.shape
         if isinstance(seeds, np.random.Generator):
-            seeds = seeds.integers(0, 2**63, size=count, dtype=np.uint64)
-        if seeds.shape != (count,):
+            words: npt.NDArray[np.uint64] = seeds.integers(0, 2**63, count, np.uint64)
+        else:
+            words = np.asarray(seeds, np.uint64)
+        if words.shape != (count,):
             raise ValueError(
                 f"`seeds` should hold one seed for each of the {count} images. "
-                f"Received: `seeds.shape={seeds.shape}`"
+                f"Received: `seeds.shape={words.shape}`"
             )
         if self.crop_padding >= min(height, width):
             raise ValueError(
@@ -79,7 +82,7 @@ class Augmentation:
                 f"Received: `crop_padding={self.crop_padding}` for images of {height}x{width}"
             )
         # All three columns are always drawn, so that one option does not change the other.
-        draws = uniforms(seeds, 3)
+        draws = uniforms(words, 3)
         result = images.copy()
         if self.horizontal_flip:
             flipped = draws[:, 0] < 0.5

@@ -277,6 +277,8 @@ class _FollowEpochs(keras.callbacks.Callback):
         step = self._start[1] if epoch == self._start[0] else 0
         if (epoch, step) != (self._batches.epoch, self._batches.first_step):
             self._batches._go_to(epoch, step)
+            if step:
+                self._batches._part_is_over = False
 
 
 def _checked_integer(argument: str, value: Any, low: int) -> int:

@@ -22,7 +22,7 @@ _FILE_ERRORS = frozenset(
 )
 
 
-class UnreadableImage(Exception):
+class UnreadableImageError(Exception):
     """A file that cannot be decoded; its text is the reason."""
 
 
@@ -39,7 +39,7 @@ def read_header(file: str | IO[bytes]) -> Header:
     """Size, with the EXIF orientation applied, and kind of an image file.
 
     Raises:
-        UnreadableImage: If it is no image, or too large.
+        UnreadableImageError: If it is no image, or too large.
     """
     from PIL import Image
 
@@ -72,7 +72,7 @@ def decode(
         `uint8` pixels, shape `(height, width, channels)`, and whether the file is grayscale.
 
     Raises:
-        UnreadableImage: If it is no image, damaged, or too large.
+        UnreadableImageError: If it is no image, damaged, or too large.
     """
     from PIL import Image
 
@@ -84,7 +84,7 @@ def decode(
             if size is not None:
                 # JPEG decodes at a fraction of its size for almost nothing; twice the size that
                 # is wanted leaves the real work to the good filter below.
-                image.draft(None, (2 * max(size), 2 * max(size)))  # type: ignore[arg-type]
+                image.draft(None, (2 * max(size), 2 * max(size)))
             image.load()
             opaque = _turned(_opaque(image), orientation)
             pixels = _to_array(opaque.convert("L" if color == "grayscale" else "RGB"), size, resize)
@@ -134,7 +134,7 @@ def _opaque(image: Any) -> Any:
         wide = np.asarray(image).astype(np.int64).clip(0, 65535)
         return Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8))
     if image.mode == "F":
-        raise UnreadableImage("its pixels are floating-point numbers")
+        raise UnreadableImageError("its pixels are floating-point numbers")
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
@@ -179,13 +179,13 @@ def _refuse_huge(image: Any) -> None:
 
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:
-        raise UnreadableImage(
+        raise UnreadableImageError(
             f"it has {image.width}x{image.height} pixels, more than PIL.Image.MAX_IMAGE_PIXELS"
         )
 
 
 def _unreadable(error: Exception) -> Exception:
-    if isinstance(error, UnreadableImage):
+    if isinstance(error, UnreadableImageError):
         return error
     if isinstance(error, OSError) and error.errno not in _FILE_ERRORS | {None}:
         return error
@@ -193,5 +193,5 @@ def _unreadable(error: Exception) -> Exception:
         return error
     # Pillow's text repeats the file's name, which the caller gives anyway.
     if type(error).__name__ == "UnidentifiedImageError":
-        return UnreadableImage("it is not an image, or damaged")
-    return UnreadableImage(f"{error}" or type(error).__name__)
+        return UnreadableImageError("it is not an image, or damaged")
+    return UnreadableImageError(f"{error}" or type(error).__name__)

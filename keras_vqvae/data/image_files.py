@@ -12,7 +12,14 @@ from typing import IO, Any, TypeVar, get_args
 import numpy as np
 import numpy.typing as npt
 
-from keras_vqvae.data.decoding import Color, Header, Resize, UnreadableImage, decode, read_header
+from keras_vqvae.data.decoding import (
+    Color,
+    Header,
+    Resize,
+    UnreadableImageError,
+    decode,
+    read_header,
+)
 from keras_vqvae.data.source import ImageSource
 
 # Up to this many files, every header is looked at when the source is made.
@@ -145,7 +152,7 @@ class ImageFiles(ImageSource):
     def _header_or_reason(self, index: int) -> Header | str:
         try:
             return read_header(self._open(index))
-        except UnreadableImage as error:
+        except UnreadableImageError as error:
             return str(error)
 
     def _read(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
@@ -164,7 +171,7 @@ class ImageFiles(ImageSource):
                 continue
             try:
                 pixels, gray = decode(self._open(candidate), self._size, self._color, self._resize)
-            except UnreadableImage as error:
+            except UnreadableImageError as error:
                 self._record(candidate, str(error))
                 continue
             if self._guessed_gray and not gray:
@@ -174,7 +181,7 @@ class ImageFiles(ImageSource):
                     'Pass `color="rgb"` or `color="grayscale"`'
                 )
             if pixels.shape[:2] != self._needed:
-                a, b = Header(*self._needed, gray), Header(*pixels.shape[:2], gray)
+                a, b = Header(*self._needed, gray), Header(pixels.shape[0], pixels.shape[1], gray)
                 raise ValueError(_mixed_sizes(self._path(0), a, self._path(candidate), b))
             return pixels
         raise ValueError(

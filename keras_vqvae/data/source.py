@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from keras_vqvae.data.seeding import epoch_generator
 
+# No epoch has this number: a split and a shuffle of the same seed have nothing in common.
+_SPLIT_STREAM = 2**63
+
 
 class ImageSource(ABC):
     """Images with random access: arrays, folders and archives all look like this.
@@ -136,6 +139,10 @@ class ImageSource(ABC):
                 "`validation_fraction` should be between 0 and 1, both excluded. "
                 f"Received: `validation_fraction={validation_fraction!r}`"
             )
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise ValueError(
+                f"`seed` should be an integer of at least 0. Received: `seed={seed!r}`"
+            )
         count = len(self)
         if count < 2:
             raise ValueError(
@@ -143,7 +150,7 @@ class ImageSource(ABC):
                 "Pass validation images of their own"
             )
         held_out = min(max(round(count * validation_fraction), 1), count - 1)
-        order = epoch_generator(seed, 0).permutation(count)
+        order = epoch_generator(seed, _SPLIT_STREAM).permutation(count)
         return (
             self.subset(np.sort(order[held_out:]), f"{self.name} (training part)"),
             self.subset(np.sort(order[:held_out]), f"{self.name} (validation part)"),
@@ -164,11 +171,11 @@ class _Subset(ImageSource):
     def __init__(self, base: ImageSource, indices: npt.NDArray[np.int64], name: str) -> None:
         labels = None if base.labels is None else base.labels[indices]
         super().__init__(name, labels, base.class_names)
+        self._base: ImageSource = base
+        self._indices: npt.NDArray[np.int64] = indices
         # A view of a view goes straight to the source, so that chains do not grow.
         if isinstance(base, _Subset):
-            base, indices = base._base, base._indices[indices]
-        self._base = base
-        self._indices = indices
+            self._base, self._indices = base._base, base._indices[indices]
 
     def __len__(self) -> int:
         return len(self._indices)

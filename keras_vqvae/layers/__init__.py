@@ -1,7 +1,9 @@
 """Layers: quantizers and causal convolutions."""
 
+from keras_vqvae.layers.causal_layer import CausalLayer as CausalLayer
+from keras_vqvae.layers.masked_conv2d import MaskedConv2D as MaskedConv2D
 from keras_vqvae.layers.quantizer import Quantizer as Quantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput as QuantizerOutput
 from keras_vqvae.layers.vector_quantizer import VectorQuantizer as VectorQuantizer
 
-__all__ = ["Quantizer", "QuantizerOutput", "VectorQuantizer"]
+__all__ = ["CausalLayer", "MaskedConv2D", "Quantizer", "QuantizerOutput", "VectorQuantizer"]

@@ -5,11 +5,17 @@ from keras_vqvae.models.architectures import convolutional_encoder as convolutio
 from keras_vqvae.models.architectures import convolutional_vqvae as convolutional_vqvae
 from keras_vqvae.models.architectures import paper_cifar10 as paper_cifar10
 from keras_vqvae.models.autoencoder import Autoencoder as Autoencoder
+from keras_vqvae.models.code_prior import CodePrior as CodePrior
+from keras_vqvae.models.pixelcnn import PixelCNN as PixelCNN
+from keras_vqvae.models.two_stage import TwoStage as TwoStage
 from keras_vqvae.models.vqvae import VQVAE as VQVAE
 
 __all__ = [
     "VQVAE",
     "Autoencoder",
+    "CodePrior",
+    "PixelCNN",
+    "TwoStage",
     "convolutional_decoder",
     "convolutional_encoder",
     "convolutional_vqvae",

@@ -1,5 +1,6 @@
 """Pure functions on tensors: no state, no layers."""
 
+from keras_vqvae.ops.causal_masks import causal_kernel_mask as causal_kernel_mask
 from keras_vqvae.ops.collectives import all_reduce_sum as all_reduce_sum
 from keras_vqvae.ops.collectives import share_rows as share_rows
 from keras_vqvae.ops.gradient_estimators import get_gradient_estimator as get_gradient_estimator
@@ -14,6 +15,7 @@ from keras_vqvae.ops.usage import perplexity as perplexity
 
 __all__ = [
     "all_reduce_sum",
+    "causal_kernel_mask",
     "code_counts",
     "code_sums",
     "codebook_usage",

@@ -51,6 +51,18 @@ class TrainedModel(keras.Model):
         self.term_metrics = {name: keras.metrics.Mean(name=name) for name in terms}
         self.step_metrics = metrics
 
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.fit`; a data set's own order is kept, and it is told the epoch."""
+        if x is not None and not hasattr(x, "__array__"):
+            # Keras would shuffle a PyDataset's batches from Python's global generator, which no
+            # run can restore, and warns for tf.data.
+            kwargs.setdefault("shuffle", False)
+        if hasattr(x, "epoch_callback"):
+            given = kwargs.get("callbacks") or []
+            given = list(given) if isinstance(given, list | tuple) else [given]
+            kwargs["callbacks"] = [x.epoch_callback(), *given]
+        return super().fit(x, *args, **kwargs)
+
     def compute_step(self, data: Any, training: bool) -> StepOutput:
         """The cost of a batch. Changes weights (codebooks) only if `training`."""
         raise NotImplementedError

@@ -66,7 +66,7 @@ def test_bad_options(options, error):
 
 
 def test_bad_calls():
-    with pytest.raises(ValueError, match="`crop_padding` should be smaller.*5x7"):
+    with pytest.raises(ValueError, match=r"`crop_padding` should be smaller.*5x7"):
         Augmentation(crop_padding=5)(IMAGES, SEEDS)
     with pytest.raises(ValueError, match="64 images"):
         Augmentation()(IMAGES, SEEDS[:3])

@@ -1,4 +1,5 @@
 import gc
+from itertools import chain
 
 import keras
 import numpy as np
@@ -17,6 +18,10 @@ AUGMENT = Augmentation(horizontal_flip=True, crop_padding=2)
 
 def numbers(batch):
     return batch[:, 0, 0, 0].tolist()
+
+
+def flat(lists):
+    return list(chain.from_iterable(lists))
 
 
 def epochs(batches, count):
@@ -78,26 +83,26 @@ def test_labels_go_with_their_images():
 
 def test_order_is_a_function_of_seed_and_epoch():
     first, second = epochs(ImageBatches(SOURCE, **SHUFFLED), 2)
-    orders = [sum(map(numbers, epoch), []) for epoch in (first, second)]
+    orders = [flat(map(numbers, epoch)) for epoch in (first, second)]
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(COUNT))
     assert orders[0] != orders[1]
     again = ImageBatches(SOURCE, **SHUFFLED)
     again.set_epoch(1)
-    assert sum(map(numbers, again), []) == orders[1]
+    assert flat(map(numbers, again)) == orders[1]
     other = ImageBatches(SOURCE, **{**SHUFFLED, "seed": 8})
-    assert sum(map(numbers, other), []) != orders[0]
+    assert flat(map(numbers, other)) != orders[0]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize(("epoch", "step"), [(0, 0), (0, 1), (1, 3), (2, 0), (0, 4)])
 def test_resumed_run_is_the_tail_of_the_whole_one(epoch, step, workers):
     options = {**SHUFFLED, "augmentation": AUGMENT}
-    whole = sum(epochs(ImageBatches(NOISE, **options), 3), [])
+    whole = flat(epochs(ImageBatches(NOISE, **options), 3))
     resumed = ImageBatches(NOISE, start=(epoch, step), workers=workers, **options)
     assert (resumed.epoch, resumed.first_step) == (epoch + step // 4, step % 4)
     tail = epochs(resumed, 1)[0]
     resumed.set_epoch(resumed.epoch)
-    tail += sum(epochs(resumed, 3 - resumed.epoch), [])
+    tail += flat(epochs(resumed, 3 - resumed.epoch))
     assert len(tail) == len(whole) - (4 * epoch + step)
     for a, b in zip(whole[4 * epoch + step :], tail, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -111,7 +111,7 @@ def test_a_changed_byte_is_noticed(path):
         assert file.fingerprint == "a" * 64
 
 
-def rewrite(path, codes=CODES.astype(np.uint8), labels=None, **changes):
+def rewrite(path, codes=CODES, labels=None, **changes):
     about = {
         "format": "keras_vqvae.codes",
         "version": 1,

@@ -221,12 +221,11 @@ def test_truncated_pixels_are_replaced_by_the_next_of_the_class(gray):
     with pytest.raises(ValueError, match=r"2\.png' cannot be read"):
         strict.read([1])
     truncate(folder / "pes" / "1.png")
-    with (
-        pytest.raises(ValueError, match="No readable image is left"),
-        warnings.catch_warnings(),
-    ):
+    hopeless = FolderSource(folder)
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        FolderSource(folder).read([1])
+        with pytest.raises(ValueError, match="No readable image is left"):
+            hopeless.read([1])
 
 
 def test_no_readable_file_at_all(tmp_path):

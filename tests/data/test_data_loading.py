@@ -89,7 +89,7 @@ class TestObjects:
 
     @pytest.mark.parametrize("source", [None, 3, [np.zeros((4, 4))], {}, iter([])])
     def test_others(self, source):
-        with pytest.raises(TypeError, match="`source` should be .*Received"):
+        with pytest.raises(TypeError, match=r"`source` should be .*Received"):
             load_images(source)
 
     @pytest.mark.tensorflow_only

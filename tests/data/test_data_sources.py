@@ -124,6 +124,9 @@ def test_split_leaves_no_part_empty():
     for fraction in (0, 1, -0.5, float("nan")):
         with pytest.raises(ValueError, match="`validation_fraction`"):
             two.split(fraction)
+    for seed in (-1, 0.5, True):
+        with pytest.raises(ValueError, match="`seed`"):
+            two.split(0.5, seed=seed)
     with pytest.raises(ValueError, match="at least 2"):
         ArraySource(ramp(1)).split(0.5)
 

@@ -1,0 +1,181 @@
+"""Full Fashion-MNIST, 10 epochs: the keras.io recipe against ours with the same network.
+
+Both train the recipe's encoder and decoder on the same batches in the same order, K = 128 codes of
+D = 16 numbers on a 7×7 grid, batch 128, Adam at its defaults, the squared error divided by the
+variance of the training images. They take turns epoch by epoch, so that a change in the machine's
+load meets both. Different are the quantizer and the training step.
+
+    python benchmarks/fashion_mnist.py
+"""
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import math
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras_io_recipe import LATENT_DIM, NUM_EMBEDDINGS, RecipeVQVAE, make_decoder, make_encoder
+from reporting import Figure, parser, report, require_tensorflow
+
+from keras_vqvae import codebooks, data, layers, likelihoods, models
+
+BATCH_SIZE = 128
+EPOCHS = 10
+
+
+class StepTimes(keras.callbacks.Callback):
+    """Seconds from the end of one training step to the end of the next, within an epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+        self._last: float | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._last = None
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        now = time.perf_counter()
+        if self._last is not None:
+            self.seconds.append(now - self._last)
+        self._last = now
+
+
+def make_ours(data_variance: float) -> models.VQVAE:
+    """The recipe's network in `VQVAE`, with the quantizer that our models have by default."""
+    quantizer = layers.VectorQuantizer(
+        NUM_EMBEDDINGS,
+        LATENT_DIM,
+        update=codebooks.EMAUpdate(0.99),
+        embeddings_initializer="kmeans",
+        revival="replace_dead",
+    )
+    model = models.VQVAE(
+        make_encoder(),
+        quantizer,
+        make_decoder(),
+        likelihood=likelihoods.Gaussian.from_variance(data_variance),
+        value_range=(0, 1),
+    )
+    model.compile("adam")
+    return model
+
+
+def make_recipe(data_variance: float) -> RecipeVQVAE:
+    model = RecipeVQVAE(data_variance)
+    model.compile(keras.optimizers.Adam())
+    return model
+
+
+def load_images(args: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test images, float32 in [0, 1]."""
+    name = "fashion_mnist_mini" if args.smoke else "fashion_mnist"
+    arrays = []
+    for split in ("train", "test"):
+        source = data.load_images(name, split=split)
+        count = len(source) if args.limit is None else min(args.limit, len(source))
+        arrays.append(source.read(np.arange(count)).astype("float32") / 255.0)
+    return arrays[0], arrays[1]
+
+
+def train_in_turns(contestants: dict[str, Any], epochs: int, seed: int) -> dict[str, StepTimes]:
+    """Trains all for `epochs`, one epoch after the other, in equal orders.
+
+    Args:
+        contestants: by name, a model and the images as it takes them.
+        epochs: how many.
+        seed: of the orders.
+    """
+    times = {name: StepTimes() for name in contestants}
+    for epoch in range(epochs):
+        for name, (model, images) in contestants.items():
+            order = np.random.default_rng([seed, epoch]).permutation(len(images))
+            print(f"{name}, epoch {epoch + 1} of {epochs}", flush=True)
+            model.fit(
+                images[order],
+                batch_size=BATCH_SIZE,
+                shuffle=False,
+                callbacks=[times[name]],
+                verbose=2,
+            )
+    return times
+
+
+def squared_error(images: np.ndarray, reconstructions: np.ndarray) -> float:
+    """MSE on the [0, 1] scale, of reconstructions clipped to it."""
+    difference = np.clip(reconstructions, 0.0, 1.0) - images
+    return float(np.mean(np.square(difference, dtype="float64")))
+
+
+def code_statistics(codes: np.ndarray) -> tuple[float, float]:
+    """The share of the table in use, and the perplexity."""
+    counts = np.bincount(codes.ravel(), minlength=NUM_EMBEDDINGS)
+    shares = counts[counts > 0] / counts.sum()
+    return float(np.mean(counts > 0)), math.exp(-float(np.sum(shares * np.log(shares))))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parser(__doc__, "fashion_mnist")
+    arguments.add_argument("--epochs", type=int, help=f"epochs (default: {EPOCHS})")
+    arguments.add_argument("--limit", type=int, help="at most so many training and test images")
+    args = arguments.parse_args(argv)
+    require_tensorflow()
+    full = not args.smoke and args.epochs in (None, EPOCHS) and args.limit is None
+    if args.smoke:
+        args.epochs, args.limit = args.epochs or 1, args.limit or 5 * BATCH_SIZE
+    epochs = args.epochs or EPOCHS
+
+    train, test = load_images(args)
+    variance = float(np.var(train, dtype="float64"))
+    keras.utils.set_random_seed(args.seed)
+    recipe = make_recipe(variance)
+    keras.utils.set_random_seed(args.seed)
+    ours = make_ours(variance)
+    times = train_in_turns(
+        {"recipe": (recipe, train - 0.5), "ours": (ours, train)}, epochs, args.seed
+    )
+
+    mse = (
+        squared_error(test, ours.reconstruct(test)),
+        squared_error(test, recipe.predict(test - 0.5, verbose=0) + 0.5),
+    )
+    figures = [Figure("test MSE", "[0, 1] scale", *mse, at_most=0.0067)]
+    for split, images in (("test", test), ("training", train)):
+        codes = (ours.encode(images), recipe.coder.predict(images - 0.5, verbose=0))
+        (our_usage, our_perplexity), (usage, perplexity) = map(code_statistics, codes)
+        bound = 99.0 if split == "test" else None
+        figures += [
+            Figure(
+                f"codes in use, {split} images", "%", 100 * our_usage, 100 * usage, at_least=bound
+            ),
+            Figure(
+                f"perplexity, {split} images", f"of {NUM_EMBEDDINGS}", our_perplexity, perplexity
+            ),
+        ]
+    milliseconds = {name: 1e3 * statistics.median(t.seconds) for name, t in times.items()}
+    figures.append(
+        Figure("median training step", "ms", milliseconds["ours"], milliseconds["recipe"])
+    )
+    settings = {
+        "data": "fashion_mnist_mini" if args.smoke else "fashion_mnist",
+        "training_images": len(train),
+        "test_images": len(test),
+        "training_variance": variance,
+        "epochs": epochs,
+        "batch_size": BATCH_SIZE,
+        "num_embeddings": NUM_EMBEDDINGS,
+        "embedding_dim": LATENT_DIM,
+        "seed": args.seed,
+    }
+    return report("fashion_mnist", figures, settings, args.output, full)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

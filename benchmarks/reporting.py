@@ -1,0 +1,203 @@
+"""What every benchmark here shares: its arguments, its table, and its results file."""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass
+class Figure:
+    """One figure of both contestants. A bound and an interval, if there are any, are of ours."""
+
+    name: str
+    unit: str
+    ours: float
+    recipe: float | None = None
+    at_most: float | None = None
+    at_least: float | None = None
+    interval: tuple[float, float] | None = None
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the bound holds; `None` if there is none."""
+        if self.at_most is not None:
+            return self.ours <= self.at_most
+        if self.at_least is not None:
+            return self.ours >= self.at_least
+        return None
+
+    @property
+    def bound(self) -> str:
+        if self.at_most is not None:
+            return f"≤ {self.at_most:g}"
+        return "" if self.at_least is None else f"≥ {self.at_least:g}"
+
+    @property
+    def ours_text(self) -> str:
+        if self.interval is None:
+            return f"{self.ours:.4g}"
+        low, high = self.interval
+        return f"{self.ours:.4g} [{low:.4g}, {high:.4g}]"
+
+
+def parser(description: str | None, name: str) -> argparse.ArgumentParser:
+    """The arguments that all benchmarks take."""
+    result = argparse.ArgumentParser(description=(description or "").split("\n", 1)[0])
+    result.add_argument("--seed", type=int, default=0, help="seed of both (default: 0)")
+    result.add_argument(
+        "--smoke", action="store_true", help="a run of seconds that shows only that it runs"
+    )
+    result.add_argument(
+        "--output",
+        type=Path,
+        help=f"results file (default: results/{name}.json for a full run, none for a reduced one)",
+    )
+    return result
+
+
+def report(
+    name: str,
+    figures: Sequence[Figure],
+    settings: dict[str, Any],
+    output: Path | None,
+    full: bool,
+) -> int:
+    """Prints the table and writes the results file.
+
+    Args:
+        name: the benchmark's name.
+        figures: what was measured.
+        settings: what it was measured with.
+        output: the results file, or `None` for the usual one.
+        full: whether this is the run that the bounds are for. A reduced run is not judged, and
+            writes a file only where `output` says.
+
+    Returns:
+        The exit status: 1 if a bound of a full run does not hold.
+    """
+    table = Table(title=name if full else f"{name} (reduced run: not judged)")
+    for column in ("figure", "unit"):
+        table.add_column(column)
+    for column in ("keras_vqvae", "keras.io recipe", "bound"):
+        table.add_column(column, justify="right")
+    table.add_column("holds")
+    for figure in figures:
+        holds = {None: "", True: "yes", False: "NO"}[figure.holds if full else None]
+        recipe = "" if figure.recipe is None else f"{figure.recipe:.4g}"
+        table.add_row(
+            figure.name, figure.unit, escape(figure.ours_text), recipe, figure.bound, holds
+        )
+    console = Console()
+    console.print(table)
+    if full or output:
+        path = output or RESULTS / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        results = {
+            "benchmark": name,
+            "full_run": full,
+            "figures": [
+                {**asdict(figure), "holds": figure.holds if full else None} for figure in figures
+            ],
+            "settings": settings,
+            "machine": machine(),
+            "versions": versions(),
+            "command": command(),
+            "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        }
+        path.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        console.print(f"Results written to {path.name}.")
+    return int(full and any(figure.holds is False for figure in figures))
+
+
+def machine() -> dict[str, Any]:
+    """The processor, its cores, the memory and the accelerators; nothing that names the machine."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        lines = (line.partition(":") for line in info.read_text().splitlines())
+        model = next((v.strip() for k, _, v in lines if k.strip() == "model name"), model)
+    memory = None
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "memory_gib": memory,
+        "accelerators": accelerators(),
+        "load_average_at_end": load,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def accelerators() -> list[str]:
+    import tensorflow as tf
+
+    devices = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(device) for device in devices]
+    return [detail.get("device_name", "GPU") for detail in details]
+
+
+def versions() -> dict[str, str | None]:
+    names = ("keras_vqvae", "keras", "tensorflow", "numpy")
+    return {
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in names},
+        "backend": keras.backend.backend(),
+        "commit": commit(),
+    }
+
+
+def commit() -> str | None:
+    """The checkout's commit, with a `+` if the package was changed after it."""
+    git = ["git", "-C", str(Path(__file__).parent.parent)]
+    try:
+        head = subprocess.run(
+            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+        )
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "--", "keras_vqvae", "benchmarks/*.py"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if changes.stdout.strip() else "")
+
+
+def command() -> str:
+    """The command as one would type it in the repository, without the place of the results."""
+    arguments = list(sys.argv[1:])
+    for i in reversed(range(len(arguments))):
+        if arguments[i] == "--output":
+            del arguments[i : i + 2]
+        elif arguments[i].startswith("--output="):
+            del arguments[i]
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments])
+
+
+def require_tensorflow() -> None:
+    """The recipe's training step is written in TensorFlow; refuse another backend."""
+    if keras.backend.backend() != "tensorflow":
+        raise SystemExit(
+            "The benchmarks compare on TensorFlow, which the recipe is written in. "
+            f"Received: KERAS_BACKEND={keras.backend.backend()!r}"
+        )

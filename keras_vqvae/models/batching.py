@@ -1,0 +1,50 @@
+"""Running a compiled function over arrays in batches of few different sizes."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+__all__ = ["batch_sizes", "map_batches"]
+
+
+def batch_sizes(count: int, batch_size: int) -> Iterator[tuple[int, int, int]]:
+    """Splits `count` items into `(first, count, padded)`.
+
+    Full batches have `batch_size` items. What is left is padded to the next power of two, so that
+    compiled code meets few different shapes.
+
+    Example:
+
+    >>> list(batch_sizes(37, 16)), list(batch_sizes(10, 64))
+    ([(0, 16, 16), (16, 16, 16), (32, 5, 8)], [(0, 10, 16)])
+    """
+    for first in range(0, count, batch_size):
+        here = min(batch_size, count - first)
+        yield first, here, min(batch_size, 1 << (here - 1).bit_length())
+
+
+def map_batches(
+    function: Callable[..., Any], arrays: tuple[Any, ...], batch_size: int
+) -> np.ndarray | None:
+    """`function` of batches of the arrays, put together; `None` for no items.
+
+    Args:
+        function: takes tensors whose first axes are equal, returns one tensor with that axis.
+        arrays: NumPy arrays, or `None` where there is nothing to pass.
+        batch_size: items at one time.
+    """
+    count = len(arrays[0])
+    results = []
+    for first, here, padded in batch_sizes(count, batch_size):
+        batch = []
+        for array in arrays:
+            if array is None:
+                batch.append(None)
+                continue
+            part = array[first : first + here]
+            padding = [(0, padded - here)] + [(0, 0)] * (part.ndim - 1)
+            batch.append(keras.ops.convert_to_tensor(np.pad(part, padding)))
+        results.append(keras.ops.convert_to_numpy(function(*batch))[:here])
+    return np.concatenate(results) if results else None

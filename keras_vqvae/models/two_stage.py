@@ -1,0 +1,171 @@
+"""VQ-VAE and prior as one thing."""
+
+import os
+import pathlib
+import tempfile
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vqvae.models.code_prior import CodePrior
+from keras_vqvae.models.pixelcnn import PixelCNN
+from keras_vqvae.models.vqvae import VQVAE
+
+__all__ = ["TwoStage"]
+
+
+class TwoStage:
+    """A generator of images: a VQ-VAE, and a prior that learns the distribution of its codes.
+
+    Args:
+        vqvae: a `VQVAE`.
+        prior: a `CodePrior` for its codes. By default a `PixelCNN` of default size.
+
+    Raises:
+        ValueError: if the prior is for another grid, another number of codes, or was fitted on the
+            codes of another model.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_vqvae import models
+    >>> vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=8, widths=(4, 4))
+    >>> prior = models.PixelCNN(vqvae.code_shape, vqvae.num_embeddings, filters=8)
+    >>> model = TwoStage(vqvae, prior)
+    >>> images = np.random.randint(0, 256, (16, 8, 8, 1)).astype("uint8")
+    >>> history = model.fit(images, epochs=(1, 1), verbose=0)
+    >>> model.sample(2, seed=0).shape
+    (2, 8, 8, 1)
+
+    References:
+        - [Neural Discrete Representation Learning](https://arxiv.org/abs/1711.00937), §3.3
+    """
+
+    def __init__(self, vqvae: VQVAE, prior: CodePrior | None = None) -> None:
+        self.vqvae = vqvae
+        if prior is None:
+            prior = PixelCNN(vqvae.code_shape, vqvae.num_embeddings)
+        self.prior = prior
+        ours, theirs = (vqvae.code_shape, vqvae.num_embeddings), (
+            prior.code_shape,
+            prior.num_embeddings,
+        )
+        if ours != theirs:
+            raise ValueError(
+                f"`prior` should be for codes of shape {ours[0]} below {ours[1]}, as the VQ-VAE's "
+                f"are. Received: a prior for shape {theirs[0]} below {theirs[1]}"
+            )
+        self._check_fingerprint()
+
+    def fit(
+        self,
+        images: Any,
+        labels: Any = None,
+        epochs: tuple[int, int] = (10, 10),
+        batch_size: int = 128,
+        validation_data: Any = None,
+        callbacks: tuple[Any, Any] = (None, None),
+        verbose: Any = "auto",
+    ) -> tuple[Any, Any]:
+        """Trains the VQ-VAE, encodes the images, and trains the prior on their codes.
+
+        A model that is not compiled yet is compiled with its defaults (Adam).
+
+        Args:
+            images: array `(N, H, W, C)` in the VQ-VAE's `value_range`.
+            labels: integer array `(N,)`, for a conditional prior.
+            epochs: of the VQ-VAE, and of the prior. 0 leaves a stage as it is.
+            batch_size: images, or grids of codes, a step. Defaults to `128`.
+            validation_data: images, or images and labels, that neither stage trains on.
+            callbacks: Keras callbacks of either stage.
+            verbose: as for `keras.Model.fit`.
+
+        Returns:
+            The two histories, as `keras.Model.fit` returns them; `None` for a stage of 0 epochs.
+        """
+        pair = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
+        histories: list[Any] = [None, None]
+        common = {"batch_size": batch_size, "verbose": verbose}
+        if epochs[0]:
+            _compile_if_needed(self.vqvae)
+            histories[0] = self.vqvae.fit(
+                images,
+                epochs=epochs[0],
+                validation_data=pair[0],
+                callbacks=callbacks[0],
+                **common,
+            )
+        if epochs[1]:
+            _compile_if_needed(self.prior)
+            validation = None if pair[0] is None else (self.vqvae.encode(pair[0]), pair[1])
+            self.prior.codes_fingerprint = self.vqvae.fingerprint()
+            histories[1] = self.prior.fit(
+                self.vqvae.encode(images),
+                labels,
+                epochs=epochs[1],
+                validation_data=validation,
+                callbacks=callbacks[1],
+                **common,
+            )
+        return histories[0], histories[1]
+
+    def sample(self, n: int, batch_size: int = 64, **kwargs: Any) -> np.ndarray:
+        """Draws new images: codes from the prior, decoded.
+
+        Args:
+            n: how many.
+            batch_size: how many at one time, at most. Defaults to `64`.
+            **kwargs: as for `CodePrior.sample`: `labels`, `sampler`, `given`, `seed`, `verbose`.
+
+        Returns:
+            NumPy float32 `(n, H, W, C)` in the VQ-VAE's `value_range`.
+        """
+        self._check_fingerprint()
+        codes = self.prior.sample(n, batch_size=batch_size, **kwargs)
+        if n == 0:
+            return np.zeros((0, *self.vqvae.image_shape), "float32")
+        return self.vqvae.decode(codes, batch_size=batch_size)
+
+    def save(self, directory: Any) -> None:
+        """Writes `vqvae.keras` and `prior.keras` into a directory, which is made if needed.
+
+        Each file appears whole or not at all; files of these names are replaced.
+        """
+        folder = pathlib.Path(directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, model in (("vqvae", self.vqvae), ("prior", self.prior)):
+            with tempfile.TemporaryDirectory(dir=folder) as temporary:
+                path = pathlib.Path(temporary) / f"{name}.keras"
+                model.save(path)
+                os.replace(path, folder / path.name)
+
+    @classmethod
+    def load(cls, directory: Any) -> "TwoStage":
+        """The model that `save` wrote into a directory.
+
+        Raises:
+            FileNotFoundError: if one of the two files is missing.
+        """
+        folder = pathlib.Path(directory)
+        paths = [folder / "vqvae.keras", folder / "prior.keras"]
+        for path in paths:
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f"`directory` should hold vqvae.keras and prior.keras. Missing: {path}"
+                )
+        return cls(*(keras.models.load_model(path) for path in paths))
+
+    def _check_fingerprint(self) -> None:
+        fitted_on = self.prior.codes_fingerprint
+        if fitted_on is not None and fitted_on != self.vqvae.fingerprint():
+            raise ValueError(
+                "`prior` was fitted on the codes of another VQ-VAE (or of this one before it was "
+                f"trained on): fingerprint {fitted_on[:12]}, not {self.vqvae.fingerprint()[:12]}. "
+                "Fit a new prior on the codes of this one."
+            )
+
+
+def _compile_if_needed(model: keras.Model) -> None:
+    if not model.compiled:
+        model.compile()

@@ -1,0 +1,166 @@
+"""How a code is chosen from the probabilities that a prior gives."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vqvae.choices import PACKAGE, Choice, get_choice
+
+__all__ = ["Greedy", "Random", "Sampler", "TopK", "TopP", "get"]
+
+EXCLUDED = -1e30
+
+
+class Sampler(Choice):
+    """A strategy: which codes may be drawn, and with what weights.
+
+    `filter` rewrites logits; the draw itself, from a uniform number by the cumulative distribution,
+    is the same for all. Numbers that a user varies from call to call (temperature, p) are `settings`:
+    they enter compiled code as inputs, so that changing them compiles nothing anew.
+
+    Args:
+        temperature: logits are divided by it; positive. Defaults to `1.0`.
+    """
+
+    def __init__(self, temperature: float = 1.0) -> None:
+        if not temperature > 0:
+            raise ValueError(
+                f"`temperature` should be positive. Received: temperature={temperature}. Use "
+                "sampler='greedy' for the limit of 0."
+            )
+        self.temperature = float(temperature)
+
+    def settings(self) -> dict[str, float]:
+        """The numbers that enter compiled code as inputs."""
+        return {"temperature": self.temperature}
+
+    def compilation_key(self) -> tuple[Any, ...]:
+        """What compiled code depends on beyond the settings."""
+        return (type(self).__name__,)
+
+    def check(self, num_embeddings: int) -> None:
+        """Raises a ValueError if this strategy makes no sense for so many codes."""
+
+    def filter(self, logits: Any, settings: dict[str, Any]) -> Any:
+        """Logits `(batch, K)` at temperature 1 to those that are drawn from."""
+        return logits / settings["temperature"]
+
+    def draw(self, logits: Any, uniforms: Any, settings: dict[str, Any]) -> Any:
+        """One code for each row: the inverse of the cumulative distribution at `uniforms`.
+
+        Args:
+            logits: float `(batch, K)`.
+            uniforms: float32 `(batch,)` in [0, 1).
+            settings: as `settings()` gives them, as numbers or tensors.
+
+        Returns:
+            int32 `(batch,)`. A code that the strategy excludes is never drawn.
+        """
+        weights = ops.softmax(self.filter(ops.cast(logits, "float32"), settings))
+        upto = ops.cumsum(weights, axis=-1)
+        target = ops.expand_dims(uniforms, -1) * upto[:, -1:]
+        codes = ops.sum(ops.cast(upto <= target, "int32"), axis=-1)
+        return ops.minimum(codes, logits.shape[-1] - 1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"temperature": self.temperature}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Random(Sampler):
+    """Draws from the whole distribution: with temperature 1, exact samples of the prior.
+
+    Args:
+        temperature: logits are divided by it; positive. Defaults to `1.0`.
+    """
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Greedy(Sampler):
+    """Takes the most probable code, the first of equals."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def filter(self, logits: Any, settings: dict[str, Any]) -> Any:
+        best = ops.one_hot(ops.argmax(logits, axis=-1), logits.shape[-1])
+        return ops.where(best > 0, 0.0, EXCLUDED)
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class TopK(Sampler):
+    """Draws among the k most probable codes.
+
+    Args:
+        k: how many, between 1 and the number of codes.
+        temperature: logits are divided by it; positive. Defaults to `1.0`.
+    """
+
+    def __init__(self, k: int, temperature: float = 1.0) -> None:
+        super().__init__(temperature)
+        if k < 1:
+            raise ValueError(f"`k` should be at least 1. Received: k={k}")
+        self.k = int(k)
+
+    def compilation_key(self) -> tuple[Any, ...]:
+        return (*super().compilation_key(), self.k)
+
+    def check(self, num_embeddings: int) -> None:
+        if self.k > num_embeddings:
+            raise ValueError(
+                f"`k` should be at most the number of codes, {num_embeddings}. Received: k={self.k}"
+            )
+
+    def filter(self, logits: Any, settings: dict[str, Any]) -> Any:
+        # By index and not by value: of equal logits exactly k stay.
+        kept = ops.sum(ops.one_hot(ops.top_k(logits, self.k)[1], logits.shape[-1]), axis=-2)
+        return ops.where(kept > 0, logits / settings["temperature"], EXCLUDED)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"k": self.k, **super().get_config()}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class TopP(Sampler):
+    """Draws among the fewest codes that hold a share p of the probability ("nucleus").
+
+    Args:
+        p: in (0, 1].
+        temperature: logits are divided by it first; positive. Defaults to `1.0`.
+
+    References:
+        - [The Curious Case of Neural Text Degeneration](https://arxiv.org/abs/1904.09751)
+    """
+
+    def __init__(self, p: float, temperature: float = 1.0) -> None:
+        super().__init__(temperature)
+        if not 0.0 < p <= 1.0:
+            raise ValueError(f"`p` should be in (0, 1]. Received: p={p}")
+        self.p = float(p)
+
+    def settings(self) -> dict[str, float]:
+        return {**super().settings(), "p": self.p}
+
+    def filter(self, logits: Any, settings: dict[str, Any]) -> Any:
+        logits = super().filter(logits, settings)
+        K = logits.shape[-1]
+        ordered, indices = ops.top_k(logits, K)
+        weights = ops.softmax(ordered)
+        # A code is kept while those before it hold less than p: the first always is.
+        kept = ops.cumsum(weights, axis=-1) - weights < settings["p"]
+        rank = ops.argsort(indices, axis=-1)
+        kept = ops.take_along_axis(ops.cast(kept, "float32"), rank, axis=-1)
+        return ops.where(kept > 0, logits, EXCLUDED)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"p": self.p, **super().get_config()}
+
+
+def get(identifier: Any) -> Sampler:
+    """The strategy of that name (`"random"`, `"greedy"`), config or instance."""
+    names: dict[str, type[Sampler]] = {"random": Random, "greedy": Greedy}
+    return get_choice(identifier, Sampler, names, "sampler")

@@ -1,0 +1,196 @@
+"""The table of everything public, for the contract suite.
+
+Add a line for a new class; `test_contract_coverage.py` fails until there is one. What each kind of
+case goes through is in the `test_*_contract.py` beside this file.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from support import grey_images, normal
+
+from keras_vqvae import codebooks, layers, likelihoods, metrics, models
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something public, and how to make one.
+
+    Attributes:
+        name: what the test is called by.
+        covers: the classes (or functions) that this case stands for.
+        make: makes a fresh, equal one at each call; takes Keras's keyword arguments (`dtype`).
+    """
+
+    name: str
+    covers: tuple[Any, ...]
+    make: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class LayerCase(Case):
+    """A layer of one tensor. `inputs(seed)` gives a batch; `make` is as in `Case`."""
+
+    inputs: Callable[[int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class QuantizerCase(LayerCase):
+    """A quantizer of vectors of length `dim`; also goes through all that layers go through."""
+
+    dim: int = 3
+
+
+@dataclass(frozen=True)
+class ModelCase(Case):
+    """A model. `data(count, seed)` gives NumPy training data."""
+
+    data: Callable[[int, int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class MetricCase(Case):
+    """A metric. `updates` are the argument tuples of successive `update_state` calls."""
+
+    updates: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True)
+class LikelihoodCase(Case):
+    """A likelihood of images with one or more channels."""
+
+
+@dataclass(frozen=True)
+class ChoiceCase(Case):
+    """An option of a codebook: equal if its config is."""
+
+
+# Bases: they have no behaviour of their own. The tuple types are results.
+ABSTRACT = {
+    codebooks.DataInitializer,
+    codebooks.Distance,
+    codebooks.Revival,
+    codebooks.UpdateRule,
+    layers.Quantizer,
+    layers.QuantizerOutput,
+    likelihoods.Likelihood,
+}
+
+
+def _vq(name: str, **options: Any) -> QuantizerCase:
+    def make(**kwargs: Any) -> Any:
+        return layers.VectorQuantizer(5, **{"seed": 3, **options, **kwargs})
+
+    return QuantizerCase(f"vq_{name}", (layers.VectorQuantizer,), make, _vectors)
+
+
+def _vectors(seed: int) -> np.ndarray:
+    return normal((4, 2, 3, 3), seed)
+
+
+def _revive_soon() -> Any:
+    # With a decay of 0.1, a code that one batch does not choose is dead.
+    return codebooks.ReplaceDead(threshold=0.5, decay=0.1)
+
+
+def _ema() -> Any:
+    return codebooks.EMAUpdate(decay=0.9)
+
+
+QUANTIZERS = [
+    _vq("gradient"),
+    _vq("gradient_kmeans_revival", embeddings_initializer="kmeans", revival=_revive_soon()),
+    _vq("ema", update=_ema(), embeddings_initializer="random_normal", embedding_dim=3),
+    _vq("ema_kmeans_revival", update=_ema(), embeddings_initializer="kmeans", revival=_revive_soon()),
+    _vq("cosine", distance="cosine", embeddings_initializer="random_normal"),
+    _vq("cosine_ema_kmeans", distance="cosine", update=_ema(), embeddings_initializer="kmeans"),
+    _vq("chunked", chunk_size=5, embeddings_initializer="random_normal"),
+]
+
+LAYERS: list[LayerCase] = [*QUANTIZERS]
+
+CODEBOOKS = [
+    Case(
+        "codebook",
+        (codebooks.Codebook,),
+        lambda **kwargs: codebooks.Codebook(
+            5, 3, update=_ema(), embeddings_initializer="kmeans", revival="replace_dead", **kwargs
+        ),
+    )
+]
+
+CHOICES = [
+    ChoiceCase("euclidean", (codebooks.Euclidean,), codebooks.Euclidean),
+    ChoiceCase("cosine", (codebooks.Cosine,), codebooks.Cosine),
+    ChoiceCase("kmeans", (codebooks.KMeans,), lambda: codebooks.KMeans(iterations=3)),
+    ChoiceCase("replace_dead", (codebooks.ReplaceDead,), _revive_soon),
+    ChoiceCase("gradient", (codebooks.GradientUpdate,), codebooks.GradientUpdate),
+    ChoiceCase("ema", (codebooks.EMAUpdate,), _ema),
+]
+
+LIKELIHOODS = [
+    LikelihoodCase("gaussian", (likelihoods.Gaussian,), lambda: likelihoods.Gaussian(scale=0.25)),
+    LikelihoodCase("bernoulli", (likelihoods.Bernoulli,), likelihoods.Bernoulli),
+]
+
+METRICS = [
+    MetricCase(
+        "code_statistics",
+        (metrics.CodeStatistics,),
+        lambda **kwargs: metrics.CodeStatistics(4, prefix="q/", **kwargs),
+        (
+            (np.array([[0, 1], [1, -1]], "int32"),),
+            (np.array([2, 2, 0], "int32"), np.array([1.0, 0.0, 1.0], "float32")),
+        ),
+    )
+]
+
+
+def _encoder() -> Any:
+    return models.convolutional_encoder((8, 8, 1), embedding_dim=3, widths=(4,))
+
+
+def _decoder() -> Any:
+    return models.convolutional_decoder((8, 8, 1), embedding_dim=3, widths=(4,))
+
+
+def _autoencoder(**kwargs: Any) -> Any:
+    return models.Autoencoder(_encoder(), _decoder(), likelihood="bernoulli", **kwargs)
+
+
+def _vqvae(**kwargs: Any) -> Any:
+    # The paper's: a table that learns by gradient. The defaults of `models` are the next case.
+    return models.VQVAE(_encoder(), layers.VectorQuantizer(5), _decoder(), **kwargs)
+
+
+def _convolutional_vqvae(**kwargs: Any) -> Any:
+    return models.convolutional_vqvae((8, 8, 1), 5, embedding_dim=3, widths=(4,), **kwargs)
+
+
+def _images(count: int, seed: int) -> np.ndarray:
+    return grey_images(count, 8, 1, seed)
+
+
+MODELS = [
+    ModelCase("autoencoder", (models.Autoencoder,), _autoencoder, _images),
+    ModelCase("vqvae_gradient", (models.VQVAE,), _vqvae, _images),
+    ModelCase("vqvae_ema", (models.VQVAE,), _convolutional_vqvae, _images),
+]
+
+ALL = [*LAYERS, *CODEBOOKS, *CHOICES, *LIKELIHOODS, *METRICS, *MODELS]
+
+
+def by_name(case: Case) -> str:
+    """The test's name for a case."""
+    return case.name
+
+
+def keras_model(case: LayerCase, **kwargs: Any) -> keras.Model:
+    """The layer in a functional model, behind a layer with weights, which its gradient must reach."""
+    x = case.inputs(0)
+    inputs = keras.Input(x.shape[1:], dtype=str(x.dtype))
+    before = keras.layers.Dense(x.shape[-1], kernel_initializer="identity")
+    return keras.Model(inputs, case.make(**kwargs)(before(inputs)))

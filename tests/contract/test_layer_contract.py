@@ -1,0 +1,81 @@
+"""What every layer of the package keeps to, as a layer of Keras."""
+
+import keras
+import numpy as np
+import pytest
+from contract_cases import LAYERS, by_name, keras_model
+from support import same_bits, to_numpy, values_of
+
+each_layer = pytest.mark.parametrize("case", LAYERS, ids=by_name)
+
+
+@each_layer
+def test_config_round_trip(case):
+    layer = case.make()
+    layer(case.inputs(0))
+    config = layer.get_config()
+    again = type(layer).from_config(config)
+    assert again.get_config() == config
+    assert [w.shape for w in again.weights] == []  # not built: a config holds no weights
+    again(case.inputs(0))
+    assert [w.shape for w in again.weights] == [w.shape for w in layer.weights]
+
+
+@each_layer
+def test_keras_round_trip_gives_equal_outputs(case, tmp_path):
+    model = keras_model(case)
+    x = case.inputs(0)
+    model.layers[-1](x, training=True)  # so that state which training makes is saved too
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")  # safe mode is the default
+    assert same_bits(values_of(again), values_of(model))
+    np.testing.assert_array_equal(to_numpy(again(x)), to_numpy(model(x)))
+
+
+@each_layer
+def test_symbolic_shape_and_dtype_are_the_eager_ones(case):
+    x = case.inputs(0)
+    eager = case.make()(x)
+    symbolic = case.make()(keras.Input(batch_shape=x.shape, dtype=str(x.dtype)))
+    assert tuple(symbolic.shape) == tuple(eager.shape)
+    assert symbolic.dtype == keras.backend.standardize_dtype(eager.dtype)
+    assert tuple(case.make().compute_output_shape(x.shape)) == tuple(eager.shape)
+
+
+@each_layer
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_fits(case, jit_compile):
+    model = keras_model(case)
+    x = case.inputs(0)
+    y = np.zeros(model(x).shape, "float32")
+    before = values_of(model.layers[1])
+    model.compile("sgd", "mse", jit_compile=jit_compile)
+    logs = model.train_on_batch(x, y, return_dict=True)
+    assert np.isfinite(logs["loss"])
+    # The layer lets the gradient pass to what is before it.
+    assert not same_bits(values_of(model.layers[1]), before)
+
+
+@each_layer
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_dtype_policies(case, policy):
+    layer = case.make(dtype=policy)
+    for training in (True, False):
+        out = layer(case.inputs(0), training=training)
+        assert keras.backend.standardize_dtype(out.dtype) == layer.compute_dtype
+        assert np.isfinite(to_numpy(keras.ops.cast(out, "float32"))).all()
+    for weight in layer.weights:  # nothing that learns or counts is rounded to 16 bits
+        assert weight.dtype == "float32" or not weight.trainable
+    for loss in layer.losses:
+        assert keras.backend.standardize_dtype(loss.dtype) == "float32"
+
+
+@each_layer
+def test_evaluation_repeats_bit_for_bit_and_changes_nothing(case):
+    layer = case.make()
+    x = case.inputs(0)
+    layer(x, training=True)
+    before = values_of(layer)
+    first, second = layer(x, training=False), layer(x)
+    np.testing.assert_array_equal(to_numpy(first), to_numpy(second))
+    assert same_bits(values_of(layer), before)

@@ -1,0 +1,108 @@
+"""Helpers of the tests: no test and no assertion of its own about the package."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def to_numpy(x):
+    return np.array(keras.ops.convert_to_numpy(x))
+
+
+def normal(shape, seed=0, scale=1.0):
+    """float32 NumPy noise; a seed always gives the same."""
+    return (scale * np.random.default_rng(seed).standard_normal(shape)).astype("float32")
+
+
+def grey_images(count, side=8, channels=1, seed=0):
+    """uint8 images `(count, side, side, channels)`."""
+    shape = (count, side, side, channels)
+    return np.random.default_rng(seed).integers(0, 256, shape).astype("uint8")
+
+
+def values_of(owner):
+    """Copies of all variables of a layer or model, in order, those of random generators too."""
+    return [to_numpy(v) for v in owner.variables]
+
+
+def same_bits(a, b):
+    """Whether two lists of arrays are equal to the last bit."""
+    return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def gradients(function, x, variables=()):
+    """The gradients of a scalar `function(x)` by `x` and by Keras `variables`, on any backend.
+
+    Where nothing is connected, zeros: JAX knows no `None`.
+    """
+    x = keras.ops.convert_to_tensor(x)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = function(x)
+        sources = [x, *(v.value for v in variables)]
+        found = tape.gradient(loss, sources, unconnected_gradients="zero")
+        found = [tf.convert_to_tensor(g) for g in found]
+        return to_numpy(found[0]), [to_numpy(g) for g in found[1:]]
+    import jax
+
+    def stateless(x, values):
+        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+            return function(x)
+
+    by_x, by_values = jax.grad(stateless, argnums=(0, 1))(x, [v.value for v in variables])
+    return to_numpy(by_x), [to_numpy(g) for g in by_values]
+
+
+def train_often(layer, x, steps):
+    """`steps` training calls of a built layer on the same `x`, compiled, its weights updated."""
+    x = keras.ops.convert_to_tensor(x)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        step = tf.function(lambda x: layer(x, training=True), autograph=False)
+        for _ in range(steps):
+            step(x)
+        return
+    import jax
+
+    trainable = [v.value for v in layer.trainable_variables]
+
+    @jax.jit
+    def step(others):
+        return layer.stateless_call(trainable, others, x, training=True)[1]
+
+    others = [v.value for v in layer.non_trainable_variables]
+    for _ in range(steps):
+        others = step(others)
+    for variable, value in zip(layer.non_trainable_variables, others, strict=True):
+        variable.assign(value)
+
+
+def set_table(quantizer, rows, dim_first_shape=None):
+    """Builds the quantizer for rows of this length and gives it this table."""
+    rows = np.asarray(rows, "float32")
+    if not quantizer.built:
+        quantizer.build(dim_first_shape or (None, rows.shape[1]))
+    quantizer.embeddings.assign(rows)
+    return quantizer
+
+
+def run_python(code, backend=None, **environment):
+    """The standard output of `code` in a new interpreter; its error text if it fails."""
+    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+    env["KERAS_BACKEND"] = backend or keras.backend.backend()
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    if done.returncode:
+        raise RuntimeError(f"exit status {done.returncode}:\n{done.stderr[-4000:]}")
+    return done.stdout
