@@ -172,9 +172,11 @@ class DrawCodes(layers.Layer):
         return ops.reshape(drawn, ops.shape(logits)[:-1])
 
 
-def make_pixel_cnn(num_embeddings: int = NUM_EMBEDDINGS) -> keras.Model:
-    """The recipe's prior: codes `(B, 7, 7)` to logits `(B, 7, 7, K)`."""
-    codes = keras.Input(CODE_SHAPE, dtype="int32")
+def make_pixel_cnn(
+    num_embeddings: int = NUM_EMBEDDINGS, code_shape: tuple[int, int] = CODE_SHAPE
+) -> keras.Model:
+    """The recipe's prior: codes `(B, h, w)` to logits `(B, h, w, K)`."""
+    codes = keras.Input(code_shape, dtype="int32")
     x = ops.one_hot(codes, num_embeddings)
     x = MaskedConv("A", 128, 7, activation="relu")(x)
     for _ in range(2):
@@ -192,14 +194,15 @@ def make_pixel_cnn(num_embeddings: int = NUM_EMBEDDINGS) -> keras.Model:
 
 
 def make_sampler(pixel_cnn: keras.Model) -> keras.Model:
-    """Codes `(B, 7, 7)` to a draw at every position, of which the loop keeps one."""
+    """Codes `(B, h, w)` to a draw at every position, of which the loop keeps one."""
     return keras.Model(pixel_cnn.input, DrawCodes()(pixel_cnn.output), name="sampler")
 
 
 def sample_codes(sampler: keras.Model, count: int) -> np.ndarray:
-    """The recipe's loop: a whole `predict` for each of the 49 positions. int32 `(count, 7, 7)`."""
-    codes = np.zeros((count, *CODE_SHAPE), dtype="int32")
-    for row in range(CODE_SHAPE[0]):
-        for column in range(CODE_SHAPE[1]):
+    """The recipe's loop: a whole `predict` for each position. int32 `(count, h, w)`."""
+    height, width = sampler.input_shape[1:]
+    codes = np.zeros((count, height, width), dtype="int32")
+    for row in range(height):
+        for column in range(width):
             codes[:, row, column] = sampler.predict(codes, verbose=0)[:, row, column]
     return codes

@@ -104,7 +104,7 @@ def report(
         table.add_row(
             figure.name, figure.unit, escape(figure.ours_text), recipe, figure.bound, holds
         )
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     if full or output:
         path = output or RESULTS / f"{name}.json"

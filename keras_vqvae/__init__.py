@@ -1,5 +1,6 @@
 """keras_vqvae: discrete representation learning for Keras."""
 
+from keras_vqvae import callbacks as callbacks
 from keras_vqvae import codebooks as codebooks
 from keras_vqvae import data as data
 from keras_vqvae import layers as layers

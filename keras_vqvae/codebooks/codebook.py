@@ -15,6 +15,9 @@ from keras_vqvae.ops import all_reduce_sum, code_counts, nearest_code
 
 __all__ = ["Codebook"]
 
+# The key of the random generator's state among a codebook's saved weights.
+_GENERATOR = "seed_generator"
+
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class Codebook(keras.layers.Layer):
@@ -175,6 +178,18 @@ class Codebook(keras.layers.Layer):
         self.update_rule.step(self, vectors, indices, weights)
         if self.revival is not None:
             self.revival.step(self, vectors, indices, weights)
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        # Keras saves no generator's state; without it a resumed run would revive other vectors
+        # than an uninterrupted one.
+        store[_GENERATOR] = self.seed_generator.state
+
+    def load_own_variables(self, store: Any) -> None:
+        values = {key: store[key] for key in store.keys()}  # noqa: SIM118 - Keras's is no mapping
+        if _GENERATOR in values:
+            self.seed_generator.state.assign(values.pop(_GENERATOR))
+        super().load_own_variables(values)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object

@@ -10,6 +10,10 @@ PARTS = {
 _KNOWN = frozenset(alias for aliases in PARTS.values() for alias in aliases)
 
 
+class NoSuchPartError(ValueError):
+    """A part that the data does not have, as against data that cannot be read."""
+
+
 def checked_split(split: str) -> str:
     """`split`, if it is the name of a part."""
     if split not in PARTS:
@@ -24,9 +28,9 @@ def is_part_name(folder: str) -> bool:
     return folder.lower() in _KNOWN
 
 
-def no_such_part(split: str, what: str) -> ValueError:
+def no_such_part(split: str, what: str) -> NoSuchPartError:
     """The error for a part that is not there."""
-    return ValueError(
+    return NoSuchPartError(
         f"{what} has no {split!r} part. Received: `split={split!r}`. Load the training part and "
         "hold images out with `source.split(validation_fraction, seed)`, or give a path that has it"
     )

@@ -1,5 +1,6 @@
 """How a code is chosen from the probabilities that a prior gives."""
 
+import math
 from typing import Any
 
 import keras
@@ -24,7 +25,7 @@ class Sampler(Choice):
     """
 
     def __init__(self, temperature: float = 1.0) -> None:
-        if not temperature > 0:
+        if not 0 < temperature < math.inf:
             raise ValueError(
                 f"`temperature` should be positive. Received: temperature={temperature}. Use "
                 "sampler='greedy' for the limit of 0."
@@ -58,10 +59,12 @@ class Sampler(Choice):
             int32 `(batch,)`. A code that the strategy excludes is never drawn.
         """
         weights = ops.softmax(self.filter(ops.cast(logits, "float32"), settings))
-        upto = ops.cumsum(weights, axis=-1)
-        target = ops.expand_dims(uniforms, -1) * upto[:, -1:]
-        codes = ops.sum(ops.cast(upto <= target, "int32"), axis=-1)
-        return ops.minimum(codes, logits.shape[-1] - 1)
+        # Compiled sums add in another order for each term, so `upto` may rise by a rounding where a
+        # weight is 0. Such codes are taken out by hand.
+        upto = ops.where(weights > 0, ops.cumsum(weights, axis=-1), 0.0)
+        target = ops.expand_dims(uniforms, -1) * ops.max(upto, axis=-1, keepdims=True)
+        index = ops.arange(logits.shape[-1], dtype="int32")
+        return ops.min(ops.where(upto > target, index, logits.shape[-1] - 1), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         return {"temperature": self.temperature}
@@ -102,8 +105,8 @@ class TopK(Sampler):
 
     def __init__(self, k: int, temperature: float = 1.0) -> None:
         super().__init__(temperature)
-        if k < 1:
-            raise ValueError(f"`k` should be at least 1. Received: k={k}")
+        if k < 1 or int(k) != k:
+            raise ValueError(f"`k` should be a positive integer. Received: k={k}")
         self.k = int(k)
 
     def compilation_key(self) -> tuple[Any, ...]:

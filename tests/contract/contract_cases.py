@@ -46,9 +46,10 @@ class QuantizerCase(LayerCase):
 
 @dataclass(frozen=True)
 class ModelCase(Case):
-    """A model. `data(count, seed)` gives NumPy training data."""
+    """A model. `data(count, seed)` gives NumPy training data; `loss_terms` are in its logs."""
 
     data: Callable[[int, int], np.ndarray]
+    loss_terms: tuple[str, ...] = ("loss",)
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,11 @@ ABSTRACT = {
     codebooks.Distance,
     codebooks.Revival,
     codebooks.UpdateRule,
+    layers.CausalLayer,
     layers.Quantizer,
     layers.QuantizerOutput,
     likelihoods.Likelihood,
+    models.CodePrior,
 }
 
 
@@ -110,7 +113,15 @@ QUANTIZERS = [
     _vq("chunked", chunk_size=5, embeddings_initializer="random_normal"),
 ]
 
-LAYERS: list[LayerCase] = [*QUANTIZERS]
+LAYERS: list[LayerCase] = [
+    *QUANTIZERS,
+    LayerCase(
+        "masked_conv2d",
+        (layers.MaskedConv2D,),
+        lambda **kwargs: layers.MaskedConv2D(4, 3, "B", dilation_rate=2, activation="relu", **kwargs),
+        lambda seed: normal((2, 4, 4, 3), seed),
+    ),
+]
 
 CODEBOOKS = [
     Case(
@@ -174,13 +185,46 @@ def _images(count: int, seed: int) -> np.ndarray:
     return grey_images(count, 8, 1, seed)
 
 
+def _codes(count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 5, (count, 3, 3)).astype("int32")
+
+
+def _pixelcnn(**kwargs: Any) -> Any:
+    sizes = {"filters": 4, "residual_blocks": 1, "embedding_dim": 2, "kernel_size": 3}
+    return models.PixelCNN((3, 3), 5, **sizes, **kwargs)
+
+
+_RECONSTRUCTION = ("loss", "reconstruction_loss")
 MODELS = [
-    ModelCase("autoencoder", (models.Autoencoder,), _autoencoder, _images),
-    ModelCase("vqvae_gradient", (models.VQVAE,), _vqvae, _images),
-    ModelCase("vqvae_ema", (models.VQVAE,), _convolutional_vqvae, _images),
+    ModelCase("autoencoder", (models.Autoencoder,), _autoencoder, _images, _RECONSTRUCTION),
+    ModelCase(
+        "vqvae_gradient",
+        (models.VQVAE,),
+        _vqvae,
+        _images,
+        (*_RECONSTRUCTION, "codebook_loss", "commitment_loss", "perplexity", "codebook_usage"),
+    ),
+    ModelCase(
+        "vqvae_ema",
+        (models.VQVAE,),
+        _convolutional_vqvae,
+        _images,
+        (*_RECONSTRUCTION, "commitment_loss", "perplexity", "codebook_usage"),
+    ),
+    ModelCase("pixelcnn", (models.PixelCNN,), _pixelcnn, _codes, ("loss", "bits_per_code")),
 ]
 
-ALL = [*LAYERS, *CODEBOOKS, *CHOICES, *LIKELIHOODS, *METRICS, *MODELS]
+
+def _two_stage() -> Any:
+    vqvae = models.VQVAE(_encoder(), layers.VectorQuantizer(5), _decoder())
+    prior = models.PixelCNN(vqvae.code_shape, 5, filters=4, residual_blocks=1, embedding_dim=2)
+    return models.TwoStage(vqvae, prior)
+
+
+# Made of models, and no Keras model itself.
+COMPOSITES = [Case("two_stage", (models.TwoStage,), _two_stage)]
+
+ALL = [*LAYERS, *CODEBOOKS, *CHOICES, *LIKELIHOODS, *METRICS, *MODELS, *COMPOSITES]
 
 
 def by_name(case: Case) -> str:

@@ -1,0 +1,121 @@
+"""Figures of a model on held-out images."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vqvae.data import ImageBatches, load_images
+
+__all__ = ["evaluate_prior", "evaluate_vqvae"]
+
+
+def evaluate_vqvae(
+    model: Any, images: Any, batch_size: int = 128, verbose: int = 0
+) -> dict[str, float]:
+    """How well a VQ-VAE reconstructs images, and how it uses its codes.
+
+    Images are read, encoded and decoded batch by batch, so a folder may be larger than memory.
+
+    | figure | meaning |
+    |---|---|
+    | `mse` | mean squared error of the reconstructions, clipped, on the [0, 1] scale |
+    | `psnr_db` | `−10 log10(mse)`, in decibels |
+    | `codebook_usage` | share of the K codes that occurred, in [0, 1] |
+    | `perplexity` | `exp` of the entropy of the codes' histogram, in [1, K] |
+    | `code_entropy_bits` | that entropy in bits a code: what a code costs if each is coded alone |
+    | `bits_per_image` | bits of an image's codes if all are equally likely |
+
+    Args:
+        model: a built `models.VQVAE`.
+        images: what `data.load_images` takes: an array in the model's `value_range`, a path, a
+            name, an `ImageSource`.
+        batch_size: images at one time. Defaults to `128`.
+        verbose: 1 for a progress bar. Defaults to `0`.
+
+    Returns:
+        The figures by name, and `images`, how many there were.
+
+    Raises:
+        ValueError: for images of another shape or scale than the model's.
+
+    Example:
+
+    >>> from keras_vqvae import models
+    >>> model = models.convolutional_vqvae((8, 8, 1), num_embeddings=4, widths=(4,))
+    >>> figures = evaluate_vqvae(model, np.zeros((3, 8, 8, 1), "uint8"))
+    >>> figures["images"], figures["bits_per_image"], sorted(figures)[:3]
+    (3, 32.0, ['bits_per_image', 'code_entropy_bits', 'codebook_usage'])
+    """
+    batches = ImageBatches(load_images(images), batch_size)
+    low, high = model.value_range
+    encoder, decoder = model.codes_model(), model.decoder_model()
+    counts = np.zeros(model.num_embeddings, np.int64)
+    squared, pixels = 0.0, 0
+    progress = keras.utils.Progbar(len(batches), verbose=verbose) if verbose else None
+    for step in range(len(batches)):
+        batch = np.asarray(batches[step])
+        model.check_images(batch, "images")
+        codes = np.asarray(encoder.predict_on_batch(batch))
+        decoded = np.asarray(decoder.predict_on_batch(codes))
+        error = (decoded.astype(np.float32) - batch.astype(np.float32)) / (high - low)
+        squared += float(np.sum(np.square(error), dtype=np.float64))
+        pixels += error.size
+        counts += np.bincount(codes.ravel(), minlength=len(counts))
+        if progress:
+            progress.update(step + 1)
+    mse = squared / pixels
+    entropy = _entropy_bits(counts)
+    return {
+        "images": len(batches.source),
+        "mse": mse,
+        "psnr_db": -10.0 * math.log10(mse) if mse else math.inf,
+        "codebook_usage": float(np.mean(counts > 0)),
+        "perplexity": 2.0**entropy,
+        "code_entropy_bits": entropy,
+        "bits_per_image": float(model.bits_per_image),
+    }
+
+
+def evaluate_prior(
+    prior: Any, codes: Any, labels: Any = None, batch_size: int = 128
+) -> dict[str, float]:
+    """How many bits codes cost under a prior: the cross-entropy, exact.
+
+    Args:
+        prior: a `models.CodePrior`.
+        codes: integer array `(N, h, w)` in [0, K), at least one.
+        labels: integer array `(N,)`, for a conditional prior; others look at no labels.
+        batch_size: grids at one time. Defaults to `128`.
+
+    Returns:
+        `bits_per_code`, `bits_per_image` (that times h·w), and `images`, how many there were.
+
+    Raises:
+        TypeError: for codes or labels that are no integers.
+        ValueError: for no codes, codes or labels of another shape or out of range, or missing
+            labels.
+
+    Example:
+
+    >>> from keras_vqvae import models
+    >>> prior = models.PixelCNN((2, 2), num_embeddings=4, filters=4, residual_blocks=1)
+    >>> sorted(evaluate_prior(prior, np.zeros((3, 2, 2), "int32")))
+    ['bits_per_code', 'bits_per_image', 'images']
+    """
+    if not len(codes):
+        raise ValueError("`codes` should hold at least one grid. Received: none")
+    nats = -np.asarray(prior.log_prob(codes, labels, batch_size=batch_size), np.float64)
+    per_image = float(np.mean(nats)) / math.log(2.0)
+    return {
+        "images": len(nats),
+        "bits_per_code": per_image / math.prod(prior.code_shape),
+        "bits_per_image": per_image,
+    }
+
+
+def _entropy_bits(counts: Any) -> float:
+    p = counts[counts > 0] / counts.sum()
+    # `+ 0.0` turns the −0.0 of a single code into 0.
+    return float(-np.sum(p * np.log2(p))) + 0.0

@@ -1,0 +1,118 @@
+"""Where the files of a run are, and reading and writing the small ones."""
+
+import csv
+import json
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_vqvae.data import atomic_write
+
+STAGES = ("vqvae", "prior")
+
+
+class RunDirectory:
+    """The paths of a run's files.
+
+    Args:
+        path: the directory; it need not exist.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.json"
+        self.metrics = self.path / "metrics.json"
+        self.reconstructions = self.path / "reconstructions.png"
+        self.samples = self.path / "samples.png"
+        self.tensorboard = self.path / "tensorboard"
+        self.checkpoints = self.path / "checkpoints"
+
+    def model(self, stage: str) -> Path:
+        """The model of a finished stage."""
+        return self.path / f"{stage}.keras"
+
+    def last(self, stage: str) -> Path:
+        """The checkpoint of the last epoch."""
+        return self.checkpoints / f"{stage}_last.keras"
+
+    def best(self, stage: str) -> Path:
+        """The checkpoint of the epoch with the lowest validation loss."""
+        return self.checkpoints / f"{stage}_best.keras"
+
+    def history(self, stage: str) -> Path:
+        """The logs of each epoch."""
+        return self.path / f"history_{stage}.csv"
+
+    def codes(self, part: str) -> Path:
+        """The codes of a part of the data."""
+        return self.path / f"codes_{part}.npz"
+
+    def files(self, stage: str) -> list[Path]:
+        """What a stage writes."""
+        files = [self.model(stage), self.last(stage), self.best(stage), self.history(stage)]
+        if stage == "prior":
+            return [*files, self.samples]
+        return [*files, self.reconstructions, *map(self.codes, ("train", "validation", "test"))]
+
+    def has_begun(self, stage: str) -> bool:
+        """Whether a stage has a checkpoint or more."""
+        return self.last(stage).exists() or self.model(stage).exists()
+
+    def remove(self, stages: Sequence[str]) -> None:
+        """Removes what these stages wrote, and nothing else."""
+        for stage in stages:
+            for file in self.files(stage):
+                file.unlink(missing_ok=True)
+            shutil.rmtree(self.tensorboard / stage, ignore_errors=True)
+
+    def is_run(self) -> bool:
+        """Whether the directory holds a run."""
+        return self.config.is_file()
+
+    def is_occupied(self) -> bool:
+        """Whether there is anything at all at the path."""
+        if not self.path.is_dir():
+            return self.path.exists()
+        return any(self.path.iterdir())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        ValueError: if it is damaged, naming it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"the file {str(path)!r} is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"the file {str(path)!r} is damaged: it holds no object")
+    return content
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes an object, whole or not at all; what is not finite becomes null."""
+    text = json.dumps(_finite(content), indent=2, ensure_ascii=False)
+    with atomic_write(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:
+    """Writes the logs of epochs as a table, `epoch` counted from 1."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with atomic_write(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["epoch", *names])
+        writer.writeheader()
+        writer.writerows({"epoch": i, **row} for i, row in enumerate(rows, start=1))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

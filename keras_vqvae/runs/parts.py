@@ -1,0 +1,159 @@
+"""The parts of a run's data: training, validation and test images."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_vqvae.data import ImageSource, load_images
+from keras_vqvae.data.named import CLASS_NAMES
+from keras_vqvae.data.splits import NoSuchPartError
+from keras_vqvae.runs.config import DataConfig
+
+_VARIANCE_IMAGES = 10_000
+
+
+class DataParts:
+    """Loads each part when it is asked for, once.
+
+    Args:
+        config: which images.
+        seed: of the split.
+    """
+
+    def __init__(self, config: DataConfig, seed: int) -> None:
+        self.config = config
+        self._seed = seed
+        self._loaded: dict[str, ImageSource | None] = {}
+
+    @property
+    def train(self) -> ImageSource:
+        """The images that are trained on."""
+        self._split()
+        source = self._loaded["train"]
+        assert source is not None  # loading raises where there are none
+        return source
+
+    @property
+    def validation(self) -> ImageSource | None:
+        """The held-out images that training looks at, if there are any."""
+        self._split()
+        return self._loaded["validation"]
+
+    @property
+    def test(self) -> ImageSource | None:
+        """The images that nothing looks at before the end, if there are any."""
+        if "test" not in self._loaded:
+            self._loaded["test"] = self._limited(self._own_part("test"))
+        return self._loaded["test"]
+
+    def evaluation(self) -> tuple[str, ImageSource]:
+        """The part that figures are computed on: test, else validation, else training images."""
+        for part in ("test", "validation"):
+            source = getattr(self, part)
+            if source is not None:
+                return part, source
+        return "train", self.train
+
+    def other(self, source: Any) -> ImageSource:
+        """Images from elsewhere, seen as this run sees its own; their test part if there is one.
+
+        Raises:
+            ValueError: for images of another shape.
+        """
+        found = self._own_part("test", source) or self._load(source, "train")
+        wanted = self.train.image_shape
+        if found.image_shape != wanted:
+            raise ValueError(
+                f"the images of {found.name!r} have the shape {found.image_shape} (height, width, "
+                f"channels), and this run's have {wanted}. Convert them, or train a run of their "
+                "own"
+            )
+        return found
+
+    def value_range(self) -> tuple[float, float]:
+        """What black and white are."""
+        if self.config.value_range is not None:
+            return self.config.value_range
+        if self.train.dtype != np.uint8:
+            raise ValueError(
+                "`value_range` should be given for images of floats, such as (0, 1): what black "
+                "and white are"
+            )
+        return (0.0, 255.0)
+
+    def variance(self) -> float:
+        """Variance of the training images on the [0, 1] scale; of 10 000 of them at most."""
+        low, high = self.value_range()
+        source = spread(self.train, _VARIANCE_IMAGES)
+        count, total, squares = 0, 0.0, 0.0
+        for start in range(0, len(source), 256):
+            chunk = source.read(np.arange(start, min(start + 256, len(source))))
+            unit = (chunk.astype(np.float64) - low) / (high - low)
+            count, total = count + unit.size, total + unit.sum()
+            squares += np.square(unit).sum()
+        variance = squares / count - (total / count) ** 2
+        if not variance > 1e-9:
+            raise ValueError(
+                f"the images of {self.train.name!r} should not be all of one colour: there is "
+                "nothing to learn"
+            )
+        return float(variance)
+
+    def record(self) -> dict[str, Any]:
+        """What is worth knowing of the data, for `metrics.json`."""
+        train, validation = self.train, self.validation
+        skipped = train.skipped
+        return {
+            "source": self.config.source,
+            "image_shape": list(train.image_shape),
+            "train_images": len(train),
+            "validation_images": 0 if validation is None else len(validation),
+            "classes": None if train.class_names is None else list(train.class_names),
+            "fingerprint": train.fingerprint(),
+            "skipped_images": len(skipped),
+            "skipped_files": [f"{path}: {reason}" for path, reason in skipped],
+        }
+
+    def _split(self) -> None:
+        if "train" in self._loaded:
+            return
+        train, validation = self._load(self.config.source, "train"), self._own_part("validation")
+        if validation is None and self.config.validation_fraction > 0:
+            train, validation = train.split(self.config.validation_fraction, self._seed)
+        self._loaded["train"] = self._limited(train)
+        self._loaded["validation"] = self._limited(validation)
+
+    def _own_part(self, part: str, source: Any = None) -> ImageSource | None:
+        try:
+            return self._load(self.config.source if source is None else source, part)
+        except NoSuchPartError:
+            return None
+
+    def _load(self, source: Any, part: str) -> ImageSource:
+        config = self.config
+        color: Any = config.color
+        resize: Any = config.resize
+        return load_images(source, part, config.image_size, color, resize, config.strict)
+
+    def _limited(self, source: ImageSource | None) -> ImageSource | None:
+        if source is None or self.config.max_images is None:
+            return source
+        return spread(source, self.config.max_images)
+
+
+def spread(source: ImageSource, count: int) -> ImageSource:
+    """At most `count` images of a source, evenly spread over it, so that all classes are there."""
+    if len(source) <= count:
+        return source
+    step = len(source) / count
+    return source.subset([math.floor(i * step) for i in range(count)])
+
+
+def resolved(source: str) -> str:
+    """A path as an absolute one, so that a run finds its data from anywhere; names stay."""
+    if source in CLASS_NAMES:
+        return source
+    return os.path.abspath(Path(source).expanduser())

@@ -1,0 +1,65 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_vqvae import callbacks, layers
+
+
+def _model(*names):
+    return keras.Sequential(
+        [
+            keras.Input((2, 2, 3)),
+            *(layers.VectorQuantizer(4, update="ema", name=name) for name in names),
+            keras.layers.Dense(3),  # something to train
+        ]
+    )
+
+
+def _fit(model, x, **kwargs):
+    model.compile("sgd", "mse")
+    callback = callbacks.CodebookMetrics(**kwargs)
+    return model.fit(x, x, epochs=2, batch_size=4, callbacks=[callback], verbose=0).history
+
+
+def test_perplexity_is_that_of_the_whole_epoch():
+    """Two codes, each alone in its batches: every batch has perplexity 1, the epoch has 2."""
+    model = _model("quantizer")
+    model.build((None, 2, 2, 3))
+    table = np.array([[0, 0, 0], [9, 9, 9], [50, 0, 0], [0, 50, 0]], "float32")
+    model.layers[0].embeddings.assign(table)
+    x = np.zeros((8, 2, 2, 3), "float32")
+    x[4:] = 9.0
+    model.compile("sgd", "mse")
+    history = model.fit(
+        x, x, batch_size=4, shuffle=False, callbacks=[callbacks.CodebookMetrics()], verbose=0
+    ).history
+    assert history["perplexity"] == [pytest.approx(2.0, rel=1e-6)]
+    assert history["codebook_usage"] == [0.5]
+
+
+def test_counts_start_anew_in_every_epoch():
+    model = _model("quantizer")
+    _fit(model, np.random.normal(size=(8, 2, 2, 3)))
+    # 8 samples of 4 positions in the last epoch, not twice as many.
+    assert float(keras.ops.sum(model.layers[0].code_counts)) == 32.0
+
+
+def test_several_quantizers_are_told_apart():
+    history = _fit(_model("first", "second"), np.random.normal(size=(8, 2, 2, 3)))
+    assert {"first/perplexity", "second/codebook_usage"} <= set(history)
+
+
+def test_validation_figures_come_from_the_codes_of_the_given_inputs():
+    x = np.random.normal(size=(8, 2, 2, 3)).astype("float32")
+    model = _model("quantizer")
+    history = _fit(model, x, validation_data=x[:4])
+    codes = keras.ops.convert_to_numpy(model.layers[0].encode(x[:4]))
+    shares = np.bincount(codes.ravel(), minlength=4) / codes.size
+    expected = np.exp(-sum(p * np.log(p) for p in shares if p > 0))
+    assert history["val_perplexity"][-1] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_model_without_a_quantizer_is_refused():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match="no quantizer"):
+        _fit(model, np.zeros((4, 3)))

@@ -1,0 +1,48 @@
+"""Images→codes and codes→images, exported, give what the model gives."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_vqvae import models
+
+pytestmark = pytest.mark.tensorflow_only
+
+
+@pytest.fixture(scope="module")
+def trained():
+    keras.utils.set_random_seed(1)
+    model = models.convolutional_vqvae((8, 8, 1), num_embeddings=8, embedding_dim=4, widths=(4, 4))
+    model.compile("adam")
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1)).astype("uint8")
+    model.fit(images, verbose=0)
+    codes = model.encode(images)
+    return model, images, codes, model.decode(codes)
+
+
+def test_saved_model(trained, tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    model, images, codes, decoded = trained
+    model.codes_model().export(tmp_path / "codes", verbose=False)
+    model.decoder_model().export(tmp_path / "decoder", verbose=False)
+    to_codes = tf.saved_model.load(tmp_path / "codes")
+    to_images = tf.saved_model.load(tmp_path / "decoder")
+    np.testing.assert_array_equal(to_codes.serve(images.astype("float32")).numpy(), codes)
+    np.testing.assert_array_equal(to_images.serve(codes).numpy(), decoded)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_onnx_at_batch_sizes_it_was_not_traced_with(trained, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("tf2onnx")
+    model, images, codes, decoded = trained
+    model.codes_model().export(tmp_path / "codes.onnx", format="onnx", verbose=False)
+    model.decoder_model().export(tmp_path / "decoder.onnx", format="onnx", verbose=False)
+    to_codes = onnxruntime.InferenceSession(tmp_path / "codes.onnx")
+    to_images = onnxruntime.InferenceSession(tmp_path / "decoder.onnx")
+    for n in (1, 7, 40):
+        (got,) = to_codes.run(None, {"images": images[:n].astype("float32")})
+        np.testing.assert_array_equal(got, codes[:n])
+        (got,) = to_images.run(None, {"codes": codes[:n]})
+        # Another library's convolutions, on a scale of 255: float32 rounding.
+        np.testing.assert_allclose(got, decoded[:n], atol=1e-3)

@@ -1,0 +1,94 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_vqvae import models
+
+
+def _images(n=24):
+    return np.random.default_rng(0).integers(0, 256, (n, 8, 8, 1)).astype("uint8")
+
+
+def _vqvae():
+    return models.convolutional_vqvae((8, 8, 1), num_embeddings=6, embedding_dim=4, widths=(4, 4))
+
+
+def _prior(vqvae, **kwargs):
+    return models.PixelCNN(
+        vqvae.code_shape, vqvae.num_embeddings, filters=8, residual_blocks=1, **kwargs
+    )
+
+
+@pytest.fixture
+def fitted():
+    vqvae = _vqvae()
+    model = models.TwoStage(vqvae, _prior(vqvae))
+    model.fit(_images(), epochs=(1, 1), verbose=0)
+    return model
+
+
+def test_fit_trains_both_stages_and_returns_both_histories():
+    vqvae = _vqvae()
+    model = models.TwoStage(vqvae, _prior(vqvae))
+    first, second = model.fit(_images(), epochs=(2, 3), validation_data=_images(8), verbose=0)
+    assert len(first.history["val_loss"]) == 2
+    assert len(second.history["val_bits_per_code"]) == 3
+
+
+def test_a_stage_of_no_epochs_is_left_as_it_is(fitted):
+    before = fitted.vqvae.fingerprint()
+    first, second = fitted.fit(_images(), epochs=(0, 1), verbose=0)
+    assert first is None
+    assert second is not None
+    assert fitted.vqvae.fingerprint() == before
+
+
+def test_samples_are_the_decoded_samples_of_the_prior(fitted):
+    codes = fitted.prior.sample(3, seed=5)
+    np.testing.assert_array_equal(fitted.sample(3, seed=5), fitted.vqvae.decode(codes))
+    assert fitted.sample(0).shape == (0, 8, 8, 1)
+
+
+def test_labels_condition_the_prior():
+    vqvae = _vqvae()
+    model = models.TwoStage(vqvae, _prior(vqvae, num_classes=3))
+    labels = np.arange(24) % 3
+    model.fit(_images(), labels, epochs=(1, 1), validation_data=(_images(), labels), verbose=0)
+    assert model.sample(2, labels=1, seed=0).shape == (2, 8, 8, 1)
+    with pytest.raises(ValueError, match="labels"):
+        model.sample(2)
+
+
+def test_save_and_load(fitted, tmp_path):
+    fitted.save(tmp_path / "new" / "folder")
+    assert sorted(p.name for p in (tmp_path / "new" / "folder").iterdir()) == [
+        "prior.keras",
+        "vqvae.keras",
+    ]
+    loaded = models.TwoStage.load(tmp_path / "new" / "folder")
+    np.testing.assert_array_equal(loaded.sample(2, seed=1), fitted.sample(2, seed=1))
+
+
+def test_load_names_the_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"vqvae\.keras"):
+        models.TwoStage.load(tmp_path)
+
+
+def test_a_prior_of_another_vqvae_is_refused(fitted):
+    keras.utils.set_random_seed(99)
+    other = _vqvae()
+    with pytest.raises(ValueError, match="another VQ-VAE"):
+        models.TwoStage(other, fitted.prior)
+
+
+def test_a_prior_is_refused_once_the_vqvae_was_trained_on(fitted):
+    fitted.vqvae.fit(_images(), verbose=0)
+    with pytest.raises(ValueError, match="Fit a new prior"):
+        fitted.sample(1)
+
+
+def test_a_prior_for_another_grid_is_refused():
+    vqvae = _vqvae()
+    prior = models.PixelCNN((3, 2), vqvae.num_embeddings, filters=8, residual_blocks=1)
+    with pytest.raises(ValueError, match=r"\(2, 2\)"):
+        models.TwoStage(vqvae, prior)
