@@ -3,8 +3,9 @@
 K = 128. All priors are untrained, as the weights do not change what a sample costs. The bound is on
 `PixelCNN` as it is by default. Its network is not the recipe's, so a `PixelCNN` of the recipe's
 depth and widths is timed too, and the numbers of parameters are among the figures. Compilation is
-not counted: each has sampled before. Then they take turns. (`--smoke` times first
-calls, on a 3×3 grid.)
+not counted: each has sampled before. Then they take turns.
+
+`--smoke` times the first calls, on a 3×3 grid.
 
     python benchmarks/sampling_vs_recipe.py
 """
@@ -36,12 +37,15 @@ ROUNDS = 5
 CALLS = 10
 
 
-def timed(sample: Callable[[int], np.ndarray], seed: int) -> float:
+def timed(sample: Callable[[int], np.ndarray], seed: int, code_shape: tuple[int, int]) -> float:
     """Seconds of one call, whose result is checked."""
     start = time.perf_counter()
     codes = sample(seed)
     seconds = time.perf_counter() - start
-    if codes.shape[0] != SAMPLES or not 0 <= codes.min() <= codes.max() < NUM_EMBEDDINGS:
+    if (
+        codes.shape != (SAMPLES, *code_shape)
+        or not 0 <= codes.min() <= codes.max() < NUM_EMBEDDINGS
+    ):
         raise RuntimeError(f"These are no samples: {codes.shape}, {codes.min()} to {codes.max()}")
     return seconds
 
@@ -66,12 +70,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         "ours": (CALLS, lambda seed: prior.sample(SAMPLES, seed=seed)),
         "alike": (CALLS, lambda seed: alike.sample(SAMPLES, seed=seed)),
     }
-    first = {name: timed(sample, args.seed) for name, (_, sample) in contestants.items()}
+    first = {
+        name: timed(sample, args.seed, code_shape) for name, (_, sample) in contestants.items()
+    }
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for round_ in range(rounds):
         for name, (calls, sample) in contestants.items():
             start = args.seed + 1 + round_ * calls
-            seconds[name] += [timed(sample, seed) for seed in range(start, start + calls)]
+            seconds[name] += [
+                timed(sample, seed, code_shape) for seed in range(start, start + calls)
+            ]
 
     if not rounds:
         seconds = {name: [value] for name, value in first.items()}

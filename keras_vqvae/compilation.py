@@ -26,13 +26,13 @@ class CompiledFunction:
         jit_compile: whether TensorFlow compiles with XLA. JAX always does.
 
     Example:
-
     >>> import keras
     >>> weight = keras.Variable(2.0)
     >>> double = CompiledFunction(lambda x: x * weight, variables=lambda: [weight])
     >>> float(double(keras.ops.convert_to_tensor(3.0)))
     6.0
-    >>> weight.assign(5.0); float(double(keras.ops.convert_to_tensor(3.0)))
+    >>> weight.assign(5.0)
+    ... float(double(keras.ops.convert_to_tensor(3.0)))
     15.0
     """
 

@@ -29,7 +29,6 @@ class CodebookMetrics(keras.callbacks.Callback):
         batch_size: how many of those inputs at one time. Defaults to `128`.
 
     Example:
-
     >>> import keras, numpy as np
     >>> from keras_vqvae import layers
     >>> model = keras.Sequential([keras.Input((4, 4, 2)), layers.VectorQuantizer(4)])

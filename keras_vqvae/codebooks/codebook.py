@@ -6,9 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks.distances import get_distance
 from keras_vqvae.codebooks.initialization import DataInitializer, get_embeddings_initializer
-from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks.revival import get_revival
 from keras_vqvae.codebooks.update_rules import get_update_rule
 from keras_vqvae.ops import all_reduce_sum, code_counts, nearest_code
@@ -41,7 +41,6 @@ class Codebook(keras.layers.Layer):
         **kwargs: as for `keras.layers.Layer`.
 
     Example:
-
     >>> import numpy as np
     >>> codebook = Codebook(4, embeddings_initializer="ones")
     >>> codebook.build((None, 2))

@@ -5,9 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vqvae.choices import PACKAGE, Choice
 from keras_vqvae.codebooks.distances import Distance
 from keras_vqvae.codebooks.draws import spread_rows
-from keras_vqvae.choices import PACKAGE, Choice
 from keras_vqvae.ops import all_reduce_sum, code_counts, code_sums, nearest_code, share_rows
 
 __all__ = ["DataInitializer", "KMeans", "get_embeddings_initializer"]

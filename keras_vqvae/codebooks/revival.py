@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from keras_vqvae.codebooks.draws import uniform_rows
 from keras_vqvae.choices import PACKAGE, Choice, get_choice
+from keras_vqvae.codebooks.draws import uniform_rows
 from keras_vqvae.ops import all_reduce_sum, code_counts, share_rows
 
 if TYPE_CHECKING:
@@ -90,4 +90,5 @@ def get_revival(identifier: Any) -> Revival | None:
     """The revival of that name (`"replace_dead"`), config or instance; `None` for none."""
     if identifier is None:
         return None
-    return get_choice(identifier, Revival, {"replace_dead": ReplaceDead}, "revival")
+    names: dict[str, type[Revival]] = {"replace_dead": ReplaceDead}
+    return get_choice(identifier, Revival, names, "revival")

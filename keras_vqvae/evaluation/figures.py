@@ -41,7 +41,6 @@ def evaluate_vqvae(
         ValueError: for images of another shape or scale than the model's.
 
     Example:
-
     >>> from keras_vqvae import models
     >>> model = models.convolutional_vqvae((8, 8, 1), num_embeddings=4, widths=(4,))
     >>> figures = evaluate_vqvae(model, np.zeros((3, 8, 8, 1), "uint8"))
@@ -98,7 +97,6 @@ def evaluate_prior(
             labels.
 
     Example:
-
     >>> from keras_vqvae import models
     >>> prior = models.PixelCNN((2, 2), num_embeddings=4, filters=4, residual_blocks=1)
     >>> sorted(evaluate_prior(prior, np.zeros((3, 2, 2), "int32")))

@@ -43,7 +43,6 @@ def image_grid(
         ValueError: for another shape, or captions that are not one an image.
 
     Example:
-
     >>> image_grid(np.zeros((6, 28, 28, 1)), columns=3).shape
     (174, 260, 3)
     """
@@ -83,7 +82,6 @@ def reconstruction_grid(
         ValueError: for shapes that do not fit.
 
     Example:
-
     >>> images = np.zeros((4, 28, 28, 1))
     >>> reconstruction_grid(images, images, columns=4).shape
     (174, 346, 3)
@@ -110,7 +108,6 @@ def to_bytes(images: Any, value_range: tuple[float, float] = (0, 255)) -> npt.ND
         ValueError: for another shape, other than 1 or 3 channels, or no image.
 
     Example:
-
     >>> to_bytes(np.full((1, 1, 1, 1), 0.5), value_range=(0, 1)).item()
     128
     """

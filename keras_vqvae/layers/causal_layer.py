@@ -21,7 +21,7 @@ class CausalLayer(keras.layers.Layer):
     for row in range(height):
         state = layer.start_row(state, row)
         for column in range(width):
-            y, state = layer.step(x, state, row, column)      # (batch, channels)
+            y, state = layer.step(x, state, row, column)  # (batch, channels)
     ```
 
     States are nested structures of tensors with fixed shapes.

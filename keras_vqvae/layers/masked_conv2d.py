@@ -47,7 +47,6 @@ class MaskedConv2D(keras.layers.Conv2D, CausalLayer):
         ValueError: for strides, even kernels, `channels_first`, `groups`, or another mask type.
 
     Example:
-
     >>> import numpy as np
     >>> layer = MaskedConv2D(4, 3, mask_type="A")
     >>> layer(np.zeros((1, 7, 7, 2))).shape

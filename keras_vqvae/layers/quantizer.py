@@ -35,10 +35,6 @@ class Quantizer(keras.layers.Layer):
     layer of it: losses by `add_loss`, masks, symbolic shapes, checks of what comes from the host.
     """
 
-    #: Names of the terms in `QuantizerOutput.losses`, known before the first call.
-    loss_names: tuple[str, ...] = ()
-    num_embeddings: int
-
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
@@ -58,7 +54,17 @@ class Quantizer(keras.layers.Layer):
         raise NotImplementedError
 
     @property
-    def codebook_shape(self) -> tuple[int, ...]:
+    def num_embeddings(self) -> int:
+        """K: an index is in [0, K)."""
+        raise NotImplementedError
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        """Names of the terms in `QuantizerOutput.losses`, known before the first call."""
+        raise NotImplementedError
+
+    @property
+    def codebook_shape(self) -> tuple[int | None, ...]:
         """Shape of the table (or of the tables, stacked)."""
         raise NotImplementedError
 

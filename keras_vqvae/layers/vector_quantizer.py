@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.codebooks import Codebook
 from keras_vqvae.choices import PACKAGE
+from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput
 from keras_vqvae.ops import get_gradient_estimator, mean_over_valid
 
@@ -65,7 +65,6 @@ class VectorQuantizer(Quantizer):
         ValueError: for arguments out of range; from `build`, for a last axis that is not D.
 
     Example:
-
     >>> import numpy as np
     >>> layer = VectorQuantizer(num_embeddings=8, embedding_dim=2)
     >>> z_q, indices = layer(np.ones((1, 7, 7, 2)), return_indices=True)
@@ -190,7 +189,7 @@ class VectorQuantizer(Quantizer):
         return self.codebook.embedding_dim
 
     @property
-    def codebook_shape(self) -> tuple[int, ...]:
+    def codebook_shape(self) -> tuple[int | None, ...]:
         """`(K, D)`."""
         return (self.num_embeddings, self.embedding_dim)
 

@@ -23,7 +23,6 @@ class Bernoulli(Likelihood):
     cross-entropy to a coin that shows white with probability x), but is no likelihood of them.
 
     Example:
-
     >>> import numpy as np
     >>> loss = Bernoulli().loss(np.ones((1, 2, 2, 1)), np.zeros((1, 2, 2, 1)))
     >>> round(float(loss[0]), 4)

@@ -30,7 +30,6 @@ class Gaussian(Likelihood):
         scale: σ on the unit scale, positive. Defaults to `sqrt(1/32)`, 45 grey levels.
 
     Example:
-
     >>> import numpy as np
     >>> image, output = np.full((1, 2, 2, 1), 0.75), np.zeros((1, 2, 2, 1))
     >>> float(Gaussian(scale=0.25).loss(image, output)[0])

@@ -31,7 +31,6 @@ class CodeStatistics(keras.metrics.Metric):
         **kwargs: as for `keras.metrics.Metric`.
 
     Example:
-
     >>> import numpy as np
     >>> metric = CodeStatistics(num_embeddings=4)
     >>> metric.update_state(np.array([[0, 1], [1, 0]]))

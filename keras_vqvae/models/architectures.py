@@ -45,7 +45,6 @@ def convolutional_encoder(
         ValueError: for sides that are not divisible.
 
     Example:
-
     >>> convolutional_encoder((28, 28, 1), embedding_dim=16).output_shape
     (None, 7, 7, 16)
     """
@@ -90,7 +89,6 @@ def convolutional_decoder(
         A functional model `(batch, h, w, D)` to `(batch, height, width, channels × parameters)`.
 
     Example:
-
     >>> convolutional_decoder((28, 28, 1), embedding_dim=16).output_shape
     (None, 28, 28, 1)
     """
@@ -141,7 +139,6 @@ def convolutional_vqvae(
         A built `VQVAE`, not yet compiled.
 
     Example:
-
     >>> model = convolutional_vqvae((28, 28, 1), num_embeddings=128)
     >>> model.code_shape, model.bits_per_image
     ((7, 7), 343.0)
@@ -154,7 +151,7 @@ def convolutional_vqvae(
             embeddings_initializer="kmeans",
             revival="replace_dead",
         )
-    network = {"residual_blocks": residual_blocks, "residual_width": residual_width}
+    network: dict[str, Any] = {"residual_blocks": residual_blocks, "residual_width": residual_width}
     model = VQVAE(
         convolutional_encoder(image_shape, embedding_dim, widths, **network),
         quantizer,

@@ -51,7 +51,6 @@ class Autoencoder(StepModel):
         **kwargs: as for `keras.Model`.
 
     Example:
-
     >>> import numpy as np, keras
     >>> model = Autoencoder(keras.layers.Conv2D(2, 4, 4), keras.layers.Conv2DTranspose(1, 4, 4))
     >>> model.compile("adam")
@@ -79,7 +78,8 @@ class Autoencoder(StepModel):
         self.from_unit_scale = FromUnitScale(
             self.likelihood, self.value_range, name="from_unit_scale"
         )
-        self._image_shape: tuple[int | None, ...] | None = None
+        self._image_shape: Any = None
+        self._latent_shape: Any = None
         self.track(("reconstruction_loss",), {})
 
     # -- the model --------------------------------------------------------------------------------
@@ -167,9 +167,7 @@ class Autoencoder(StepModel):
                 "reconstruction loss by the `likelihood` of the constructor."
             )
         self._build_if_known()
-        super().compile(
-            optimizer=optimizer, jit_compile=resolve_jit_compile(jit_compile), **kwargs
-        )
+        super().compile(optimizer=optimizer, jit_compile=resolve_jit_compile(jit_compile), **kwargs)
         self._build_compile_metrics()
 
     def _build_compile_metrics(self) -> None:

@@ -16,7 +16,6 @@ def batch_sizes(count: int, batch_size: int) -> Iterator[tuple[int, int, int]]:
     compiled code meets few different shapes.
 
     Example:
-
     >>> list(batch_sizes(37, 16)), list(batch_sizes(10, 64))
     ([(0, 16, 16), (16, 16, 16), (32, 5, 8)], [(0, 10, 16)])
     """
@@ -38,7 +37,7 @@ def map_batches(
     count = len(arrays[0])
     results = []
     for first, here, padded in batch_sizes(count, batch_size):
-        batch = []
+        batch: list[Any] = []
         for array in arrays:
             if array is None:
                 batch.append(None)

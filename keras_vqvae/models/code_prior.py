@@ -120,9 +120,7 @@ class CodePrior(StepModel):
                 raise ValueError(
                     f"Model '{self.name}' has its own loss and metrics. Leave `{name}` out."
                 )
-        super().compile(
-            optimizer=optimizer, jit_compile=resolve_jit_compile(jit_compile), **kwargs
-        )
+        super().compile(optimizer=optimizer, jit_compile=resolve_jit_compile(jit_compile), **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -227,7 +225,11 @@ class CodePrior(StepModel):
         function = self._compiled(
             ("sample", sampler.compilation_key()),
             lambda settings, uniforms, given, labels=None: sampling.sample_raster(
-                self, self.initial_state(uniforms.shape[0], labels), uniforms, given, sampler,
+                self,
+                self.initial_state(uniforms.shape[0], labels),
+                uniforms,
+                given,
+                sampler,
                 settings,
             ),
         )

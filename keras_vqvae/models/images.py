@@ -83,7 +83,7 @@ def check_image_data(
     if data is None:
         return
     if isinstance(data, np.ndarray):
-        batch = data
+        batch: Any = data
     elif hasattr(data, "take") and hasattr(data, "element_spec"):  # tf.data
         batch = next(iter(data.take(1)), None)
     elif hasattr(data, "__getitem__") and hasattr(data, "__len__") and hasattr(data, "workers"):

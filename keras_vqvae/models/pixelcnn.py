@@ -42,7 +42,6 @@ class PixelCNN(CodePrior):
         it in raster order only.
 
     Example:
-
     >>> import numpy as np
     >>> prior = PixelCNN(code_shape=(4, 4), num_embeddings=8, filters=8, residual_blocks=1)
     >>> prior.compile("adam")

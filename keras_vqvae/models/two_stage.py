@@ -27,7 +27,6 @@ class TwoStage:
             codes of another model.
 
     Example:
-
     >>> import numpy as np
     >>> from keras_vqvae import models
     >>> vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=8, widths=(4, 4))
@@ -45,11 +44,14 @@ class TwoStage:
     def __init__(self, vqvae: VQVAE, prior: CodePrior | None = None) -> None:
         self.vqvae = vqvae
         if prior is None:
-            prior = PixelCNN(vqvae.code_shape, vqvae.num_embeddings)
+            prior = PixelCNN(vqvae.code_shape, vqvae.num_embeddings)  # type: ignore[arg-type]
         self.prior = prior
-        ours, theirs = (vqvae.code_shape, vqvae.num_embeddings), (
-            prior.code_shape,
-            prior.num_embeddings,
+        ours, theirs = (
+            (vqvae.code_shape, vqvae.num_embeddings),
+            (
+                prior.code_shape,
+                prior.num_embeddings,
+            ),
         )
         if ours != theirs:
             raise ValueError(

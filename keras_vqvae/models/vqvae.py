@@ -43,7 +43,6 @@ class VQVAE(Autoencoder):
         **kwargs: as for `keras.Model`.
 
     Example:
-
     >>> import numpy as np
     >>> from keras_vqvae import models
     >>> model = models.convolutional_vqvae(
@@ -91,7 +90,7 @@ class VQVAE(Autoencoder):
         output = self.quantizer.discretize(z_e, training=training)
         return BottleneckOutput(output.quantized, output.losses, {"codes": output.indices})
 
-    def compile(
+    def compile(  # type: ignore[override] # one argument more, by keyword
         self,
         optimizer: Any = "adam",
         codebook_optimizer: Any = None,
@@ -144,7 +143,8 @@ class VQVAE(Autoencoder):
     def code_shape(self) -> tuple[int, ...]:
         """Shape of the codes of an image: `(h, w)`, or `(h, w, Q)` for Q codes a position."""
         self._require_built("code_shape")
-        return self.quantizer.indices_shape((None, *self._latent_shape))[1:]
+        shape: tuple[int, ...] = self.quantizer.indices_shape((None, *self._latent_shape))[1:]
+        return shape
 
     @property
     def bits_per_image(self) -> float:
@@ -186,7 +186,6 @@ class VQVAE(Autoencoder):
         """A plain functional model, images to codes, for export; it shares this model's weights.
 
         Example:
-
         >>> from keras_vqvae import models
         >>> model = models.convolutional_vqvae((8, 8, 1), num_embeddings=4, widths=(4,))
         >>> model.codes_model().output_shape, model.decoder_model().output_shape

@@ -32,7 +32,6 @@ def causal_kernel_mask(
         - [Pixel Recurrent Neural Networks](https://arxiv.org/abs/1601.06759), §3.4
 
     Example:
-
     >>> causal_kernel_mask((3, 3), 1, 1, "A")[..., 0, 0]
     array([[1., 1., 1.],
            [1., 0., 0.],

@@ -25,7 +25,6 @@ def straight_through(vectors: Any, codes: Any) -> Any:
         - [Neural Discrete Representation Learning](https://arxiv.org/abs/1711.00937), §3.2
 
     Example:
-
     >>> import numpy as np
     >>> np.asarray(straight_through(np.array([0.3]), np.array([1.0])))
     array([1.], dtype=float32)

@@ -33,7 +33,6 @@ def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any
         int32 tensor `(N,)` with values in `[0, K)`.
 
     Example:
-
     >>> import numpy as np
     >>> table = np.array([[0.0, 0.0], [1.0, 1.0]])
     >>> keras.ops.convert_to_numpy(nearest_code(np.array([[0.9, 0.8], [0.1, 0.0]]), table))
@@ -95,6 +94,7 @@ def _search_jax(vectors: Any, table: Any, chunk_size: int) -> Any:
 def _search_any(vectors: Any, table: Any, chunk_size: int) -> Any:
     starts = range(0, max(int(vectors.shape[0]), 1), chunk_size)
     parts = [
-        ops.argmax(ops.matmul(_augment(vectors[s : s + chunk_size]), table), axis=-1) for s in starts
+        ops.argmax(ops.matmul(_augment(vectors[s : s + chunk_size]), table), axis=-1)
+        for s in starts
     ]
     return ops.cast(ops.concatenate(parts), "int32")

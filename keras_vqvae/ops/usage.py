@@ -19,7 +19,6 @@ def code_counts(indices: Any, num_embeddings: int, weights: Any = None) -> Any:
         float32 tensor `(K,)`.
 
     Example:
-
     >>> import numpy as np
     >>> np.asarray(code_counts(np.array([[0, 2], [2, -1]]), 3))
     array([1., 0., 2.], dtype=float32)
@@ -55,7 +54,6 @@ def perplexity(counts: Any) -> Any:
     """`exp(entropy)`: the number of codes in even use that would be as uncertain; in [1, K].
 
     Example:
-
     >>> import numpy as np
     >>> round(float(perplexity(np.array([5.0, 5.0, 0.0]))), 4)
     2.0

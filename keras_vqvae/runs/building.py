@@ -87,7 +87,6 @@ def learning_rate(training: TrainingConfig, steps: int) -> Any:
     """A number, or a Keras schedule over so many steps.
 
     Example:
-
     >>> schedule = learning_rate(TrainingConfig(schedule="cosine", warmup_steps=10), steps=100)
     >>> [round(float(schedule(step)), 5) for step in (0, 5, 10, 55, 100)]
     [0.0, 0.0005, 0.001, 0.0005, 0.0]

@@ -138,7 +138,6 @@ class RunConfig:
         ValueError: for a value out of range, naming it.
 
     Example:
-
     >>> config = RunConfig(vqvae=VQVAEConfig(num_embeddings=64), seed=7)
     >>> RunConfig.from_dict(config.to_dict()) == config
     True

@@ -18,7 +18,6 @@ def demo_config(smoke: bool = False) -> RunConfig:
         smoke: a run of seconds, that only shows that everything works. Defaults to `False`.
 
     Example:
-
     >>> demo_config().vqvae.num_embeddings
     128
     """

@@ -97,7 +97,6 @@ def draw_uniforms(seed: int, first: int, count: int, shape: tuple[int, ...]) -> 
         float32 `(count, *shape)` in [0, 1).
 
     Example:
-
     >>> alone, among = draw_uniforms(7, 2, 1, (2, 2)), draw_uniforms(7, 0, 4, (2, 2))
     >>> bool((alone[0] == among[2]).all())
     True

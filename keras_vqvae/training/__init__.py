@@ -10,7 +10,7 @@ __all__ = ["StepModel", "StepOutput", "TrainedModel"]
 if keras.backend.backend() == "tensorflow":
     from keras_vqvae.training.tensorflow_step import StepModel as StepModel
 elif keras.backend.backend() == "jax":
-    from keras_vqvae.training.jax_step import StepModel as StepModel  # type: ignore[assignment]
+    from keras_vqvae.training.jax_step import StepModel as StepModel
 else:
     raise ImportError(
         "`keras_vqvae.models` trains on TensorFlow and JAX. Set KERAS_BACKEND to 'tensorflow' or "

@@ -39,9 +39,7 @@ class StepModel(TrainedModel):
         trainable, optimizer_values = optimizer.stateless_apply(
             optimizer_values, guarded_gradients, trainable
         )
-        logs, metric_values = self._stateless_record(
-            metric_values, StepOutput(*output), loss, norm
-        )
+        logs, metric_values = self._stateless_record(metric_values, StepOutput(*output), loss, norm)
         return logs, (trainable, non_trainable, optimizer_values, metric_values)
 
     def test_step(self, state: Any, data: Any) -> Any:

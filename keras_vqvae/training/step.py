@@ -71,7 +71,9 @@ class TrainedModel(keras.Model):
         """The loss: the sum of the terms and of what the layers added."""
         return sum([*output.terms.values(), *regularization], start=ops.zeros(()))
 
-    def record_step(self, output: StepOutput, loss: Any, gradient_norm: Any = None) -> dict:
+    def record_step(
+        self, output: StepOutput, loss: Any, gradient_norm: Any = None
+    ) -> dict[str, Any]:
         """Updates all metrics with a batch and returns their values so far in the epoch."""
         weight = output.batch_size
         self._loss_tracker.update_state(loss, sample_weight=weight)

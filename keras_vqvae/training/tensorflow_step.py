@@ -26,8 +26,7 @@ class StepModel(TrainedModel):
         variables = self.trainable_variables
         # A lookup's gradient comes as slices; the guard and the norm need it whole.
         found = [
-            None if g is None else tf.convert_to_tensor(g)
-            for g in tape.gradient(scaled, variables)
+            None if g is None else tf.convert_to_tensor(g) for g in tape.gradient(scaled, variables)
         ]
         gradients, norm = guarded(found)
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
