@@ -1,7 +1,7 @@
 """The peer: the recipe of the keras.io example "Vector-Quantized Variational Autoencoders".
 
-Written anew from a description of https://keras.io/examples/generative/vq_vae/; no code is taken
-from it. Kept as the example has it: network, table and its start, distances, one-hot lookup,
+Written anew: https://keras.io/examples/generative/vq_vae/ was read for its settings, and no code is
+taken from it. Kept as the example has it: network, table and its start, distances, one-hot lookup,
 losses, optimizer, images centred on 0 before training, one `predict` over the whole grid for each
 code that is drawn. Where versions of the example differ, the quicker one is taken: the draw happens
 inside the predicted model.

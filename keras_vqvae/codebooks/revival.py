@@ -16,7 +16,10 @@ __all__ = ["ReplaceDead", "Revival", "get_revival"]
 
 
 class Revival(Choice):
-    """Finds codes that are out of use and gives them a new place. State: weights of the codebook."""
+    """Finds codes that are out of use and gives them a new place.
+
+    It holds settings only; its state lives in weights of the codebook.
+    """
 
     def build(self, codebook: "Codebook") -> dict[str, Any]:
         """Creates the weights on `codebook` and returns them by name."""

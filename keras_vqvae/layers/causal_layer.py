@@ -3,8 +3,9 @@
 from typing import Any
 
 import keras
+from keras import ops
 
-__all__ = ["CausalLayer"]
+__all__ = ["CausalLayer", "at_position", "row_of"]
 
 
 class CausalLayer(keras.layers.Layer):
@@ -38,3 +39,17 @@ class CausalLayer(keras.layers.Layer):
     def step(self, x: Any, state: Any, row: Any, column: Any) -> tuple[Any, Any]:
         """One position: `(batch, channels)` in and out, and the next state."""
         raise NotImplementedError
+
+
+def at_position(grid: Any, row: Any, column: Any) -> Any:
+    """`(batch, channels)` of a grid `(batch, height, width, channels)`, or of one of 1×1."""
+    batch, height, width, channels = grid.shape
+    start = (0, row if height > 1 else 0, column if width > 1 else 0, 0)
+    return ops.slice(grid, start, (batch, 1, 1, channels))[:, 0, 0]
+
+
+def row_of(grid: Any, row: Any) -> Any:
+    """`(batch, width, channels)` of a grid `(batch, height, width, channels)`, or of one of 1×1."""
+    batch, height, width, channels = grid.shape
+    start = (0, row if height > 1 else 0, 0, 0)
+    return ops.slice(grid, start, (batch, 1, width, channels))[:, 0]

@@ -35,6 +35,8 @@ class Quantizer(keras.layers.Layer):
     layer of it: losses by `add_loss`, masks, symbolic shapes, checks of what comes from the host.
     """
 
+    built: bool
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True

@@ -206,10 +206,11 @@ class Autoencoder(StepModel):
     # -- use --------------------------------------------------------------------------------------
 
     @property
-    def image_shape(self) -> tuple[int | None, ...]:
+    def image_shape(self) -> tuple[int, ...]:
         """`(height, width, channels)` of the images."""
         self._require_built("image_shape")
-        return self._image_shape
+        shape: tuple[int, ...] = self._image_shape
+        return shape
 
     def reconstruct(self, images: Any, batch_size: int = 128) -> np.ndarray:
         """Images through the bottleneck and back.

@@ -7,103 +7,177 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae import sampling
 from keras_vqvae.compilation import CompiledFunction, resolve_jit_compile
-from keras_vqvae.models.batching import batch_sizes, map_batches
+from keras_vqvae.models import prior_checks
+from keras_vqvae.models.batching import map_batches
+from keras_vqvae.models.code_conditions import CodeConditions
+from keras_vqvae.models.code_head import CodeEmbedding, CodeHead
 from keras_vqvae.models.codes import check_codes
+from keras_vqvae.models.prior_sampling import PriorSampling
 from keras_vqvae.training import StepModel, StepOutput
 
 __all__ = ["CodePrior"]
 
 
-class CodePrior(StepModel):
-    """Base of autoregressive priors: `p(codes) = Π p(code at i | codes before i in raster order)`.
+class CodePrior(PriorSampling, StepModel):
+    """Base of autoregressive priors: `p(codes) = Π p(code | codes before it)`.
 
-    A subclass gives `call`, the logits of all positions at once, and the same numbers one position
-    at a time: `initial_state`, `start_row`, `step` and `write` (see `layers.CausalLayer`).
+    Positions come in raster order. With several codes a position (residual or product quantizers),
+    those of one position come in order of depth.
+
+    A prior is an embedding of codes, a trunk, and a head. The trunk is the network that a subclass
+    is about: a layer that maps embedded codes to features, those of a position from earlier
+    positions only. The head gives the logits from the features of a position, and for the second
+    and later depths from the codes before them at the same position.
 
     It trains like any Keras model, `prior.fit(codes)` or `prior.fit(codes, labels)`. The loss is
-    the cross-entropy in nats per code; `bits_per_code` is logged beside it.
+    the cross-entropy in nats per code; `bits_per_code` is logged beside it. For weights averaged
+    over training, give `compile` an optimizer with `use_ema=True`.
 
     Args:
-        code_shape: `(height, width)` of the grid.
-        num_embeddings: K, the number of codes.
+        code_shape: `(height, width)` of the grid, or `(height, width, depth)`.
+        num_embeddings: K, the number of codes; or one number for each depth.
         num_classes: number of classes, for a prior that is conditioned on labels; `None` for one
             that is not, and that looks at no labels.
+        condition_shape: `(d,)` for a prior conditioned on vectors, `(height, width, channels)` on
+            grids whose sides divide those of the codes (such as the coarser codes of a hierarchy,
+            looked up). Defaults to `None`.
+        label_dropout: share of labels that are left out in training, for classifier-free guidance.
+            Then labels may be left out in use, too. Defaults to `0.0`.
+        label_smoothing: share of each target that the loss spreads evenly over all codes.
+            `bits_per_code` and `log_prob` know nothing of it. Defaults to `0.0`.
         codes_fingerprint: fingerprint of the model whose codes this prior is for, if it is known.
         **kwargs: as for `keras.Model`.
     """
 
     def __init__(
         self,
-        code_shape: tuple[int, int],
-        num_embeddings: int,
+        code_shape: tuple[int, ...],
+        num_embeddings: int | tuple[int, ...],
         num_classes: int | None = None,
+        condition_shape: tuple[int, ...] | None = None,
+        label_dropout: float = 0.0,
+        label_smoothing: float = 0.0,
         codes_fingerprint: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        shape = tuple(code_shape)
-        if len(shape) != 2 or any(int(n) != n or n < 1 for n in shape):
-            raise ValueError(
-                f"`code_shape` should be (height, width). Received: code_shape={code_shape!r}"
-            )
-        if num_embeddings < 2:
-            raise ValueError(
-                f"`num_embeddings` should be at least 2. Received: num_embeddings={num_embeddings}"
-            )
+        self.code_shape = prior_checks.check_code_shape(code_shape)
+        self.num_embeddings, self.table_sizes = prior_checks.check_sizes(
+            num_embeddings, self.code_shape
+        )
         if num_classes is not None and num_classes < 1:
             raise ValueError(
                 f"`num_classes` should be positive or None. Received: num_classes={num_classes}"
             )
-        self.code_shape = (int(shape[0]), int(shape[1]))
-        self.num_embeddings = int(num_embeddings)
+        for name, share in (("label_dropout", label_dropout), ("label_smoothing", label_smoothing)):
+            if not 0.0 <= share < 1.0:
+                raise ValueError(f"`{name}` should be in [0, 1). Received: {name}={share}")
+        if label_dropout and num_classes is None:
+            raise ValueError(
+                "`label_dropout` needs `num_classes`. "
+                f"Received: label_dropout={label_dropout}, num_classes=None"
+            )
         self.num_classes = num_classes
+        self.condition_shape = prior_checks.check_condition_shape(condition_shape, self.code_shape)
+        self.label_dropout = float(label_dropout)
+        self.label_smoothing = float(label_smoothing)
         self.codes_fingerprint = codes_fingerprint
         self.track((), {"bits_per_code": keras.metrics.Mean(name="bits_per_code")})
 
-    # -- for subclasses ---------------------------------------------------------------------------
+    def assemble(
+        self, trunk: Any, embedding_dim: int, hidden_dim: int, activation: Any = "relu"
+    ) -> None:
+        """Makes the model of its parts; the last thing that a subclass's constructor does.
 
-    def call(self, codes: Any, labels: Any = None, training: bool | None = None) -> Any:
-        """Logits of all positions: int `(batch, h, w)` to float `(batch, h, w, K)`."""
-        raise NotImplementedError
+        Args:
+            trunk: a layer with `call(x, condition, training)`, `initial_state(batch_size,
+                grid_shape, condition)`, `start_row(state, row)`, `read(state, row, column)`, which
+                gives `(features, state)`, and `write(x, state, row, column)`.
+            embedding_dim: channels of the embedded codes.
+            hidden_dim: width of the head, and channels of the conditions.
+            activation: the head's. Defaults to `"relu"`.
+        """
+        several, policy = len(self.code_shape) == 3, self.dtype_policy
+        self.embedding = CodeEmbedding(
+            self.table_sizes, embedding_dim, several, dtype=policy, name="embedding"
+        )
+        self.conditions = None
+        if self.num_classes is not None or self.condition_shape is not None:
+            self.conditions = CodeConditions(
+                hidden_dim,
+                self.code_shape[:2],
+                self.num_classes,
+                self.condition_shape,
+                self.label_dropout,
+                dtype=policy,
+                name="conditions",
+            )
+        self.trunk = trunk
+        self.head = CodeHead(
+            self.table_sizes, hidden_dim, several, activation, dtype=policy, name="head"
+        )
+        self.build((None, *self.code_shape))
 
-    def initial_state(self, batch_size: int, labels: Any = None) -> Any:
-        """The state before the first position; `labels` int32 `(batch,)` or `None`."""
-        raise NotImplementedError
+    def build(self, input_shape: Any) -> None:
+        if self.built:
+            return
+        self.embedding.build((None, *self.code_shape))
+        embedded = (None, *self.code_shape[:2], self.embedding.dim)
+        condition = None
+        if self.conditions is not None:
+            self.conditions.build()
+            condition = (None, None, None, self.conditions.dim)
+        self.trunk.build(embedded, condition)
+        self.head.build(self.trunk.compute_output_shape(embedded))
+        self.built = True
 
-    def start_row(self, state: Any, row: Any) -> Any:
-        """What can be computed before the first code of a row."""
-        raise NotImplementedError
+    def call(
+        self, codes: Any, labels: Any = None, condition: Any = None, training: bool | None = None
+    ) -> Any:
+        """Logits of all codes: int `(batch, h, w)` to float32 `(batch, h, w, K)`.
 
-    def step(self, state: Any, row: Any, column: Any) -> tuple[Any, Any]:
-        """Logits `(batch, K)` at a position, given the codes written before it."""
-        raise NotImplementedError
-
-    def write(self, codes: Any, state: Any, row: Any, column: Any) -> Any:
-        """Takes note of the codes `(batch,)` at a position."""
-        raise NotImplementedError
+        With several codes a position, `(batch, h, w, Q)` to `(batch, h, w, Q, K)`. Where depths
+        have tables of several sizes, K is the largest, and codes that there are not have −1e30.
+        """
+        condition = self._condition_map(labels, condition, ops.shape(codes)[0], training)
+        x = self.trunk(self.embedding(codes), condition=condition, training=training)
+        return self.head(x, codes)
 
     # -- training ---------------------------------------------------------------------------------
 
-    def nats(self, codes: Any, labels: Any = None, training: bool = False) -> Any:
-        """`−log p` of each code given those before it: float32 `(batch, h, w)`, in nats."""
+    def nats(
+        self, codes: Any, labels: Any = None, condition: Any = None, training: bool = False
+    ) -> Any:
+        """`−log p` of each code given those before it: float32, as `codes`, in nats."""
+        return self._nats_and_logits(codes, labels, condition, training)[0]
+
+    def _nats_and_logits(self, codes: Any, *arguments: Any) -> tuple[Any, Any]:
         codes = ops.cast(codes, "int32")
-        logits = ops.cast(self(codes, labels=labels, training=training), "float32")
-        chosen = ops.take_along_axis(logits, ops.expand_dims(codes, -1), axis=-1)[..., 0]
-        return ops.logsumexp(logits, axis=-1) - chosen
+        labels, condition, training = arguments
+        logits = self(codes, labels=labels, condition=condition, training=training)
+        return ops.sparse_categorical_crossentropy(codes, logits, from_logits=True), logits
 
     def compute_step(self, data: Any, training: bool) -> StepOutput:
-        codes, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        codes, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if sample_weight is not None:
             raise ValueError(
                 f"Model '{self.name}' takes no sample weights. Leave `sample_weight` out."
             )
-        nats = ops.mean(self.nats(codes, self._only_if_conditional(labels), training), axis=(1, 2))
+        nats, logits = self._nats_and_logits(codes, *self._split(y), training)
+        loss, axes = nats, tuple(range(1, len(self.code_shape) + 1))
+        if self.label_smoothing:
+            sizes = np.asarray(self.table_sizes)
+            there = (np.arange(sizes.max()) < sizes[:, None]).astype("float32")
+            there = (there / sizes[:, None]).astype("float32")
+            if len(self.code_shape) == 2:
+                there = there[0]
+            even = ops.logsumexp(logits, axis=-1) - ops.sum(logits * there, axis=-1)
+            loss = (1.0 - self.label_smoothing) * nats + self.label_smoothing * even
         return StepOutput(
-            terms={"cross_entropy": ops.mean(nats)},
+            terms={"cross_entropy": ops.mean(loss)},
             batch_size=ops.shape(codes)[0],
-            observations={"bits_per_code": nats / math.log(2.0)},
+            observations={"bits_per_code": ops.mean(nats, axis=axes) / math.log(2.0)},
         )
 
     def compile(
@@ -120,7 +194,9 @@ class CodePrior(StepModel):
                 raise ValueError(
                     f"Model '{self.name}' has its own loss and metrics. Leave `{name}` out."
                 )
-        super().compile(optimizer=optimizer, jit_compile=resolve_jit_compile(jit_compile), **kwargs)
+        super().compile(
+            optimizer=optimizer, jit_compile=resolve_jit_compile(jit_compile), **kwargs
+        )
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -128,16 +204,29 @@ class CodePrior(StepModel):
             self.optimizer.build(self.trainable_variables)
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.fit`: codes `(N, h, w)`, and labels `(N,)` for a conditional prior.
+        """As `keras.Model.fit`, on codes and what they are conditioned on.
+
+        Args:
+            x: codes `(N, h, w)` or `(N, h, w, Q)`; a code file as `data.load_codes` gives it; or a
+                data set of batches.
+            y: labels `(N,)` or conditions `(N, *condition_shape)`, for a conditional prior; the
+                pair `(labels, conditions)` for one with both.
+            *args: as for `keras.Model.fit`.
+            **kwargs: as for `keras.Model.fit`.
 
         Raises:
             TypeError: for codes or labels that are no integers.
-            ValueError: for codes or labels of another shape or out of range, or missing labels.
+            ValueError: for codes, labels or conditions of another shape or out of range, missing
+                ones, or a code file of another model than the prior was fitted on before.
         """
+        if hasattr(x, "fingerprint") and self.codes_fingerprint is None:
+            self.codes_fingerprint = x.fingerprint
         x, y = self._check_data(x, y)
-        validation = kwargs.get("validation_data")
-        if isinstance(validation, tuple):
-            kwargs["validation_data"] = self._check_data(*validation)
+        if kwargs.get("validation_data") is not None:
+            validation = kwargs["validation_data"]
+            pair = validation if isinstance(validation, tuple) else (validation,)
+            checked = self._check_data(*pair)
+            kwargs["validation_data"] = checked if checked[1] is not None else checked[0]
         return super().fit(x, y, *args, **kwargs)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -147,12 +236,15 @@ class CodePrior(StepModel):
 
     # -- likelihood -------------------------------------------------------------------------------
 
-    def log_prob(self, codes: Any, labels: Any = None, batch_size: int = 128) -> np.ndarray:
+    def log_prob(
+        self, codes: Any, labels: Any = None, condition: Any = None, batch_size: int = 128
+    ) -> np.ndarray:
         """The exact log-probability of grids of codes.
 
         Args:
-            codes: integer array `(N, h, w)` in [0, K).
-            labels: integer array `(N,)`, for a conditional prior.
+            codes: integer array `(N, h, w)` or `(N, h, w, Q)` in [0, K).
+            labels: integer array `(N,)`, for a prior conditioned on classes.
+            condition: float array `(N, *condition_shape)`, for a prior conditioned on such.
             batch_size: how many at one time. Defaults to `128`.
 
         Returns:
@@ -162,141 +254,89 @@ class CodePrior(StepModel):
             TypeError: for codes or labels that are no integers.
             ValueError: for codes or labels of another shape or out of range, or missing labels.
         """
-        codes, labels = self._check_arrays(codes, labels)
+        codes = check_codes(codes, self.code_shape, self.num_embeddings)
+        labels, condition = self._check_conditions(labels, condition, len(codes))
+        axes = tuple(range(1, codes.ndim))
         function = self._compiled(
             "log_prob",
-            lambda codes, labels=None: -ops.sum(self.nats(codes, labels), axis=(1, 2)),
+            lambda *arrays: -ops.sum(self.nats(*arrays), axis=axes),
             jit_compile=resolve_jit_compile("auto") is not False,
         )
-        arrays = (codes,) if labels is None else (codes, labels)
-        result = map_batches(function, arrays, batch_size)
+        result = map_batches(function, (codes, labels, condition), batch_size)
         return np.zeros((0,), "float32") if result is None else result
-
-    # -- sampling ---------------------------------------------------------------------------------
-
-    def sample(
-        self,
-        n: int,
-        labels: Any = None,
-        sampler: Any = "random",
-        given: Any = None,
-        seed: int | None = None,
-        batch_size: int = 64,
-        verbose: int = 0,
-    ) -> np.ndarray:
-        """Draws grids of codes.
-
-        The loop over positions runs compiled, and costs about as much as one call on the whole
-        grid. It is compiled at the first use of a batch size. A sample depends on the seed, its
-        own index, label and given codes, and not on `n`, the batch size or the backend.
-
-        Args:
-            n: how many.
-            labels: integer array `(n,)` or one integer for all, for a conditional prior.
-            sampler: `"random"`, `"greedy"` or a `sampling.Sampler` such as
-                `sampling.TopK(10, temperature=0.9)`.
-            given: integer array `(n, h, w)` or `(h, w)`: codes to keep, −1 where to draw.
-            seed: an integer ≥ 0. By default drawn from NumPy's global generator, which
-                `keras.utils.set_random_seed` sets.
-            batch_size: how many at one time, at most. Defaults to `64`.
-            verbose: 1 for a progress bar. Defaults to `0`.
-
-        Returns:
-            NumPy int32 `(n, h, w)`.
-
-        Raises:
-            TypeError: for labels or given codes that are no integers.
-            ValueError: for anything else that does not fit, before any computation.
-        """
-        if n < 0 or int(n) != n:
-            raise ValueError(f"`n` should be an integer ≥ 0. Received: n={n}")
-        if batch_size < 1:
-            raise ValueError(f"`batch_size` should be positive. Received: batch_size={batch_size}")
-        sampler = sampling.get(sampler)
-        sampler.check(self.num_embeddings)
-        if seed is None:
-            seed = int(np.random.randint(2**31))  # noqa: NPY002 - the global one, on purpose
-        elif seed < 0:
-            raise ValueError(f"`seed` should be ≥ 0. Received: seed={seed}")
-        if labels is not None and np.ndim(labels) == 0:
-            labels = np.full((n,), labels)
-        labels = self._check_labels(labels, n)
-        given = self._check_given(given, n)
-        function = self._compiled(
-            ("sample", sampler.compilation_key()),
-            lambda settings, uniforms, given, labels=None: sampling.sample_raster(
-                self,
-                self.initial_state(uniforms.shape[0], labels),
-                uniforms,
-                given,
-                sampler,
-                settings,
-            ),
-        )
-        settings = {
-            key: ops.convert_to_tensor(value, "float32")
-            for key, value in sampler.settings().items()
-        }
-        progress = keras.utils.Progbar(n, verbose=verbose) if verbose and n else None
-        parts = []
-        for first, count, padded in batch_sizes(n, batch_size):
-            uniforms = sampling.draw_uniforms(seed, first, padded, self.code_shape)
-            rows = np.minimum(np.arange(first, first + padded), n - 1)
-            arrays = [uniforms, given[rows], *([] if labels is None else [labels[rows]])]
-            codes = function(settings, *(ops.convert_to_tensor(a) for a in arrays))
-            parts.append(ops.convert_to_numpy(codes)[:count])
-            if progress:
-                progress.update(first + count)
-        return np.concatenate(parts) if parts else np.zeros((0, *self.code_shape), "int32")
 
     # -- checks -----------------------------------------------------------------------------------
 
-    def _only_if_conditional(self, labels: Any) -> Any:
-        if self.num_classes is None:
-            return None
-        if labels is None:
+    def _split(self, y: Any) -> tuple[Any, Any]:
+        """What `fit` takes as `y`: labels and conditions."""
+        if self.num_classes is not None and self.condition_shape is not None:
+            if not isinstance(y, list | tuple) or len(y) != 2:
+                raise ValueError(
+                    f"Model '{self.name}' needs labels and conditions: pass the pair "
+                    "(labels, conditions) as `y`."
+                )
+            return y[0], y[1]
+        return (None, y) if self.condition_shape is not None else (y, None)
+
+    def _require_conditions(self, labels: Any, condition: Any) -> None:
+        if self.num_classes is not None and labels is None and not self.label_dropout:
             raise ValueError(
                 f"Model '{self.name}' is conditioned on {self.num_classes} classes: `labels` are "
                 "needed."
             )
-        return labels
-
-    def _check_data(self, codes: Any, labels: Any) -> tuple[Any, Any]:
-        """Checks arrays; data sets are taken as they are."""
-        if not hasattr(codes, "__array__"):
-            return codes, labels
-        return self._check_arrays(codes, labels)
-
-    def _check_arrays(self, codes: Any, labels: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        codes = check_codes(codes, self.code_shape, self.num_embeddings)
-        return codes, self._check_labels(labels, len(codes))
-
-    def _check_labels(self, labels: Any, count: int) -> np.ndarray | None:
-        labels = self._only_if_conditional(labels)
-        if labels is None:
-            return None
-        labels = np.asarray(labels)
-        if labels.dtype.kind not in "iu":
-            raise TypeError(f"`labels` should be integers. Received: dtype {labels.dtype}")
-        if labels.shape != (count,):
-            raise ValueError(f"`labels` should have shape ({count},). Received: {labels.shape}")
-        if labels.size and (labels.min() < 0 or labels.max() >= self.num_classes):
+        if self.condition_shape is not None and condition is None:
             raise ValueError(
-                f"`labels` should be in [0, {self.num_classes}). "
-                f"Received: values in [{labels.min()}, {labels.max()}]"
+                f"Model '{self.name}' is conditioned on arrays of shape {self.condition_shape}: "
+                "`condition` is needed."
             )
-        return labels.astype("int32")
 
-    def _check_given(self, given: Any, count: int) -> np.ndarray:
-        if given is None:
-            return np.full((count, *self.code_shape), -1, "int32")
-        given = np.asarray(given)
-        if given.shape == self.code_shape:
-            given = np.broadcast_to(given, (count, *self.code_shape))
-        given = check_codes(given, self.code_shape, self.num_embeddings, "given", lowest=-1)
-        if len(given) != count:
-            raise ValueError(f"`given` should hold {count} grids. Received: {len(given)}")
-        return given
+    def _condition_map(
+        self, labels: Any, condition: Any, batch_size: Any, training: bool | None = False
+    ) -> Any:
+        """What the trunk is conditioned on; `None` if the prior is not conditional."""
+        if self.conditions is None:
+            return None
+        self._require_conditions(labels, condition)
+        if self.num_classes is not None and labels is None:
+            labels = ops.full((batch_size,), -1, "int32")
+        return self.conditions(labels, condition=condition, training=training)
+
+    def _check_data(self, codes: Any, y: Any = None) -> tuple[Any, Any]:
+        """Checks arrays and code files; data sets are taken as they are."""
+        if hasattr(codes, "codes") and hasattr(codes, "fingerprint"):
+            if self.codes_fingerprint not in (None, codes.fingerprint):
+                raise ValueError(
+                    f"Model '{self.name}' is for the codes of another model: fingerprint "
+                    f"{self.codes_fingerprint[:12]}, not {codes.fingerprint[:12]}. Make a new "  # type: ignore[index]
+                    "prior for these codes."
+                )
+            y = codes.labels if y is None else y
+            codes = codes.codes
+        if not hasattr(codes, "__array__"):
+            return codes, y
+        codes = check_codes(codes, self.code_shape, self.num_embeddings)
+        if self.conditions is None:
+            return codes, None
+        labels, condition = self._check_conditions(*self._split(y), len(codes))
+        if self.num_classes is None:
+            return codes, condition
+        return codes, labels if condition is None else (labels, condition)
+
+    def _check_conditions(
+        self, labels: Any, condition: Any, count: int
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """The labels and conditions as they should be, or `None` where the prior takes none."""
+        self._require_conditions(labels, condition)
+        if self.num_classes is None:
+            labels = None
+        else:
+            if labels is None:
+                labels = np.full((count,), -1, "int32")
+            lowest = -1 if self.label_dropout else 0
+            labels = prior_checks.check_labels(labels, count, self.num_classes, lowest)
+        if self.condition_shape is None:
+            return labels, None
+        return labels, prior_checks.check_condition(condition, count, self.condition_shape)
 
     # -- the rest ---------------------------------------------------------------------------------
 
@@ -307,10 +347,14 @@ class CodePrior(StepModel):
         return functions[key]
 
     def get_config(self) -> dict[str, Any]:
+        several = isinstance(self.num_embeddings, tuple)
         return {
             **super().get_config(),
             "code_shape": list(self.code_shape),
-            "num_embeddings": self.num_embeddings,
+            "num_embeddings": list(self.table_sizes) if several else self.num_embeddings,
             "num_classes": self.num_classes,
+            "condition_shape": self.condition_shape and list(self.condition_shape),
+            "label_dropout": self.label_dropout,
+            "label_smoothing": self.label_smoothing,
             "codes_fingerprint": self.codes_fingerprint,
         }

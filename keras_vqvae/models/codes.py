@@ -10,7 +10,7 @@ __all__ = ["check_codes"]
 def check_codes(
     codes: Any,
     code_shape: tuple[int, ...],
-    num_embeddings: int,
+    num_embeddings: int | tuple[int, ...],
     argument: str = "codes",
     lowest: int = 0,
 ) -> np.ndarray:
@@ -19,7 +19,7 @@ def check_codes(
     Args:
         codes: integer array `(N, *code_shape)`.
         code_shape: the shape of one image's codes.
-        num_embeddings: K; codes must be below it.
+        num_embeddings: K; codes must be below it. Or one for each depth, the last axis.
         argument: the name of the argument, for the message.
         lowest: the least value allowed; −1 where it stands for "unknown".
 
@@ -35,7 +35,7 @@ def check_codes(
         raise ValueError(
             f"`{argument}` should have shape (batch, {expected}). Received: shape {codes.shape}"
         )
-    if codes.size and (codes.min() < lowest or codes.max() >= num_embeddings):
+    if codes.size and (codes.min() < lowest or (codes >= np.asarray(num_embeddings)).any()):
         raise ValueError(
             f"`{argument}` should be in [{lowest}, {num_embeddings}). "
             f"Received: values in [{codes.min()}, {codes.max()}]"

@@ -3,10 +3,10 @@
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers import MaskedConv2D
+from keras_vqvae.layers.causal_layer import at_position
 from keras_vqvae.models.code_prior import CodePrior
 
 __all__ = ["PixelCNN"]
@@ -18,30 +18,40 @@ class PixelCNN(CodePrior):
 
     Codes are embedded (the same function as a convolution over one-hot codes, at a fraction of the
     cost), pass a convolution of mask A, and then residual blocks of 1×1, 3×3 of mask B and 1×1
-    convolutions, half as wide inside. Two 1×1 convolutions give the logits. A class label adds a
-    learned vector after the first convolution.
+    convolutions, half as wide inside. Two 1×1 convolutions give the logits. Labels and conditions
+    are added after the first convolution.
+
+    Masked convolutions on top of each other have a blind spot: codes above and to the right that no
+    path reaches. `GatedPixelCNN` has none.
 
     Args:
-        code_shape: `(height, width)` of the grid.
-        num_embeddings: K, the number of codes.
+        code_shape: `(height, width)` of the grid, or `(height, width, depth)`.
+        num_embeddings: K, the number of codes; or one number for each depth.
         num_classes: number of classes, for a prior that is conditioned on labels.
         filters: channels between the blocks, even. Defaults to `128`.
         residual_blocks: how many. Defaults to `5`.
         embedding_dim: length of a code's embedding. Defaults to `64`.
         kernel_size: of the first convolution, odd. Defaults to `7`.
         dropout: rate in each block. Defaults to `0`.
-        **kwargs: as for `CodePrior`.
+        activation: between the convolutions. Defaults to `"relu"`.
+        **kwargs: as for `CodePrior`: `condition_shape`, `label_dropout`, `label_smoothing`,
+            `codes_fingerprint`.
 
     Call arguments:
-        codes: integer tensor `(batch, height, width)` in [0, K).
-        labels: integer tensor `(batch,)`, for a conditional prior.
+        codes: integer tensor `(batch, height, width)` in [0, K), or `(batch, height, width, depth)`.
+        labels: integer tensor `(batch,)`, for a prior conditioned on classes.
+        condition: float tensor `(batch, *condition_shape)`, for a prior conditioned on such.
         training: whether dropout is on.
 
     Returns:
-        Logits, float `(batch, height, width, K)`; those of a position depend on the codes before
-        it in raster order only.
+        Logits, float32 `(batch, height, width, K)`, or `(batch, height, width, depth, K)`; those of
+        a code depend on the codes before it only.
+
+    Raises:
+        ValueError: for odd or no `filters`, and what `CodePrior` refuses.
 
     Example:
+
     >>> import numpy as np
     >>> prior = PixelCNN(code_shape=(4, 4), num_embeddings=8, filters=8, residual_blocks=1)
     >>> prior.compile("adam")
@@ -57,14 +67,15 @@ class PixelCNN(CodePrior):
 
     def __init__(
         self,
-        code_shape: tuple[int, int],
-        num_embeddings: int,
+        code_shape: tuple[int, ...],
+        num_embeddings: int | tuple[int, ...],
         num_classes: int | None = None,
         filters: int = 128,
         residual_blocks: int = 5,
         embedding_dim: int = 64,
         kernel_size: int = 7,
         dropout: float = 0.0,
+        activation: Any = "relu",
         **kwargs: Any,
     ) -> None:
         super().__init__(code_shape, num_embeddings, num_classes, **kwargs)
@@ -75,79 +86,17 @@ class PixelCNN(CodePrior):
         self.embedding_dim = embedding_dim
         self.kernel_size = kernel_size
         self.dropout = dropout
-        policy = self.dtype_policy
-        self.embedding = keras.layers.Embedding(
-            self.num_embeddings, embedding_dim, dtype=policy, name="embedding"
+        self.activation = keras.activations.get(activation)
+        trunk = _Trunk(
+            filters,
+            residual_blocks,
+            kernel_size,
+            dropout,
+            self.activation,
+            dtype=self.dtype_policy,
+            name="trunk",
         )
-        self.first = MaskedConv2D(filters, kernel_size, "A", dtype=policy, name="first")
-        self.class_embedding = (
-            None
-            if num_classes is None
-            else keras.layers.Embedding(num_classes, filters, dtype=policy, name="class_embedding")
-        )
-        self.blocks = [
-            _ResidualBlock(filters, dropout, dtype=policy, name=f"block_{i}")
-            for i in range(residual_blocks)
-        ]
-        self.head = MaskedConv2D(filters, 1, "B", activation="relu", dtype=policy, name="head")
-        self.to_logits = MaskedConv2D(self.num_embeddings, 1, "B", dtype=policy, name="to_logits")
-        self.build((None, *self.code_shape))
-
-    def build(self, input_shape: Any) -> None:
-        if self.built:
-            return
-        grid = (None, *self.code_shape)
-        self.embedding.build(grid)
-        self.first.build((*grid, self.embedding_dim))
-        if self.class_embedding is not None:
-            self.class_embedding.build((None,))
-        for layer in (*self.blocks, self.head, self.to_logits):
-            layer.build((*grid, self.filters))
-        self.built = True
-
-    def call(self, codes: Any, labels: Any = None, training: bool | None = None) -> Any:
-        x = self.first(self.embedding(codes))
-        labels = self._only_if_conditional(labels)
-        if labels is not None:
-            x = x + self.class_embedding(labels)[:, None, None]
-        for block in self.blocks:
-            x = block(x, training=training)
-        return self.to_logits(self.head(ops.relu(x)))
-
-    # -- one position at a time -------------------------------------------------------------------
-
-    def initial_state(self, batch_size: int, labels: Any = None) -> dict[str, Any]:
-        grid = self.code_shape
-        labels = self._only_if_conditional(labels)
-        return {
-            "first": self.first.initial_state(batch_size, grid),
-            "class": {} if labels is None else {"bias": self.class_embedding(labels)},
-            "blocks": [block.initial_state(batch_size, grid) for block in self.blocks],
-            "head": self.head.initial_state(batch_size, grid),
-            "to_logits": self.to_logits.initial_state(batch_size, grid),
-        }
-
-    def start_row(self, state: Any, row: Any) -> Any:
-        blocks = [
-            block.start_row(s, row) for block, s in zip(self.blocks, state["blocks"], strict=True)
-        ]
-        return {**state, "first": self.first.start_row(state["first"], row), "blocks": blocks}
-
-    def step(self, state: Any, row: Any, column: Any) -> tuple[Any, Any]:
-        x = self.first.read(state["first"], row, column)
-        if state["class"]:
-            x = x + state["class"]["bias"]
-        blocks = []
-        for block, block_state in zip(self.blocks, state["blocks"], strict=True):
-            x, block_state = block.step(x, block_state, row, column)
-            blocks.append(block_state)
-        x, head = self.head.step(ops.relu(x), state["head"], row, column)
-        logits, to_logits = self.to_logits.step(x, state["to_logits"], row, column)
-        return logits, {**state, "blocks": blocks, "head": head, "to_logits": to_logits}
-
-    def write(self, codes: Any, state: Any, row: Any, column: Any) -> Any:
-        first = self.first.write(self.embedding(codes), state["first"], row, column)
-        return {**state, "first": first}
+        self.assemble(trunk, embedding_dim, filters, self.activation)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -157,18 +106,91 @@ class PixelCNN(CodePrior):
             "embedding_dim": self.embedding_dim,
             "kernel_size": self.kernel_size,
             "dropout": self.dropout,
+            "activation": keras.activations.serialize(self.activation),
         }
+
+
+class _Trunk(keras.layers.Layer):
+    """Embedded codes to features: mask A, the condition, residual blocks."""
+
+    def __init__(
+        self,
+        filters: int,
+        blocks: int,
+        kernel_size: int,
+        dropout: float,
+        activation: Any,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        policy = self.dtype_policy
+        self.filters = filters
+        self.first = MaskedConv2D(filters, kernel_size, "A", dtype=policy, name="first")
+        self.condition = keras.layers.Dense(filters, dtype=policy, name="condition")
+        self.blocks = [
+            _ResidualBlock(filters, dropout, activation, dtype=policy, name=f"block_{i}")
+            for i in range(blocks)
+        ]
+
+    def build(self, x_shape: Any, condition_shape: Any = None) -> None:
+        self.first.build(x_shape)
+        if condition_shape is not None:
+            self.condition.build(condition_shape)
+        for block in self.blocks:
+            block.build((*x_shape[:-1], self.filters))
+        self.built = True
+
+    def call(self, x: Any, condition: Any = None, training: bool | None = None) -> Any:
+        x = self.first(x)
+        if condition is not None:
+            x = x + self.condition(condition)
+        for block in self.blocks:
+            x = block(x, training=training)
+        return x
+
+    def compute_output_shape(self, x_shape: Any) -> Any:
+        return (*x_shape[:-1], self.filters)
+
+    # -- one position at a time -------------------------------------------------------------------
+
+    def initial_state(self, batch_size: int, grid: tuple[int, int], condition: Any) -> Any:
+        return {
+            "first": self.first.initial_state(batch_size, grid),
+            "condition": {} if condition is None else {"map": self.condition(condition)},
+            "blocks": [block.initial_state(batch_size, grid) for block in self.blocks],
+        }
+
+    def start_row(self, state: Any, row: Any) -> Any:
+        blocks = [
+            block.start_row(s, row) for block, s in zip(self.blocks, state["blocks"], strict=True)
+        ]
+        return {**state, "first": self.first.start_row(state["first"], row), "blocks": blocks}
+
+    def read(self, state: Any, row: Any, column: Any) -> tuple[Any, Any]:
+        x = self.first.read(state["first"], row, column)
+        if state["condition"]:
+            x = x + at_position(state["condition"]["map"], row, column)
+        blocks = []
+        for block, block_state in zip(self.blocks, state["blocks"], strict=True):
+            x, block_state = block.step(x, block_state, row, column)
+            blocks.append(block_state)
+        return x, {**state, "blocks": blocks}
+
+    def write(self, x: Any, state: Any, row: Any, column: Any) -> Any:
+        return {**state, "first": self.first.write(x, state["first"], row, column)}
 
 
 class _ResidualBlock(keras.layers.Layer):
     """relu, 1×1, relu, 3×3 of mask B, relu, 1×1, added to the input."""
 
-    def __init__(self, filters: int, dropout: float, **kwargs: Any) -> None:
+    def __init__(self, filters: int, dropout: float, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         policy = self.dtype_policy
-        self.reduce = MaskedConv2D(filters // 2, 1, "B", activation="relu", dtype=policy)
-        self.conv = MaskedConv2D(filters // 2, 3, "B", activation="relu", dtype=policy)
-        self.expand = MaskedConv2D(filters, 1, "B", dtype=policy)
+        self.activation = activation
+        inner = {"activation": activation, "dtype": policy}
+        self.reduce = MaskedConv2D(filters // 2, 1, "B", name="reduce", **inner)
+        self.conv = MaskedConv2D(filters // 2, 3, "B", name="conv", **inner)
+        self.expand = MaskedConv2D(filters, 1, "B", dtype=policy, name="expand")
         self.dropout = keras.layers.Dropout(dropout, dtype=policy)
 
     def build(self, input_shape: Any) -> None:
@@ -179,7 +201,7 @@ class _ResidualBlock(keras.layers.Layer):
         self.built = True
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        h = self.conv(self.reduce(ops.relu(x)))
+        h = self.conv(self.reduce(self.activation(x)))
         return x + self.expand(self.dropout(h, training=training))
 
     def initial_state(self, batch_size: int, grid: tuple[int, int]) -> dict[str, Any]:
@@ -190,7 +212,7 @@ class _ResidualBlock(keras.layers.Layer):
         return {**state, "conv": self.conv.start_row(state["conv"], row)}
 
     def step(self, x: Any, state: Any, row: Any, column: Any) -> tuple[Any, Any]:
-        h, reduce = self.reduce.step(ops.relu(x), state["reduce"], row, column)
+        h, reduce = self.reduce.step(self.activation(x), state["reduce"], row, column)
         h, conv = self.conv.step(h, state["conv"], row, column)
         h, expand = self.expand.step(h, state["expand"], row, column)
         return x + h, {"reduce": reduce, "conv": conv, "expand": expand}

@@ -99,8 +99,8 @@ def learning_rate(training: TrainingConfig, steps: int) -> Any:
             return schedules.CosineDecay(highest, decay)
         return schedules.CosineDecay(0.0, decay, warmup_target=highest, warmup_steps=warmup)
     if warmup:
-        # From (nearly) 0 up to the highest, and there it stays.
-        return schedules.PolynomialDecay(highest * 1e-6, warmup, end_learning_rate=highest)
+        # A "decay" upwards: from 0 to the highest, and there it stays.
+        return schedules.PolynomialDecay(0.0, warmup, end_learning_rate=highest)
     return highest
 
 

@@ -1,7 +1,6 @@
 """A stage that can be continued: its model, and how far it has come, in one file."""
 
 import json
-import os
 import shutil
 import time
 import zipfile
@@ -125,7 +124,8 @@ class EpochCheckpoint(keras.callbacks.Callback):
         progress.history.append(row)
         progress.seconds += time.perf_counter() - self._since
         loss = row.get("val_loss")
-        is_best = loss is not None and (progress.best_loss is None or loss < progress.best_loss)
+        lowest = np.inf if progress.best_loss is None else progress.best_loss
+        is_best = loss is not None and loss < lowest
         if is_best:
             progress.best_loss, progress.best_epoch = loss, progress.epochs
         if self._patience is not None and progress.best_epoch is not None:
@@ -165,8 +165,3 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
                 f"{batch + 1}. {kept}Train again with a lower learning rate, or with the gradient "
                 "clipped (`clip_norm`)"
             )
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a file."""
-    return os.stat(path).st_size

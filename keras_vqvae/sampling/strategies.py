@@ -17,8 +17,8 @@ class Sampler(Choice):
     """A strategy: which codes may be drawn, and with what weights.
 
     `filter` rewrites logits; the draw itself, from a uniform number by the cumulative distribution,
-    is the same for all. Numbers that a user varies from call to call (temperature, p) are `settings`:
-    they enter compiled code as inputs, so that changing them compiles nothing anew.
+    is the same for all. Numbers that a user varies from call to call (temperature, p) are
+    `settings`: they enter compiled code as inputs, so that changing them compiles nothing anew.
 
     Args:
         temperature: logits are divided by it; positive. Defaults to `1.0`.

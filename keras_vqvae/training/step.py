@@ -40,6 +40,8 @@ class TrainedModel(keras.Model):
     calling `track`: metrics made later than that crash `fit` on JAX.
     """
 
+    built: bool
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.term_metrics: dict[str, Any] = {}

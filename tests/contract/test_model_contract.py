@@ -1,5 +1,7 @@
 """What every model keeps to: training, evaluation, saving, resuming."""
 
+import copy
+
 import keras
 import numpy as np
 import pytest
@@ -25,32 +27,27 @@ def fit(model, case, seed=0, **kwargs):
 def test_config_round_trip(case):
     model = case.make()
     config = model.get_config()
-    again = type(model).from_config(config)
+    # A copy, because Keras's `Functional.from_config` empties what it is given.
+    again = type(model).from_config(copy.deepcopy(config))
     assert again.get_config() == config
 
 
 @each_model
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_fits_compiled(case, jit_compile):
-    model = compiled(case, run_eagerly=False, jit_compile=jit_compile)
-    data = case.data(8, 0)
-    logs = model.fit(data, validation_data=data, batch_size=4, verbose=0).history
+    model = case.make()
+    model.compile(keras.optimizers.Adam(0.01), jit_compile=jit_compile)
+    data = case.data(4, 0)
+    logs = model.fit(data, validation_data=data, batch_size=4, epochs=6, verbose=0).history
     for name in case.loss_terms:
         assert np.isfinite(logs[name]).all(), name
         assert np.isfinite(logs[f"val_{name}"]).all(), name
-    assert logs["gradient_norm"][0] > 0
+    assert min(logs["gradient_norm"]) > 0
     assert "val_gradient_norm" not in logs
-    # Evaluation again is validation again, to the last bit, compiled too.
+    assert logs["loss"][-1] < logs["loss"][0]
+    # Evaluation again is validation again, to the last bit.
     again = model.evaluate(data, batch_size=4, verbose=0, return_dict=True)
-    assert again == {name: logs[f"val_{name}"][0] for name in again}
-
-
-@each_model
-def test_training_lowers_the_loss(case):
-    model = case.make()
-    model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
-    losses = fit(model, case, epochs=8)["loss"]
-    assert losses[-1] < losses[0]
+    assert again == {name: logs[f"val_{name}"][-1] for name in again}
 
 
 @each_model
@@ -128,6 +125,7 @@ def test_weights_file_round_trip(case, tmp_path):
     data = case.data(4, 1)
     other(data)
     other.load_weights(tmp_path / "model.weights.h5")
+    other.compile("adam", run_eagerly=True)
     np.testing.assert_array_equal(other.predict(data, verbose=0), model.predict(data, verbose=0))
 
 

@@ -1,0 +1,153 @@
+"""Options out of the settings of a run: what a dataclass says is what `--help` shows."""
+
+import dataclasses
+import os
+import sys
+import types
+import typing
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from keras_vqvae.runs import RunConfig
+
+# Where a group's settings stand on the command line; two groups of one name need a prefix.
+PREFIXES = {"data": "", "vqvae": "", "vqvae_training": "", "prior": "prior-", "prior_training": "prior-"}
+_TOP = ("seed", "dtype_policy", "jit_compile")
+
+
+class Command(click.Command):
+    """A command with `--debug`, which `Application.main` looks for."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(
+                ["--debug"], is_flag=True, expose_value=False, help="Show the traceback of errors."
+            )
+        )
+
+
+class Numbers(click.ParamType):
+    """Numbers with commas between: `64` or `48,64`."""
+
+    name = "numbers"
+
+    def __init__(self, kind: type, single_is_pair: bool = False) -> None:
+        self._kind = kind
+        self._single_is_pair = single_is_pair
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            numbers = tuple(self._kind(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} should be numbers with commas between, such as 48,64", param, ctx)
+        return numbers * 2 if self._single_is_pair and len(numbers) == 1 else numbers
+
+
+def config_options(
+    groups: dict[str, str], top: bool = True, show_defaults: bool = True
+) -> Callable[[Any], Any]:
+    """Adds an option for each setting of these groups.
+
+    Args:
+        groups: the groups of `RunConfig`, each with the prefix of its options.
+        top: whether to add the settings that are in no group.
+        show_defaults: whether `--help` shows the defaults of `RunConfig`.
+    """
+
+    def decorate(command: Any) -> Any:
+        default = RunConfig()
+        found = [
+            _option(f, f"{prefix}{f.name}", f"{group}.{f.name}", show_defaults)
+            for group, prefix in groups.items()
+            for f in dataclasses.fields(getattr(default, group))
+            if (group, f.name) != ("data", "source")
+        ]
+        if top:
+            fields = {f.name: f for f in dataclasses.fields(default)}
+            found += [_option(fields[name], name, f".{name}", show_defaults) for name in _TOP]
+        for option in reversed(found):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def apply_options(config: RunConfig, options: dict[str, Any]) -> RunConfig:
+    """The configuration with the settings that were given; the others stay as they are."""
+    changes: dict[str, dict[str, Any]] = {}
+    for key, value in options.items():
+        if value is not None:
+            group, _, name = key.partition("__")
+            changes.setdefault(group, {})[name] = value
+    top = changes.pop("", {})
+    groups = {g: dataclasses.replace(getattr(config, g), **c) for g, c in changes.items()}
+    return dataclasses.replace(config, **top, **groups)
+
+
+def _option(field: Any, name: str, target: str, show_default: bool) -> Any:
+    flag = name.replace("_", "-")
+    key = target.replace(".", "__")
+    help_text = field.metadata["help"][:1].upper() + field.metadata["help"][1:]
+    if show_default and field.default not in (None, False):
+        help_text += f"  [default: {_shown(field.default)}]"
+    if isinstance(field.default, bool):
+        return click.option(f"--{flag}/--no-{flag}", key, default=None, help=help_text)
+    return click.option(f"--{flag}", key, type=_type(field), default=None, help=help_text)
+
+
+def _type(field: Any) -> Any:
+    if field.metadata["choices"]:
+        return click.Choice(field.metadata["choices"])
+    kinds = [t for t in typing.get_args(field.type) if t is not types.NoneType] or [field.type]
+    kind = kinds[0] if isinstance(field.type, types.UnionType) else field.type
+    if typing.get_origin(kind) is tuple:
+        return Numbers(typing.get_args(kind)[0], single_is_pair=field.name == "image_size")
+    return kind
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@contextmanager
+def quiet_start() -> Any:
+    """Loads the backend without the lines that TensorFlow prints before it can be told not to.
+
+    They go to the file descriptor, not to `sys.stderr`; `TF_CPP_MIN_LOG_LEVEL`, if a user sets it,
+    brings them back.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def run_class() -> Any:
+    """`runs.Run`, imported when a command needs it: Keras takes seconds to load."""
+    with quiet_start():
+        from keras_vqvae.runs import Run
+
+        return Run
+
+
+def fit_verbose() -> int:
+    """A progress bar on a terminal, a line an epoch elsewhere."""
+    return 1 if sys.stdout.isatty() else 2

@@ -1,0 +1,91 @@
+"""Commands that train."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from keras_vqvae.cli.options import (
+    PREFIXES,
+    Command,
+    apply_options,
+    config_options,
+    fit_verbose,
+    run_class,
+)
+from keras_vqvae.cli.tables import print_results
+from keras_vqvae.runs import DataConfig, RunConfig, demo_config
+
+
+@click.command(cls=Command)
+@click.option("--output", default="runs/demo", show_default=True, help="Directory of the run.")
+@click.option("--smoke", is_flag=True, help="Seconds instead of minutes, to see that it works.")
+@click.option("--overwrite", is_flag=True, help="Begin anew what is there.")
+def demo(output: str, smoke: bool, overwrite: bool) -> None:
+    """Train on the bundled images, draw new ones, evaluate: at most 5 minutes on 2 CPU cores."""
+    run = run_class().create(output, demo_config(smoke), overwrite=overwrite)
+    _train(run)
+
+
+@click.command(cls=Command)
+@click.option(
+    "--data",
+    "source",
+    required=True,
+    help="A folder or archive of images, .npz, .npy, or fashion_mnist_mini, fashion_mnist, mnist, "
+    "cifar10.",
+)
+@click.option("--output", required=True, help="Directory of the run.")
+@click.option(
+    "--stage",
+    type=click.Choice(["all", "vqvae", "prior"]),
+    default="all",
+    show_default=True,
+    help="What to train.",
+)
+@click.option("--overwrite", is_flag=True, help="Begin anew what is there.")
+@click.option("--tensorboard", is_flag=True, help="Write event files to tensorboard/.")
+@config_options(PREFIXES)
+def train(
+    source: str, output: str, stage: str, overwrite: bool, tensorboard: bool, **options: Any
+) -> None:
+    """Train a VQ-VAE on images, and a prior on their codes."""
+    config = apply_options(RunConfig(data=DataConfig(source)), options)
+    run = run_class().create(output, config, overwrite=overwrite)
+    _train(run, stage, tensorboard=tensorboard)
+
+
+@click.command(cls=Command)
+@click.argument("run", metavar="RUN")
+@click.option("--overwrite", is_flag=True, help="Begin the prior anew; the VQ-VAE stays.")
+@click.option("--tensorboard", is_flag=True, help="Write event files to tensorboard/.")
+@config_options({"prior": "", "prior_training": ""}, top=False, show_defaults=False)
+def prior(run: str, overwrite: bool, tensorboard: bool, **options: Any) -> None:
+    """Train the prior of a run whose VQ-VAE is trained.
+
+    Settings that are not given stay as they are in the run.
+    """
+    opened = run_class().open(run)
+    config = apply_options(opened.config, options)
+    changed = opened.change_prior(config.prior, config.prior_training, overwrite)
+    _train(changed, "prior", tensorboard=tensorboard)
+
+
+def _train(run: Any, stage: str = "all", tensorboard: bool = False) -> None:
+    start = time.perf_counter()
+    try:
+        metrics = run.train(
+            stage, verbose=fit_verbose(), tensorboard=tensorboard, report=_reporter()
+        )
+    except KeyboardInterrupt:
+        raise click.ClickException(_how_to_go_on(run)) from None
+    print_results(run, metrics, time.perf_counter() - start)
+
+
+def _how_to_go_on(run: Any) -> str:
+    raise NotImplementedError
+
+
+def _reporter() -> Callable[[str], None]:
+    return lambda text: click.echo(click.style(text, bold=True))

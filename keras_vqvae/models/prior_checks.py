@@ -1,0 +1,93 @@
+"""Checks of what priors take, on the host, before any computation."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "check_code_shape",
+    "check_condition",
+    "check_condition_shape",
+    "check_labels",
+    "check_sizes",
+]
+
+
+def check_code_shape(code_shape: Any) -> tuple[int, ...]:
+    """`(height, width)` or `(height, width, depth)` of positive integers."""
+    shape = tuple(code_shape)
+    if len(shape) not in (2, 3) or any(int(n) != n or n < 1 for n in shape):
+        raise ValueError(
+            "`code_shape` should be (height, width) or (height, width, depth). "
+            f"Received: code_shape={code_shape!r}"
+        )
+    return tuple(int(n) for n in shape)
+
+
+def check_sizes(
+    num_embeddings: int | Sequence[int], code_shape: tuple[int, ...]
+) -> tuple[int | tuple[int, ...], tuple[int, ...]]:
+    """The number of codes as given, and for each depth."""
+    depths = code_shape[2] if len(code_shape) == 3 else 1
+    several = not isinstance(num_embeddings, int | np.integer)
+    sizes = tuple(num_embeddings) if several else (num_embeddings,) * depths  # type: ignore[arg-type]
+    if len(sizes) != depths or (several and len(code_shape) == 2):
+        raise ValueError(
+            "`num_embeddings` should be one integer, or one for each depth of `code_shape`. "
+            f"Received: num_embeddings={num_embeddings!r}, code_shape={code_shape}"
+        )
+    if any(int(n) != n or n < 2 for n in sizes):
+        raise ValueError(
+            f"`num_embeddings` should be at least 2. Received: num_embeddings={num_embeddings!r}"
+        )
+    sizes = tuple(int(n) for n in sizes)
+    return (sizes if several else sizes[0]), sizes
+
+
+def check_condition_shape(
+    condition_shape: Any, code_shape: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """`(d,)`, or `(height, width, channels)` that divides the grid of codes."""
+    if condition_shape is None:
+        return None
+    shape = tuple(condition_shape)
+    fits = len(shape) in (1, 3) and all(int(n) == n and n >= 1 for n in shape)
+    if fits and len(shape) == 3:
+        fits = code_shape[0] % shape[0] == 0 and code_shape[1] % shape[1] == 0
+    if not fits:
+        raise ValueError(
+            "`condition_shape` should be (d,) for vectors or (height, width, channels) for grids, "
+            f"whose height and width divide those of the codes, {code_shape[:2]}. "
+            f"Received: condition_shape={condition_shape!r}"
+        )
+    return tuple(int(n) for n in shape)
+
+
+def check_labels(labels: Any, count: int, num_classes: int, lowest: int = 0) -> np.ndarray:
+    """The labels as NumPy int32 `(count,)`; −1 is allowed where `lowest` says so."""
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"`labels` should be integers. Received: dtype {labels.dtype}")
+    if labels.shape != (count,):
+        raise ValueError(f"`labels` should have shape ({count},). Received: {labels.shape}")
+    if labels.size and (labels.min() < lowest or labels.max() >= num_classes):
+        raise ValueError(
+            f"`labels` should be in [{lowest}, {num_classes}). "
+            f"Received: values in [{labels.min()}, {labels.max()}]"
+        )
+    return labels.astype("int32")
+
+
+def check_condition(condition: Any, count: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The condition as NumPy float32 `(count, *shape)`, finite."""
+    condition = np.asarray(condition)
+    if condition.dtype.kind not in "fiu":
+        raise TypeError(f"`condition` should be numbers. Received: dtype {condition.dtype}")
+    if condition.shape != (count, *shape):
+        raise ValueError(
+            f"`condition` should have shape {(count, *shape)}. Received: {condition.shape}"
+        )
+    if not np.isfinite(condition).all():
+        raise ValueError("`condition` should be finite. Received: NaN or infinite values")
+    return condition.astype("float32")

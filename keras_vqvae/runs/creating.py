@@ -1,0 +1,84 @@
+"""What is checked before a run is written."""
+
+from dataclasses import replace
+
+from keras_vqvae.runs.building import build_vqvae
+from keras_vqvae.runs.config import RunConfig
+from keras_vqvae.runs.directory import STAGES, RunDirectory, read_json, write_json
+from keras_vqvae.runs.errors import RunExistsError
+from keras_vqvae.runs.parts import DataParts, resolved
+
+
+def with_absolute_source(config: RunConfig) -> RunConfig:
+    """The settings with the path of the data made absolute."""
+    return replace(config, data=replace(config.data, source=resolved(config.data.source)))
+
+
+def is_same_run(files: RunDirectory, config: RunConfig) -> bool:
+    """Whether a directory holds a run with these settings.
+
+    A run with other settings for stages that have not begun counts as another one, and is no error.
+
+    Raises:
+        RunExistsError: if it holds other files, or a run with other settings of a begun stage.
+    """
+    if not files.is_run():
+        if files.is_occupied():
+            raise RunExistsError(
+                f"the output {str(files.path)!r} is not empty and holds no run. Give another "
+                "directory (`--output`)"
+            )
+        return False
+    differences = RunConfig.from_dict(read_json(files.config)).differences(config)
+    begun = [d for d in differences if any(map(files.has_begun, _stages_of(d)))]
+    if begun:
+        raise RunExistsError(
+            f"the output {str(files.path)!r} holds a run with other settings "
+            f"({'; '.join(begun)}). Give another directory (`--output`), or `--overwrite` to "
+            "begin anew"
+        )
+    return not differences
+
+
+def forget_prior(files: RunDirectory) -> None:
+    """Removes what the prior's stage wrote, and its figures."""
+    files.remove(("prior",))
+    if files.metrics.exists():
+        metrics = read_json(files.metrics)
+        metrics.pop("prior", None)
+        for name in ("prior", "sample"):
+            metrics.get("seconds", {}).pop(name, None)
+        write_json(files.metrics, metrics)
+
+
+def check_fit(config: RunConfig, parts: DataParts) -> None:
+    """Opens the data and builds the model that it is for.
+
+    Raises:
+        ValueError: if they do not fit.
+    """
+    train = parts.train
+    height, width, _ = train.image_shape
+    if config.data.crop_padding >= min(height, width):
+        raise ValueError(
+            "`crop_padding` should be smaller than the images. Received: "
+            f"crop_padding={config.data.crop_padding} for images of {height}x{width}"
+        )
+    if config.prior.conditional and train.labels is None:
+        raise ValueError(
+            "`conditional` needs labels, and these images have none. Put them into one folder a "
+            "class, or leave it out"
+        )
+    for stage in STAGES:
+        training = getattr(config, f"{stage}_training")
+        if training.patience is not None and parts.validation is None:
+            raise ValueError(
+                "`patience` needs validation images. Received: validation_fraction=0, and the data "
+                "has no validation part"
+            )
+    build_vqvae(config, train.image_shape, parts.value_range(), variance=parts.variance())
+
+
+def _stages_of(difference: str) -> tuple[str, ...]:
+    """The stages that a setting decides; all but the prior's own decide both."""
+    return ("prior",) if difference.startswith("prior") else STAGES

@@ -1,0 +1,63 @@
+"""Images to codes and back, with a progress bar."""
+
+import os
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from keras_vqvae.data import CodeFile, ImageBatches, ImageSource, load_codes, save_codes
+
+
+def encode_images(
+    model: Any,
+    source: ImageSource,
+    path: str | os.PathLike[str] | None = None,
+    batch_size: int = 128,
+    verbose: int = 0,
+) -> CodeFile:
+    """The codes of all images of a source, with its labels; written to `path` if there is one."""
+    batches = ImageBatches(source, batch_size)
+    encoder = model.codes_model()
+    progress = keras.utils.Progbar(len(batches), verbose=verbose) if verbose else None
+    parts = []
+    for step in range(len(batches)):
+        images = np.asarray(batches[step])
+        model.check_images(images, "images")
+        parts.append(np.asarray(encoder.predict_on_batch(images)))
+        if progress:
+            progress.update(step + 1)
+    codes = np.concatenate(parts).astype(np.int32, copy=False)
+    fingerprint = model.fingerprint()
+    if path is not None:
+        save_codes(
+            path,
+            codes,
+            num_embeddings=model.num_embeddings,
+            model_fingerprint=fingerprint,
+            labels=source.labels,
+        )
+    return CodeFile(codes, model.num_embeddings, fingerprint, source.labels)
+
+
+def decode_codes(model: Any, codes: Any, verbose: int = 0) -> npt.NDArray[np.float32]:
+    """The images of codes; of a file or `CodeFile`, after a look at its fingerprint.
+
+    Raises:
+        ValueError: for codes of another model, or out of range.
+    """
+    if isinstance(codes, str | os.PathLike):
+        codes = load_codes(codes, model_fingerprint=model.fingerprint())
+    if isinstance(codes, CodeFile):
+        if codes.fingerprint != model.fingerprint():
+            raise ValueError("`codes` were made by another model. Encode the images with this one")
+        codes = codes.codes
+    codes = np.asarray(codes)
+    progress = keras.utils.Progbar(len(codes), verbose=verbose) if verbose and len(codes) else None
+    parts = []
+    for start in range(0, len(codes), 128):
+        parts.append(model.decode(codes[start : start + 128]))
+        if progress:
+            progress.update(min(start + 128, len(codes)))
+    return np.concatenate(parts) if parts else np.zeros((0, *model.image_shape), np.float32)

@@ -1,0 +1,371 @@
+"""The run: a directory, and what can be done with it."""
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from keras_vqvae import data, evaluation, models, sampling
+from keras_vqvae._version import __version__
+from keras_vqvae.runs import creating, training
+from keras_vqvae.runs.checkpoints import Progress, load_model
+from keras_vqvae.runs.config import PriorConfig, RunConfig, TrainingConfig
+from keras_vqvae.runs.directory import STAGES, RunDirectory, read_json, write_json
+from keras_vqvae.runs.encoding import decode_codes, encode_images
+from keras_vqvae.runs.parts import DataParts
+
+__all__ = ["Run"]
+
+
+class Run:
+    """Both stages on one data set, in one directory.
+
+    | file | what it is |
+    |---|---|
+    | `config.json` | all settings |
+    | `vqvae.keras`, `prior.keras` | the models; each is there when its stage is finished |
+    | `metrics.json` | figures on held-out images, times, versions, the data |
+    | `history_vqvae.csv`, `history_prior.csv` | the logs of each epoch |
+    | `reconstructions.png`, `samples.png` | what the models do, to look at |
+    | `codes_train.npz`, `codes_validation.npz`, `codes_test.npz` | codes, with labels |
+    | `checkpoints/` | the last and the best epoch of each stage |
+    | `tensorboard/` | event files, if asked for |
+
+    A run that was interrupted goes on after its last finished epoch when it is trained again. Every
+    file is written whole or not at all.
+
+    Made by `Run.create` and `Run.open`.
+
+    Args:
+        directory: where the run is.
+        config: its settings.
+
+    Example:
+
+    >>> import tempfile
+    >>> from keras_vqvae.runs import demo_config
+    >>> run = Run.create(tempfile.mkdtemp(), demo_config(smoke=True))
+    >>> run.finished("vqvae"), Run.open(run.directory).config == run.config
+    (False, True)
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], config: RunConfig) -> None:
+        self.directory = Path(directory)
+        self.config = config
+        self.files = RunDirectory(directory)
+        self.parts = DataParts(config.data, config.seed)
+        self._models: dict[str, Any] = {}
+
+    @classmethod
+    def create(
+        cls, directory: str | os.PathLike[str], config: RunConfig, overwrite: bool = False
+    ) -> Self:
+        """A new run, or the one that is there if it has the same settings.
+
+        Everything is checked before anything is written: the data is opened and the model built.
+        Settings of a stage that has not begun may differ from those of the run that is there.
+
+        Args:
+            directory: where; it is made if needed.
+            config: the settings.
+            overwrite: whether to remove what a run that is there has made, and begin anew.
+                Defaults to `False`.
+
+        Raises:
+            RunExistsError: if the directory holds a run with other settings, or other files.
+            ValueError: if the settings do not fit the data.
+        """
+        config = creating.with_absolute_source(config)
+        files = RunDirectory(directory)
+        overwrite = overwrite and files.is_run()
+        run = cls(directory, config)
+        if not overwrite and creating.is_same_run(files, config):
+            return run
+        creating.check_fit(config, run.parts)
+        if overwrite:
+            files.remove(STAGES)
+        if overwrite or not files.metrics.exists():
+            write_json(files.metrics, {"data": run.parts.record(), "environment": environment()})
+        write_json(files.config, config.to_dict())
+        return run
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike[str]) -> Self:
+        """The run in a directory.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            ValueError: if its settings are damaged.
+        """
+        files = RunDirectory(directory)
+        if not files.is_run():
+            raise FileNotFoundError(
+                f"{str(directory)!r} should be the directory of a run, and has no config.json. "
+                "`keras-vqvae train --output` makes one"
+            )
+        try:
+            return cls(directory, RunConfig.from_dict(read_json(files.config)))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{str(files.config)!r}: {error}") from error
+
+    def change_prior(
+        self, prior: PriorConfig, prior_training: TrainingConfig, overwrite: bool = False
+    ) -> Self:
+        """This run with another prior, which is not trained yet.
+
+        Args:
+            prior: the second model.
+            prior_training: its training.
+            overwrite: whether to remove a prior that is there. Defaults to `False`.
+
+        Raises:
+            RunExistsError: if there is one with other settings.
+        """
+        if overwrite:
+            creating.forget_prior(self.files)
+        config = replace(self.config, prior=prior, prior_training=prior_training)
+        return self.create(self.directory, config)
+
+    # -- training ---------------------------------------------------------------------------------
+
+    def train(
+        self,
+        stage: str = "all",
+        verbose: Any = "auto",
+        callbacks: Sequence[Any] = (),
+        tensorboard: bool = False,
+        report: Callable[[str], None] | None = None,
+    ) -> dict[str, Any]:
+        """Does what is not done yet of a stage, or of both; then evaluates.
+
+        Sets Keras's random seed.
+
+        Args:
+            stage: `"vqvae"`, `"prior"` (which needs the first) or `"all"`.
+            verbose: as for `keras.Model.fit`; 0 also turns the other progress bars off.
+            callbacks: further Keras callbacks.
+            tensorboard: whether to write event files to `tensorboard/` (TensorFlow only).
+            report: is told in words what begins. Defaults to `None`.
+
+        Returns:
+            The metrics, as `metrics.json` has them.
+
+        Raises:
+            NonFiniteLossError: if the loss becomes NaN or infinite.
+            OSError: if a file cannot be written.
+            ValueError: if the data has changed since the run began.
+        """
+        if stage not in ("all", *STAGES):
+            raise ValueError(
+                f"`stage` should be 'all', 'vqvae' or 'prior'. Received: stage={stage!r}"
+            )
+        if stage == "prior" and not self.finished("vqvae"):
+            raise ValueError(
+                f"the VQ-VAE of {str(self.directory)!r} is not trained to its end, and the prior "
+                "learns its codes. Train with stage 'vqvae' or 'all' first"
+            )
+        session = training.Session(self, verbose, callbacks, tensorboard, report)
+        for name in STAGES if stage == "all" else (stage,):
+            session.train(name)
+        return self.metrics()
+
+    def finished(self, stage: str) -> bool:
+        """Whether the model of a stage is there."""
+        return self.files.model(stage).exists()
+
+    def progress(self, stage: str) -> Progress:
+        """How far a stage has come: epochs, history, seconds."""
+        last = self.files.last(stage)
+        return Progress.load(last) if last.exists() else Progress()
+
+    # -- use --------------------------------------------------------------------------------------
+
+    def vqvae(self) -> models.VQVAE:
+        """The trained VQ-VAE."""
+        return self._model("vqvae")
+
+    def prior(self) -> models.CodePrior:
+        """The trained prior."""
+        return self._model("prior")
+
+    def sample(
+        self,
+        n: int = 16,
+        labels: Any = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        batch_size: int = 64,
+        verbose: int = 0,
+    ) -> npt.NDArray[np.float32]:
+        """Draws new images.
+
+        Args:
+            n: how many. Defaults to `16`.
+            labels: integers `(n,)` or one for all, for a conditional prior. By default the classes
+                in turn.
+            temperature: below 1 more probable codes, 0 the most probable one. Defaults to `1.0`.
+            top_k: draw among the k most probable codes only.
+            top_p: draw among the fewest codes that hold this share of the probability only.
+            seed: an integer ≥ 0. By default the run's.
+            batch_size: how many at one time. Defaults to `64`.
+            verbose: 1 for a progress bar. Defaults to `0`.
+
+        Returns:
+            `(n, H, W, C)` in the `value_range` of the images.
+
+        Raises:
+            ValueError: for settings that do not fit together or are out of range.
+        """
+        prior = self.prior()
+        if labels is None and prior.num_classes is not None:
+            labels = np.arange(n) % prior.num_classes
+        return models.TwoStage(self.vqvae(), prior).sample(
+            n,
+            batch_size=batch_size,
+            labels=labels,
+            sampler=_sampler(temperature, top_k, top_p),
+            seed=self.config.seed if seed is None else seed,
+            verbose=verbose,
+        )
+
+    def codes(self, part: str = "train", verbose: int = 0) -> data.CodeFile:
+        """The codes of a part of the run's images, which are kept in `codes_<part>.npz`.
+
+        Args:
+            part: `"train"`, `"validation"` or `"test"`.
+            verbose: 1 for a progress bar. Defaults to `0`.
+        """
+        path, fingerprint = self.files.codes(part), self.vqvae().fingerprint()
+        if path.exists():
+            return data.load_codes(path, model_fingerprint=fingerprint)
+        source = getattr(self.parts, part)
+        if source is None:
+            raise ValueError(f"the data of {str(self.directory)!r} has no {part} part")
+        return encode_images(self.vqvae(), source, path, verbose=verbose)
+
+    def encode(
+        self, images: Any, path: str | os.PathLike[str] | None = None, verbose: int = 0
+    ) -> data.CodeFile:
+        """The codes of other images.
+
+        Args:
+            images: what `data.load_images` takes.
+            path: a code file to write; an existing one is replaced. Defaults to `None`.
+            verbose: 1 for a progress bar. Defaults to `0`.
+        """
+        return encode_images(self.vqvae(), self.parts.other(images), path, verbose=verbose)
+
+    def decode(self, codes: Any, verbose: int = 0) -> npt.NDArray[np.float32]:
+        """The images of codes: an array `(N, h, w)`, or a file of this run's VQ-VAE."""
+        return decode_codes(self.vqvae(), codes, verbose)
+
+    def evaluate(
+        self, images: Any = None, stage: str = "all", batch_size: int = 128, verbose: int = 0
+    ) -> dict[str, Any]:
+        """Figures on images that were not trained on.
+
+        Args:
+            images: what `data.load_images` takes; a run with a conditional prior needs labels. By
+                default the run's own: its test part, or else its validation part.
+            stage: `"vqvae"`, `"prior"`, or `"all"` that are trained. Defaults to `"all"`.
+            batch_size: images at one time. Defaults to `128`.
+            verbose: 1 for progress bars. Defaults to `0`.
+
+        Returns:
+            `part`, and `vqvae` and `prior` with the figures of `evaluation.evaluate_vqvae` and
+            `evaluation.evaluate_prior`.
+        """
+        if images is None:
+            part, source = self.parts.evaluation()
+        else:
+            source = self.parts.other(images)
+            part = source.name
+        figures: dict[str, Any] = {"part": part}
+        if stage in ("all", "vqvae"):
+            figures["vqvae"] = evaluation.evaluate_vqvae(self.vqvae(), source, batch_size, verbose)
+        if stage == "prior" or (stage == "all" and self.finished("prior")):
+            codes = (
+                self.codes(part, verbose)
+                if images is None
+                else encode_images(self.vqvae(), source, verbose=verbose)
+            )
+            figures["prior"] = evaluation.evaluate_prior(
+                self.prior(), codes.codes, codes.labels, batch_size
+            )
+        return figures
+
+    def metrics(self) -> dict[str, Any]:
+        """What `metrics.json` holds."""
+        return read_json(self.files.metrics) if self.files.metrics.exists() else {}
+
+    def info(self) -> dict[str, Any]:
+        """Settings, progress, versions, device, fingerprints and sizes."""
+        stages = {}
+        for stage in STAGES:
+            progress = self.progress(stage)
+            stages[stage] = {
+                "finished": self.finished(stage),
+                "epochs": progress.epochs,
+                "of_epochs": getattr(self.config, f"{stage}_training").epochs,
+                "best_epoch": progress.best_epoch,
+                "seconds": progress.seconds,
+                "next_epoch": None if self.finished(stage) else progress.epochs + 1,
+            }
+        files = sorted(p for p in self.directory.rglob("*") if p.is_file())
+        return {
+            "directory": str(self.directory.resolve()),
+            "stages": stages,
+            "metrics": self.metrics(),
+            "config": self.config.to_dict(),
+            "files": {str(p.relative_to(self.directory)): p.stat().st_size for p in files},
+            "this_environment": environment(),
+        }
+
+    def _model(self, stage: str) -> Any:
+        if stage not in self._models:
+            if not self.finished(stage):
+                raise FileNotFoundError(
+                    f"{str(self.directory)!r} has no {stage}.keras: this stage is not trained to "
+                    "its end"
+                )
+            self._models[stage] = load_model(self.files.model(stage))
+        return self._models[stage]
+
+
+def environment() -> dict[str, str]:
+    """Versions and device, for the record."""
+    backend = keras.backend.backend()
+    module = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}[backend]
+    return {
+        "keras_vqvae": __version__,
+        "keras": keras.__version__,
+        "backend": backend,
+        backend: str(getattr(__import__(module), "__version__", "unknown")),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "devices": ", ".join(map(str, keras.distribution.list_devices())) or "cpu",
+        "cpu_count": str(os.cpu_count()),
+    }
+
+
+def _sampler(temperature: float, top_k: int | None, top_p: float | None) -> sampling.Sampler:
+    if top_k is not None and top_p is not None:
+        raise ValueError("`top_k` and `top_p` exclude each other. Give one of them")
+    if temperature == 0:
+        if top_k is not None or top_p is not None:
+            raise ValueError("`temperature=0` takes the most probable code: leave `top_k`, `top_p`")
+        return sampling.Greedy()
+    if top_k is not None:
+        return sampling.TopK(top_k, temperature)
+    if top_p is not None:
+        return sampling.TopP(top_p, temperature)
+    return sampling.Random(temperature)

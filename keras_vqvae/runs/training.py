@@ -1,0 +1,199 @@
+"""What `Run.train` does for each stage: fit, look, evaluate."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from keras_vqvae import evaluation
+from keras_vqvae.data import ImageBatches
+from keras_vqvae.runs.building import build_prior, build_vqvae
+from keras_vqvae.runs.directory import write_json
+from keras_vqvae.runs.parts import spread
+from keras_vqvae.runs.stages import code_batches, fit_stage, image_batches
+
+if TYPE_CHECKING:
+    from keras_vqvae.runs.run import Run
+
+_SAMPLES = 64
+_RECONSTRUCTIONS = 32
+
+
+class Session:
+    """One call of `Run.train`.
+
+    Args:
+        run: the run.
+        verbose: as for `keras.Model.fit`.
+        callbacks: further Keras callbacks.
+        tensorboard: whether to write event files.
+        report: is told in words what begins.
+    """
+
+    def __init__(
+        self,
+        run: "Run",
+        verbose: Any,
+        callbacks: Sequence[Any],
+        tensorboard: bool,
+        report: Callable[[str], None] | None,
+    ) -> None:
+        if tensorboard and keras.backend.backend() != "tensorflow":
+            raise ValueError("`tensorboard` needs the TensorFlow backend. Leave it out")
+        self._run = run
+        self._verbose = verbose
+        self._bars = 1 if verbose in (1, "auto") else 0
+        self._callbacks = list(callbacks)
+        self._tensorboard = tensorboard
+        self._report = report or (lambda text: None)
+
+    def train(self, stage: str) -> None:
+        """Does what is not done yet of a stage."""
+        run = self._run
+        if not run.finished(stage):
+            self._check_data()
+            self._fit_vqvae() if stage == "vqvae" else self._fit_prior()
+        if stage not in run.metrics().get("seconds", {}):
+            self._finish(stage)
+
+    def _fit_vqvae(self) -> None:
+        run, config, parts = self._run, self._run.config, self._run.parts
+        training, validation = config.vqvae_training, parts.validation
+        self._announce("vqvae", f"the VQ-VAE on {len(parts.train)} images")
+        fit_stage(
+            "vqvae",
+            run.files,
+            config,
+            lambda: build_vqvae(
+                config, parts.train.image_shape, parts.value_range(), parts.variance()
+            ),
+            image_batches(parts.train, training, config.seed, config.data),
+            None if validation is None else ImageBatches(validation, training.batch_size),
+            self._verbose,
+            self._callbacks_of("vqvae"),
+        )
+
+    def _fit_prior(self) -> None:
+        run, config = self._run, self._run.config
+        training, parts = config.prior_training, run.parts
+        self._report("Encoding the training images")
+        start = time.perf_counter()
+        codes = run.codes("train", self._bars)
+        held_out = None if parts.validation is None else run.codes("validation")
+        self._note_seconds("encode", time.perf_counter() - start)
+        conditional = config.prior.conditional
+        classes = _num_classes(parts.train) if conditional else None
+        self._announce("prior", f"the prior on the codes of {len(codes.codes)} images")
+
+        def batches(file: Any, shuffle: bool) -> Any:
+            labels = file.labels if conditional else None
+            return code_batches(file.codes, labels, training, config.seed, shuffle)
+
+        fit_stage(
+            "prior",
+            run.files,
+            config,
+            lambda: build_prior(config, run.vqvae(), classes),
+            batches(codes, shuffle=True),
+            None if held_out is None else batches(held_out, shuffle=False),
+            self._verbose,
+            self._callbacks_of("prior"),
+        )
+
+    def _finish(self, stage: str) -> None:
+        """Pictures and figures of a stage that is trained."""
+        run = self._run
+        start = time.perf_counter()
+        if stage == "vqvae":
+            self._report("Reconstructing held-out images")
+            self._draw_reconstructions()
+        else:
+            self._report(f"Drawing {_SAMPLES} new images")
+            self._draw_samples()
+            self._note_seconds("sample", time.perf_counter() - start)
+            start = time.perf_counter()
+        self._report("Evaluating")
+        figures = run.evaluate(stage=stage, verbose=self._bars)
+        self._note_seconds("evaluate", time.perf_counter() - start)
+        metrics = run.metrics()
+        metrics["evaluated_on"] = figures["part"]
+        metrics["data"] = run.parts.record()
+        metrics[stage] = {**figures[stage], **self._facts(stage)}
+        metrics["seconds"] = {
+            **metrics.get("seconds", {}),
+            stage: round(run.progress(stage).seconds, 2),
+        }
+        write_json(run.files.metrics, metrics)
+
+    def _facts(self, stage: str) -> dict[str, Any]:
+        run = self._run
+        model: Any = run.vqvae() if stage == "vqvae" else run.prior()
+        progress = run.progress(stage)
+        facts: dict[str, Any] = {
+            "parameters": model.count_params(),
+            "epochs": progress.epochs,
+            "best_epoch": progress.best_epoch,
+        }
+        if stage == "vqvae":
+            facts["code_shape"] = list(model.code_shape)
+            facts["num_embeddings"] = model.num_embeddings
+            facts["fingerprint"] = model.fingerprint()
+        return facts
+
+    def _draw_reconstructions(self) -> None:
+        run = self._run
+        source = spread(run.parts.evaluation()[1], _RECONSTRUCTIONS)
+        originals = source.read(np.arange(len(source)))
+        vqvae = run.vqvae()
+        evaluation.reconstruction_grid(
+            originals,
+            vqvae.reconstruct(originals),
+            value_range=vqvae.value_range,
+            path=run.files.reconstructions,
+        )
+
+    def _draw_samples(self) -> None:
+        run, classes = self._run, self._run.prior().num_classes
+        count = _SAMPLES if classes is None or classes > 8 else 8 * classes
+        columns, captions, labels = 8, None, None
+        if classes is not None:
+            columns = min(classes, 10)
+            count = columns * 6
+            labels = np.arange(count) % classes
+            names = run.parts.train.class_names or [str(i) for i in range(classes)]
+            captions = [names[i][:13] for i in labels]
+        images = run.sample(count, labels=labels, verbose=self._bars)
+        value_range = run.vqvae().value_range
+        evaluation.image_grid(images, columns, value_range, run.files.samples, captions)
+
+    def _callbacks_of(self, stage: str) -> list[Any]:
+        if not self._tensorboard:
+            return self._callbacks
+        folder = self._run.files.tensorboard / stage
+        return [*self._callbacks, keras.callbacks.TensorBoard(str(folder), write_graph=False)]
+
+    def _announce(self, stage: str, what: str) -> None:
+        done = self._run.progress(stage).epochs
+        self._report(f"Training {what}" + (f", from epoch {done + 1}" if done else ""))
+
+    def _note_seconds(self, name: str, seconds: float) -> None:
+        metrics = self._run.metrics()
+        before = metrics.get("seconds", {})
+        total = round(before.get(name, 0.0) + seconds, 2)
+        write_json(self._run.files.metrics, {**metrics, "seconds": {**before, name: total}})
+
+    def _check_data(self) -> None:
+        began_with = self._run.metrics().get("data", {}).get("fingerprint")
+        if began_with not in (None, self._run.parts.train.fingerprint()):
+            raise ValueError(
+                f"the images of {self._run.config.data.source!r} have changed since this run "
+                "began. Restore them, or begin anew (`--overwrite`, or another `--output`)"
+            )
+
+
+def _num_classes(source: Any) -> int:
+    if source.class_names is not None:
+        return len(source.class_names)
+    return int(source.labels.max()) + 1

@@ -1,0 +1,127 @@
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import gradients, normal, run_python, to_numpy
+
+from keras_vqvae.ops import nearest_code
+from keras_vqvae.ops.nearest_code import _search_any
+
+
+def brute_force(vectors, table):
+    """argmin over explicit squared distances in float64; ties to the lowest index."""
+    difference = np.float64(vectors)[:, None] - np.float64(table)[None]
+    return np.square(difference).sum(-1).argmin(-1)
+
+
+def search(vectors, table, chunk_size=None):
+    return to_numpy(nearest_code(vectors, table, chunk_size))
+
+
+def test_by_hand():
+    # Squared distances of 0.4 to the codes 0, 1, −1: 0.16, 0.36, 1.96; of −0.6: 0.36, 2.56, 0.16.
+    table = np.array([[0.0], [1.0], [-1.0]], "float32")
+    vectors = np.array([[0.4], [-0.6], [5.0]], "float32")
+    assert search(vectors, table).tolist() == [0, 2, 1]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    count=st.integers(0, 9),
+    codes=st.integers(1, 7),
+    dim=st.integers(1, 3),
+    chunk_size=st.one_of(st.none(), st.integers(1, 10)),
+    seed=st.integers(0, 2**16),
+)
+def test_is_brute_force_and_ties_go_to_the_lowest_index(count, codes, dim, chunk_size, seed):
+    # Small integers: float32 is exact, and ties are many.
+    rng = np.random.default_rng(seed)
+    vectors = rng.integers(-2, 3, (count, dim)).astype("float32")
+    table = rng.integers(-2, 3, (codes, dim)).astype("float32")
+    np.testing.assert_array_equal(search(vectors, table, chunk_size), brute_force(vectors, table))
+
+
+def test_is_brute_force_on_noise():
+    # Here scores are rounded: of 1000 vectors none lies within 1e-4 of a border, so none may differ.
+    vectors, table = normal((1000, 8), 0), normal((64, 8), 1)
+    np.testing.assert_array_equal(search(vectors, table), brute_force(vectors, table))
+
+
+@pytest.mark.parametrize("chunk_size", [1, 2, 7, 49, 50, 51, 1000])
+def test_trap_23_any_chunk_size_gives_the_same(chunk_size):
+    vectors, table = normal((50, 4), 0), normal((8, 4), 1)
+    np.testing.assert_array_equal(search(vectors, table, chunk_size), search(vectors, table))
+
+
+def test_the_way_of_other_backends_gives_the_same():
+    vectors, table = normal((50, 4), 0), normal((8, 4), 1)
+    half_norms = 0.5 * np.square(table).sum(-1, keepdims=True)
+    augmented = keras.ops.convert_to_tensor(np.concatenate([table, -half_norms], -1).T)
+    for chunk_size in (7, 50, 100):
+        found = _search_any(keras.ops.convert_to_tensor(vectors), augmented, chunk_size)
+        np.testing.assert_array_equal(to_numpy(found), search(vectors, table))
+
+
+def test_far_from_the_origin_the_nearest_code_is_still_found():
+    # ‖x‖² is left out of the score, so that it cannot drown the differences between codes.
+    table = normal((8, 4), 1)
+    vectors = table[[3, 5]] + 1e-3
+    assert search(vectors * 300, table * 300).tolist() == [3, 5]
+
+
+@pytest.mark.parametrize("chunk_size", [None, 2])
+def test_no_vectors_give_no_indices(chunk_size):
+    found = search(np.zeros((0, 3), "float32"), normal((4, 3)), chunk_size)
+    assert found.shape == (0,)
+    assert found.dtype == np.int32
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_trap_14_compares_in_float32_whatever_comes(dtype):
+    vectors = keras.ops.cast(normal((32, 4), 0, scale=300.0), dtype)
+    table = normal((8, 4), 1, scale=300.0)
+    full = to_numpy(keras.ops.cast(vectors, "float32"))
+    np.testing.assert_array_equal(search(vectors, table), brute_force(full, table))
+
+
+def test_no_gradient_flows_through():
+    table = normal((8, 4), 1)
+
+    def indices_as_loss(x):
+        return keras.ops.sum(keras.ops.cast(nearest_code(x, table), "float32")) + 0.0 * keras.ops.sum(x)
+
+    by_x, _ = gradients(indices_as_loss, normal((5, 4)))
+    assert not by_x.any()
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_unknown_number_of_vectors(jit_compile):
+    import tensorflow as tf
+
+    table = normal((8, 4), 1)
+    compiled = tf.function(
+        lambda x: nearest_code(x, table, 5),
+        input_signature=[tf.TensorSpec((None, 4))],
+        jit_compile=jit_compile,
+    )
+    for count in (0, 1, 5, 6, 23):
+        vectors = normal((count, 4), count)
+        np.testing.assert_array_equal(to_numpy(compiled(vectors)), brute_force(vectors, table))
+    assert compiled.experimental_get_tracing_count() == 1
+
+
+def test_trap_23_memory_stays_bounded():
+    """2^18 vectors × 1024 codes are 1 GiB of scores at one time; in chunks, 32 MiB."""
+    mebibytes = run_python(
+        "import resource, numpy as np\n"
+        "from keras_vqvae.ops import nearest_code\n"
+        "table = np.ones((1024, 2), 'float32')\n"
+        "nearest_code(np.ones((20000, 2), 'float32'), table)\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "before = peak()\n"
+        "nearest_code(np.ones((2**18, 2), 'float32'), table)\n"
+        "print(peak() - before)\n"
+    )
+    assert float(mebibytes.split()[-1]) < 300

@@ -1,0 +1,59 @@
+import keras
+import numpy as np
+import pytest
+from support import to_numpy
+
+from keras_vqvae.compilation import (
+    CompiledFunction,
+    has_accelerator,
+    is_concrete,
+    resolve_jit_compile,
+)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_compiled_function_follows_its_variables(jit_compile):
+    weight = keras.Variable(2.0)
+    double = CompiledFunction(lambda x: {"y": x * weight}, lambda: [weight], jit_compile)
+    three = keras.ops.convert_to_tensor(3.0)
+    assert float(double(three)["y"]) == 6.0
+    weight.assign(5.0)
+    assert float(double(three)["y"]) == 15.0
+
+
+def test_a_compiled_function_is_traced_once_for_a_shape():
+    traces = []
+
+    def function(x):
+        traces.append(tuple(x.shape))
+        return x + 1.0
+
+    compiled = CompiledFunction(function, lambda: [])
+    for size in (2, 2, 3, 2):
+        compiled(keras.ops.ones((size,)))
+    assert traces == [(2,), (3,)]
+
+
+def test_jit_compile_is_checked_and_resolved():
+    assert resolve_jit_compile(True) is True
+    assert resolve_jit_compile(False) is False
+    on_cpu = keras.backend.backend() == "tensorflow" and not has_accelerator()
+    assert resolve_jit_compile("auto") == (False if on_cpu else "auto")
+    with pytest.raises(ValueError, match="`jit_compile` should be"):
+        resolve_jit_compile("yes")
+
+
+def test_what_is_concrete():
+    assert is_concrete(np.ones(2))
+    assert is_concrete(3)
+    assert is_concrete(keras.ops.ones(2))
+    assert not is_concrete(keras.Input((2,)))
+    seen = []
+
+    def function(x):
+        seen.append(is_concrete(x))
+        return x
+
+    CompiledFunction(function, lambda: [])(keras.ops.ones(2))
+    assert seen == [False]
+    assert to_numpy(keras.ops.ones(2)).tolist() == [1.0, 1.0]
