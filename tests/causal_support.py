@@ -88,9 +88,9 @@ def before(grid, position, depth_open=False):
 
 
 def all_grids(prior):
-    """Every grid of codes that a prior with one table size can give: `(K^(h·w·Q), *code_shape)`."""
-    cells = int(np.prod(prior.code_shape))
-    grids = np.indices((prior.num_embeddings,) * cells).reshape(cells, -1).T
+    """Every grid of codes there is for a prior: `(number, *code_shape)`."""
+    sizes = np.broadcast_to(prior.num_embeddings, prior.code_shape).reshape(-1)
+    grids = np.indices(sizes).reshape(len(sizes), -1).T
     return grids.reshape(-1, *prior.code_shape).astype("int32")
 
 
@@ -98,8 +98,8 @@ def scale_weights(model, scale, seed=0):
     """Gives all weights noise, biases too, so that nothing that is zero at the start hides."""
     rng = np.random.default_rng(seed)
     for weight in model.trainable_variables:
-        fan_in = max(1, int(np.prod(weight.shape[:-1])))
+        # Biases are small, so that what comes in matters.
+        fan_in = int(np.prod(weight.shape[:-1])) if len(weight.shape) > 1 else 9
         noise = rng.standard_normal(weight.shape) * scale / np.sqrt(fan_in)
         weight.assign(noise.astype("float32"))
     return model
-

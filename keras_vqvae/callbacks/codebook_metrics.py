@@ -17,7 +17,8 @@ class CodebookMetrics(keras.callbacks.Callback):
     logs both by itself. Quantizers count their codes in training, in weights; at the end of an
     epoch this callback reads the counts, writes `perplexity` and `codebook_usage` into the logs,
     and sets them back to zero. With several quantizers the keys are `<layer>/perplexity` and
-    `<layer>/codebook_usage`.
+    `<layer>/codebook_usage`; of a quantizer with several tables, `depth_0/perplexity` and so on.
+    Tables of more than 2²⁰ codes are not counted.
 
     Place it before callbacks that read those keys.
 
@@ -47,34 +48,44 @@ class CodebookMetrics(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         for layer in self._quantizers():
             if layer.built:
-                layer.code_counts.assign(ops.zeros((layer.num_embeddings,)))
+                for use in layer.tables():
+                    counts = use.quantizer.code_counts
+                    counts.assign(ops.zeros(counts.shape))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is None:
             return
         quantizers = self._quantizers()
         for layer in quantizers:
-            metric = CodeStatistics(layer.num_embeddings, prefix=_prefix(layer, quantizers))
-            metric.counts.assign(ops.convert_to_tensor(layer.code_counts))
-            logs.update({key: float(value) for key, value in metric.result().items()})
+            for metric, use in zip(_metrics(layer, quantizers), layer.tables(), strict=True):
+                metric.counts.assign(ops.convert_to_tensor(use.quantizer.code_counts))
+                logs.update({key: float(value) for key, value in metric.result().items()})
         if self.validation_data is None:
             return
         for layer in quantizers:
-            prefix = f"val_{_prefix(layer, quantizers)}"
-            metric = CodeStatistics(layer.num_embeddings, prefix=prefix)
+            metrics = _metrics(layer, quantizers, "val_")
             # Functional and built at call time: a stored model would miss JAX's newest weights.
             to_vectors = keras.Model(self.model.inputs, layer.input)
             vectors = to_vectors.predict(
                 self.validation_data, batch_size=self.batch_size, verbose=0
             )
             for first in range(0, len(vectors), self.batch_size):
-                metric.update_state(layer.encode(vectors[first : first + self.batch_size]))
-            logs.update({key: float(value) for key, value in metric.result().items()})
+                indices = ops.convert_to_numpy(
+                    layer.encode(vectors[first : first + self.batch_size])
+                )
+                if len(layer.table_sizes) == 1:
+                    indices = indices[..., None]
+                for metric, use in zip(metrics, layer.tables(), strict=True):
+                    metric.update_state(indices[..., list(use.positions)])
+            for metric in metrics:
+                logs.update({key: float(value) for key, value in metric.result().items()})
 
     def _quantizers(self) -> list[Any]:
         # By what they can do, and not by class: callbacks meet layers only through the model.
         layers = self.model._flatten_layers(include_self=False)
-        found = [x for x in layers if hasattr(x, "discretize") and hasattr(x, "code_counts")]
+        found = [x for x in layers if hasattr(x, "discretize") and hasattr(x, "tables")]
+        inside = {id(y) for x in found for y in x._flatten_layers(include_self=False)}
+        found = [x for x in found if id(x) not in inside and x.is_counted]
         if not found:
             raise ValueError(
                 f"Model '{self.model.name}' holds no quantizer for `CodebookMetrics` to read."
@@ -82,5 +93,13 @@ class CodebookMetrics(keras.callbacks.Callback):
         return found
 
 
-def _prefix(layer: Any, quantizers: list[Any]) -> str:
-    return f"{layer.name}/" if len(quantizers) > 1 else ""
+def _metrics(layer: Any, quantizers: list[Any], prefix: str = "") -> list[CodeStatistics]:
+    """A metric for each table; its names begin with the layer's if there are several layers."""
+    if len(quantizers) > 1:
+        prefix = f"{prefix}{layer.name}/"
+    return [
+        CodeStatistics(
+            use.quantizer.num_embeddings, prefix=f"{prefix}{use.name}/" if use.name else prefix
+        )
+        for use in layer.tables()
+    ]

@@ -10,6 +10,7 @@ import click
 
 from keras_vqvae._version import __version__
 from keras_vqvae.cli import training, using
+from keras_vqvae.cli.options import Interrupted
 from keras_vqvae.runs.errors import NonFiniteLossError
 
 # What a user can put right by another argument or other data. All else is a failure.
@@ -26,6 +27,7 @@ class Application(click.Group):
         # In place of click's own endings, which take several lines.
         settings["standalone_mode"] = False
         with warnings.catch_warnings():
+            warnings.simplefilter("default", UserWarning)
             warnings.showwarning = _show_warning
             try:
                 status = super().main(given, *rest, **settings)
@@ -40,6 +42,9 @@ def _report(error: Exception) -> int:
     if isinstance(error, click.Abort):
         click.echo("interrupted", err=True)
         return 130
+    if isinstance(error, Interrupted):
+        click.echo(f"interrupted: {error.format_message()}", err=True)
+        return error.exit_code
     if isinstance(error, click.ClickException):
         text = error.format_message()
         context = getattr(error, "ctx", None)
@@ -72,7 +77,7 @@ def _show_warning(message: Any, category: Any, *where: Any, **more: Any) -> None
 )
 @click.version_option(__version__, message="keras-vqvae %(version)s")
 def main() -> None:
-    """Turn images into grids of codes, learn the codes, and draw new images.
+    r"""Turn images into grids of codes, learn the codes, and draw new images.
 
     A run lives in one directory: its models, settings, figures and pictures. A command that was
     interrupted goes on when it is given again; nothing is overwritten unless --overwrite is.

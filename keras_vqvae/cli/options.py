@@ -1,6 +1,7 @@
 """Options out of the settings of a run: what a dataclass says is what `--help` shows."""
 
 import dataclasses
+import logging
 import os
 import sys
 import types
@@ -14,8 +15,23 @@ import click
 from keras_vqvae.runs import RunConfig
 
 # Where a group's settings stand on the command line; two groups of one name need a prefix.
-PREFIXES = {"data": "", "vqvae": "", "vqvae_training": "", "prior": "prior-", "prior_training": "prior-"}
+PREFIXES = {
+    "data": "",
+    "vqvae": "",
+    "vqvae_training": "",
+    "prior": "prior_",
+    "prior_training": "prior_",
+}
 _TOP = ("seed", "dtype_policy", "jit_compile")
+
+
+TITLES = {"vqvae": "VQ-VAE", "prior": "prior"}
+
+
+class Interrupted(click.ClickException):
+    """Ctrl-C in a command that can go on later."""
+
+    exit_code = 130
 
 
 class Command(click.Command):
@@ -30,7 +46,7 @@ class Command(click.Command):
         )
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType[Any]):
     """Numbers with commas between: `64` or `48,64`."""
 
     name = "numbers"
@@ -63,7 +79,7 @@ def config_options(
     def decorate(command: Any) -> Any:
         default = RunConfig()
         found = [
-            _option(f, f"{prefix}{f.name}", f"{group}.{f.name}", show_defaults)
+            _option(f, prefix + f.name, f"{group}.{f.name}", show_defaults)
             for group, prefix in groups.items()
             for f in dataclasses.fields(getattr(default, group))
             if (group, f.name) != ("data", "source")
@@ -93,8 +109,9 @@ def apply_options(config: RunConfig, options: dict[str, Any]) -> RunConfig:
 def _option(field: Any, name: str, target: str, show_default: bool) -> Any:
     flag = name.replace("_", "-")
     key = target.replace(".", "__")
-    help_text = field.metadata["help"][:1].upper() + field.metadata["help"][1:]
-    if show_default and field.default not in (None, False):
+    help_text = field.metadata["help"]
+    help_text = f"Prior: {help_text}" if name.startswith("prior_") else help_text.capitalize()
+    if show_default and field.default is not None and field.default is not False:
         help_text += f"  [default: {_shown(field.default)}]"
     if isinstance(field.default, bool):
         return click.option(f"--{flag}/--no-{flag}", key, default=None, help=help_text)
@@ -128,6 +145,7 @@ def quiet_start() -> Any:
         yield
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -1,14 +1,15 @@
 """Commands that train."""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from keras_vqvae.cli.options import (
     PREFIXES,
+    TITLES,
     Command,
+    Interrupted,
     apply_options,
     config_options,
     fit_verbose,
@@ -74,18 +75,22 @@ def prior(run: str, overwrite: bool, tensorboard: bool, **options: Any) -> None:
 
 def _train(run: Any, stage: str = "all", tensorboard: bool = False) -> None:
     start = time.perf_counter()
+    report = lambda text: click.echo(click.style(text, bold=True))  # noqa: E731
     try:
-        metrics = run.train(
-            stage, verbose=fit_verbose(), tensorboard=tensorboard, report=_reporter()
-        )
+        metrics = run.train(stage, fit_verbose(), tensorboard=tensorboard, report=report)
     except KeyboardInterrupt:
-        raise click.ClickException(_how_to_go_on(run)) from None
+        raise Interrupted(_how_to_go_on(run, stage)) from None
     print_results(run, metrics, time.perf_counter() - start)
 
 
-def _how_to_go_on(run: Any) -> str:
-    raise NotImplementedError
-
-
-def _reporter() -> Callable[[str], None]:
-    return lambda text: click.echo(click.style(text, bold=True))
+def _how_to_go_on(run: Any, stage: str) -> str:
+    """Where an interrupted run stands."""
+    for name in ("vqvae", "prior") if stage == "all" else (stage,):
+        if not run.finished(name):
+            epochs = run.progress(name).epochs
+            total = getattr(run.config, f"{name}_training").epochs
+            return (
+                f"{epochs} of {total} epochs of the {TITLES[name]} are kept in {run.directory}; "
+                "the same command goes on from there"
+            )
+    return f"both models are kept in {run.directory}; the same command goes on from there"

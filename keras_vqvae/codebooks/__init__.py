@@ -9,6 +9,7 @@ from keras_vqvae.codebooks.initialization import KMeans as KMeans
 from keras_vqvae.codebooks.revival import ReplaceDead as ReplaceDead
 from keras_vqvae.codebooks.revival import Revival as Revival
 from keras_vqvae.codebooks.update_rules import EMAUpdate as EMAUpdate
+from keras_vqvae.codebooks.update_rules import FrozenTable as FrozenTable
 from keras_vqvae.codebooks.update_rules import GradientUpdate as GradientUpdate
 from keras_vqvae.codebooks.update_rules import UpdateRule as UpdateRule
 
@@ -19,6 +20,7 @@ __all__ = [
     "Distance",
     "EMAUpdate",
     "Euclidean",
+    "FrozenTable",
     "GradientUpdate",
     "KMeans",
     "ReplaceDead",

@@ -11,7 +11,7 @@ from keras_vqvae.codebooks.distances import get_distance
 from keras_vqvae.codebooks.initialization import DataInitializer, get_embeddings_initializer
 from keras_vqvae.codebooks.revival import get_revival
 from keras_vqvae.codebooks.update_rules import get_update_rule
-from keras_vqvae.ops import all_reduce_sum, code_counts, nearest_code
+from keras_vqvae.ops import all_reduce_sum, code_counts, gather_rows, nearest_code
 
 __all__ = ["Codebook"]
 
@@ -139,11 +139,13 @@ class Codebook(keras.layers.Layer):
         """Sets the table from `vectors` `(N, D)` if its start is from data and has not been made.
 
         To be called in training only, before the search. A batch that is empty or not finite is
-        passed over, and the next one is used.
+        passed over, and the next one is used. A frozen table (`trainable = False`) stays as it is.
         """
-        if self.initialized is None:
+        if self.initialized is None or not self.trainable:
             return
-        vectors = ops.stop_gradient(vectors)
+        # All replicas start from the vectors of all, and decide alike.
+        vectors = gather_rows(ops.stop_gradient(vectors))
+        weights = None if weights is None else gather_rows(weights)
         old_table = ops.convert_to_tensor(self.embeddings)
         uniforms = keras.random.uniform((self.num_embeddings,), seed=self.seed_generator)
         valid = ops.shape(vectors)[0] if weights is None else ops.sum(weights)
@@ -169,7 +171,11 @@ class Codebook(keras.layers.Layer):
             vectors: float32 `(N, D)`, normalised; no gradient flows into them.
             indices: int32 `(N,)`, the code that each vector chose before this step.
             weights: float32 `(N,)`, 0 for masked rows, or `None`.
+
+        A frozen codebook (`trainable = False`) learns nothing, as a frozen `BatchNormalization`.
         """
+        if not self.trainable:
+            return
         vectors = ops.stop_gradient(vectors)
         self.code_counts.assign_add(
             all_reduce_sum(code_counts(indices, self.num_embeddings, weights))

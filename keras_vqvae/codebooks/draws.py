@@ -8,7 +8,21 @@ __all__ = ["spread_rows", "uniform_rows"]
 
 
 def _rows_at(vectors: Any, positions: Any, weights: Any) -> Any:
-    """The rows at positions in [0, 1) of the list of valid rows."""
+    """The rows at positions in [0, 1) of the list of valid rows; zeros if there are no rows."""
+
+    def none() -> Any:
+        return ops.zeros((positions.shape[0], vectors.shape[1]), vectors.dtype)
+
+    if vectors.shape[0] == 0:
+        return none()
+    if vectors.shape[0] is None:  # a replica's last batch can be empty
+        return ops.cond(
+            ops.shape(vectors)[0] > 0, lambda: _take_rows(vectors, positions, weights), none
+        )
+    return _take_rows(vectors, positions, weights)
+
+
+def _take_rows(vectors: Any, positions: Any, weights: Any) -> Any:
     if weights is None:
         count = ops.shape(vectors)[0]
         rows = ops.cast(ops.floor(positions * ops.cast(count, "float32")), "int32")

@@ -8,7 +8,7 @@ from keras import ops
 from keras_vqvae.choices import PACKAGE, Choice
 from keras_vqvae.codebooks.distances import Distance
 from keras_vqvae.codebooks.draws import spread_rows
-from keras_vqvae.ops import all_reduce_sum, code_counts, code_sums, nearest_code, share_rows
+from keras_vqvae.ops import code_counts, code_sums, nearest_code
 
 __all__ = ["DataInitializer", "KMeans", "get_embeddings_initializer"]
 
@@ -22,7 +22,8 @@ class DataInitializer(Choice):
         """The codes `(K, D)` and how many vectors chose each, `(K,)`.
 
         Args:
-            vectors: float32 `(N, D)`, normalised by `distance`.
+            vectors: float32 `(N, D)`, normalised by `distance`; those of all replicas, since no
+                collective operation can run inside the branch that calls this.
             weights: float32 `(N,)`, 0 for masked rows, or `None`.
             uniforms: float32 `(K,)` in [0, 1). They are drawn by the caller, before it branches:
                 a draw inside a branch does not compile on JAX.
@@ -55,15 +56,15 @@ class KMeans(DataInitializer):
 
         def assign(means: Any) -> tuple[Any, Any]:
             indices = nearest_code(vectors, means, chunk_size)
-            return indices, all_reduce_sum(code_counts(indices, num_embeddings, weights))
+            return indices, code_counts(indices, num_embeddings, weights)
 
         def iterate(_: Any, means: Any) -> Any:
             indices, counts = assign(means)
-            sums = all_reduce_sum(code_sums(vectors, indices, num_embeddings, weights))
+            sums = code_sums(vectors, indices, num_embeddings, weights)
             counts = ops.expand_dims(counts, -1)
             return distance.normalize(ops.where(counts > 0, sums / ops.maximum(counts, 1.0), means))
 
-        start = share_rows(spread_rows(vectors, uniforms, weights))
+        start = spread_rows(vectors, uniforms, weights)
         means = ops.fori_loop(0, self.iterations, iterate, start)
         return means, assign(means)[1]
 

@@ -11,7 +11,7 @@ from keras_vqvae.ops import all_reduce_sum, code_counts, code_sums
 if TYPE_CHECKING:
     from keras_vqvae.codebooks.codebook import Codebook
 
-__all__ = ["EMAUpdate", "GradientUpdate", "UpdateRule", "get_update_rule"]
+__all__ = ["EMAUpdate", "FrozenTable", "GradientUpdate", "UpdateRule", "get_update_rule"]
 
 
 class UpdateRule(Choice):
@@ -111,7 +111,19 @@ class EMAUpdate(UpdateRule):
         return {"decay": self.decay}
 
 
+@keras.saving.register_keras_serializable(PACKAGE)
+class FrozenTable(UpdateRule):
+    """The table stays as it starts (or is set): neither gradients nor averages move it.
+
+    Its usage is counted all the same. A random table with a `revival` moves by the revival alone.
+    """
+
+
 def get_update_rule(identifier: Any) -> UpdateRule:
-    """The update rule of that name (`"gradient"`, `"ema"`), config or instance."""
-    names: dict[str, type[UpdateRule]] = {"gradient": GradientUpdate, "ema": EMAUpdate}
+    """The update rule of that name (`"gradient"`, `"ema"`, `"frozen"`), config or instance."""
+    names: dict[str, type[UpdateRule]] = {
+        "gradient": GradientUpdate,
+        "ema": EMAUpdate,
+        "frozen": FrozenTable,
+    }
     return get_choice(identifier, UpdateRule, names, "update")

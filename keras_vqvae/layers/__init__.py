@@ -1,10 +1,41 @@
 """Layers: quantizers and causal convolutions."""
 
+from keras_vqvae.layers.binary_spherical_quantizer import (
+    BinarySphericalQuantizer as BinarySphericalQuantizer,
+)
 from keras_vqvae.layers.causal_layer import CausalLayer as CausalLayer
+from keras_vqvae.layers.finite_scalar_quantizer import (
+    FiniteScalarQuantizer as FiniteScalarQuantizer,
+)
 from keras_vqvae.layers.gated_masked_conv2d import GatedMaskedConv2D as GatedMaskedConv2D
+from keras_vqvae.layers.grouped_residual_vector_quantizer import (
+    GroupedResidualVectorQuantizer as GroupedResidualVectorQuantizer,
+)
+from keras_vqvae.layers.lookup_free_quantizer import LookupFreeQuantizer as LookupFreeQuantizer
 from keras_vqvae.layers.masked_conv2d import MaskedConv2D as MaskedConv2D
+from keras_vqvae.layers.product_quantizer import ProductQuantizer as ProductQuantizer
+from keras_vqvae.layers.quantize_dropout import QuantizeDropout as QuantizeDropout
 from keras_vqvae.layers.quantizer import Quantizer as Quantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput as QuantizerOutput
+from keras_vqvae.layers.quantizer import TableUse as TableUse
+from keras_vqvae.layers.residual_vector_quantizer import (
+    ResidualVectorQuantizer as ResidualVectorQuantizer,
+)
 from keras_vqvae.layers.vector_quantizer import VectorQuantizer as VectorQuantizer
 
-__all__ = ["CausalLayer", "GatedMaskedConv2D", "MaskedConv2D", "Quantizer", "QuantizerOutput", "VectorQuantizer"]
+__all__ = [
+    "BinarySphericalQuantizer",
+    "CausalLayer",
+    "FiniteScalarQuantizer",
+    "GatedMaskedConv2D",
+    "GroupedResidualVectorQuantizer",
+    "LookupFreeQuantizer",
+    "MaskedConv2D",
+    "ProductQuantizer",
+    "QuantizeDropout",
+    "Quantizer",
+    "QuantizerOutput",
+    "ResidualVectorQuantizer",
+    "TableUse",
+    "VectorQuantizer",
+]

@@ -61,7 +61,6 @@ class GatedMaskedConv2D(CausalLayer):
             [0, 1), or inputs that are no pair with mask B.
 
     Example:
-
     >>> import numpy as np
     >>> x = np.zeros((1, 7, 7, 2))
     >>> first, second = GatedMaskedConv2D(4, 5, "A"), GatedMaskedConv2D(4, 3, "B")
@@ -139,9 +138,7 @@ class GatedMaskedConv2D(CausalLayer):
             setattr(self, name, self.add_weight(name=name, shape=shape, initializer="zeros"))
         self.conditional = condition_shape is not None
         self._channels = (vertical[-1], horizontal[-1])
-        self._adds = (
-            self.residual and self.mask_type == "B" and horizontal[-1] == self.filters
-        )
+        self._adds = self.residual and self.mask_type == "B" and horizontal[-1] == self.filters
         self.built = True
 
     def call(
@@ -149,17 +146,11 @@ class GatedMaskedConv2D(CausalLayer):
     ) -> tuple[Any, Any]:
         vertical, horizontal = (inputs, inputs) if self.mask_type == "A" else inputs
         up, side = self._reach
-        height, width = horizontal.shape[1], horizontal.shape[2]
+        above = ops.pad(vertical, [(0, 0), (up, 0), (side, side), (0, 0)])
+        left = ops.pad(horizontal, [(0, 0), (0, 0), (side, 0), (0, 0)])
         if self.mask_type == "A":
-            # A row, and a position, sees what is before it: everything moves on by one.
-            d_row, d_column = self.dilation_rate
-            above = ops.pad(vertical, [(0, 0), (up, 0), (side, side), (0, 0)])
-            above = above[:, : height + up - d_row]
-            left = ops.pad(horizontal, [(0, 0), (0, 0), (side, 0), (0, 0)])
-            left = left[:, :, : width + side - d_column]
-        else:
-            above = ops.pad(vertical, [(0, 0), (up, 0), (side, side), (0, 0)])
-            left = ops.pad(horizontal, [(0, 0), (0, 0), (side, 0), (0, 0)])
+            # A row, and a position, sees what is before it: everything moves on by one tap.
+            above, left = above[:, : -self.dilation_rate[0]], left[:, :, : -self.dilation_rate[1]]
         v = self._convolve(above, self.vertical_kernel) + self.vertical_bias
         h = self._convolve(left, self.horizontal_kernel)
         h = h + ops.matmul(v, self.vertical_to_horizontal) + self.horizontal_bias
@@ -248,7 +239,8 @@ class GatedMaskedConv2D(CausalLayer):
     @property
     def _reach(self) -> tuple[int, int]:
         """How many rows and columns the kernels reach from the centre."""
-        return tuple(k // 2 * d for k, d in zip(self.kernel_size, self.dilation_rate, strict=True))
+        (height, width), (d_row, d_column) = self.kernel_size, self.dilation_rate
+        return height // 2 * d_row, width // 2 * d_column
 
     def _weight(self, name: str) -> Any:
         return ops.cast(ops.convert_to_tensor(getattr(self, name)), self.compute_dtype)

@@ -8,8 +8,12 @@ import numpy as np
 from keras import ops
 
 from keras_vqvae.compilation import is_concrete
+from keras_vqvae.ops import all_reduce_sum, code_counts
 
-__all__ = ["Quantizer", "QuantizerOutput"]
+__all__ = ["Quantizer", "QuantizerOutput", "TableUse"]
+
+# Usage of larger implicit tables is not counted: no data set would show it.
+_MAX_COUNTED = 2**20
 
 
 class QuantizerOutput(NamedTuple):
@@ -20,19 +24,38 @@ class QuantizerOutput(NamedTuple):
         indices: int32 `(...)`, or `(..., Q)` for Q codes a position; −1 where masked.
         losses: the loss terms by name, scalars, weighted as they enter the loss: their sum is the
             quantizer's loss. Each is a mean over valid elements.
+        codes: float32 `(..., D)`, the codes before the gradient estimator: quantizers made of
+            others build on them. They carry a gradient to what the codes are computed from.
     """
 
     quantized: Any
     indices: Any
     losses: dict[str, Any]
+    codes: Any
+
+
+class TableUse(NamedTuple):
+    """A table inside a quantizer.
+
+    Attributes:
+        name: its name in statistics; an empty one if it is the only one.
+        quantizer: the quantizer that counts its codes.
+        positions: which of the Q indices of a position it answers.
+    """
+
+    name: str
+    quantizer: "Quantizer"
+    positions: tuple[int, ...]
 
 
 class Quantizer(keras.layers.Layer):
     """Base of all quantizers: `(..., D)` in, the same shape out, made of few different values.
 
-    A subclass gives `discretize` (all of the arithmetic), `indices_of` and `codes_of`,
-    `num_embeddings`, `codebook_shape`, `loss_names` and `get_config`. This class makes a Keras
-    layer of it: losses by `add_loss`, masks, symbolic shapes, checks of what comes from the host.
+    A subclass gives `discretize` (all of the arithmetic), `codes_of`, `num_embeddings`,
+    `embedding_dim`, `codebook_shape`, `loss_names`, `code_counts` and `get_config`; one with Q
+    indices a position also `table_sizes`, `tables` and `indices_shape`. This class makes a
+    Keras layer of it: losses by `add_loss`, masks, symbolic shapes, checks of what comes from the
+    host.
     """
 
     built: bool
@@ -56,9 +79,34 @@ class Quantizer(keras.layers.Layer):
         raise NotImplementedError
 
     @property
-    def num_embeddings(self) -> int:
-        """K: an index is in [0, K)."""
+    def num_embeddings(self) -> Any:
+        """K: an index is in [0, K). A tuple if the Q indices of a position have different sizes."""
         raise NotImplementedError
+
+    @property
+    def table_sizes(self) -> tuple[int, ...]:
+        """K of each of the Q indices of a position."""
+        return (self.num_embeddings,)
+
+    def tables(self) -> tuple["TableUse", ...]:
+        """The tables in it, and which of a position's indices each one answers."""
+        # No property: Keras walks those when it saves, and would come back here for ever.
+        return (TableUse("", self, (0,)),)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether usage is counted: not of tables so large that no data set would show it."""
+        return max(self.table_sizes) <= _MAX_COUNTED
+
+    @property
+    def embedding_dim(self) -> int | None:
+        """D, the length of the vectors; `None` until it is known."""
+        raise NotImplementedError
+
+    @property
+    def learns_by_gradient(self) -> bool:
+        """Whether there is a table with a trainable weight."""
+        return "codebook_loss" in self.loss_names
 
     @property
     def loss_names(self) -> tuple[str, ...]:
@@ -72,15 +120,102 @@ class Quantizer(keras.layers.Layer):
 
     @property
     def code_counts(self) -> Any:
-        """float32 `(K,)`: how often each code was chosen in training since the last reset."""
+        """float32 `(K,)`: how often each code was chosen in training since the last reset.
+
+        `None` where K is too large to count. Of a quantizer made of others, the counts of all its
+        tables, one after another.
+        """
         raise NotImplementedError
+
+    def flatten(self, z_e: Any, mask: Any = None) -> tuple[Any, Any]:
+        """Vectors as a flat list, and which of them are valid.
+
+        Args:
+            z_e: float tensor `(..., D)`.
+            mask: boolean tensor `(...)` or `None`.
+
+        Returns:
+            float32 `(N, D)` with zeros where masked, and float32 `(N,)` of 0 and 1, or `None`.
+
+        Raises:
+            ValueError: for a mask of another shape than `(...)`.
+        """
+        x = ops.reshape(ops.cast(z_e, "float32"), (-1, z_e.shape[-1]))
+        if mask is None:
+            return x, None
+        mask = ops.convert_to_tensor(mask)
+        expected = tuple(z_e.shape[:-1])
+        pairs = zip(mask.shape, expected, strict=False)
+        if len(mask.shape) != len(expected) or any(
+            a != b for a, b in pairs if a is not None and b is not None
+        ):
+            raise ValueError(
+                f"The mask of layer '{self.name}' should have a value for each position, shape "
+                f"{expected}. Received: a mask of shape {tuple(mask.shape)}"
+            )
+        valid = ops.reshape(ops.cast(mask, "float32"), (-1,))
+        # What padding holds must not matter, not even if it is NaN.
+        return ops.where(ops.expand_dims(valid > 0, -1), x, 0.0), valid
+
+    def restore(
+        self, z_e: Any, valid: Any, quantized: Any, indices: Any, losses: dict[str, Any], codes: Any
+    ) -> QuantizerOutput:
+        """The inverse of `flatten` for results `(N, D)` and `(N,)` or `(N, Q)`, masks applied."""
+        shape = ops.shape(z_e)
+        if valid is not None:
+            row = ops.expand_dims(valid, -1)
+            quantized, codes = quantized * row, codes * row
+            per_index = valid if len(indices.shape) == 1 else row
+            indices = ops.where(per_index > 0, indices, -1)
+        return QuantizerOutput(
+            ops.reshape(ops.cast(quantized, z_e.dtype), shape),
+            ops.reshape(indices, (*shape[:-1], *indices.shape[1:])),
+            losses,
+            ops.reshape(codes, shape),
+        )
+
+    def check_last_axis(self, input_shape: Any) -> None:
+        """Refuses, in `build`, vectors of another length than `embedding_dim`."""
+        dim = self.embedding_dim
+        if input_shape[-1] is None or (dim is not None and input_shape[-1] != dim):
+            raise ValueError(
+                f"Layer '{self.name}' expects vectors of length {dim or '(a known number)'} on the "
+                f"last axis of its input. Received: input_shape={tuple(input_shape)}"
+            )
+
+    def make_counter(self) -> Any:
+        """The weight behind `code_counts` for a quantizer without a `Codebook`, or `None`."""
+        if not self.is_counted:
+            return None
+        return self.add_weight(
+            name="code_counts",
+            shape=(self.num_embeddings,),
+            initializer="zeros",
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+        )
+
+    def count(self, indices: Any, valid: Any = None) -> None:
+        """Adds indices `(N,)` to `code_counts`, if there is such a weight."""
+        if self.code_counts is not None:
+            counts = code_counts(indices, self.num_embeddings, valid)
+            self.code_counts.assign_add(all_reduce_sum(counts))
 
     # -- for users --------------------------------------------------------------------------------
 
     @property
     def uniform_bits_per_code(self) -> float:
-        """Bits that an index costs when all codes are equally likely: log2 of the table's size."""
-        return math.log2(self.num_embeddings)
+        """Bits that an index costs when all codes are equally likely: log2 of the table's size.
+
+        Of several indices of different sizes, the mean.
+        """
+        return self.uniform_bits_per_position / len(self.table_sizes)
+
+    @property
+    def uniform_bits_per_position(self) -> float:
+        """Bits that all Q indices of a position cost when all codes are equally likely."""
+        return sum(math.log2(size) for size in self.table_sizes)
 
     def call(
         self, z_e: Any, training: bool | None = None, mask: Any = None, return_indices: bool = False
@@ -138,7 +273,14 @@ class Quantizer(keras.layers.Layer):
                 f"`indices` of layer '{self.name}' should be integers. "
                 f"Received: dtype {indices.dtype}"
             )
-        if indices.size and (indices.min() < -1 or indices.max() >= self.num_embeddings):
+        several = len(self.table_sizes)
+        if several > 1 and (indices.ndim == 0 or indices.shape[-1] != several):
+            raise ValueError(
+                f"`indices` of layer '{self.name}' should have {several} indices a position on the "
+                f"last axis. Received: shape {indices.shape}"
+            )
+        sizes = np.array(self.table_sizes if several > 1 else self.table_sizes[0])
+        if indices.size and (indices.min() < -1 or (indices >= sizes).any()):
             raise ValueError(
                 f"`indices` of layer '{self.name}' should be in [0, {self.num_embeddings}), or −1 "
                 f"for masked positions. Received: values in [{indices.min()}, {indices.max()}]"

@@ -8,7 +8,7 @@ from keras import ops
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput
-from keras_vqvae.ops import get_gradient_estimator, mean_over_valid
+from keras_vqvae.ops import estimator_trains_codes, get_gradient_estimator, mean_over_valid
 
 __all__ = ["VectorQuantizer"]
 
@@ -38,14 +38,18 @@ class VectorQuantizer(Quantizer):
         num_embeddings: K, the number of codes.
         embedding_dim: D. By default taken from the input.
         beta: β, weight of the commitment loss. Defaults to `0.25`.
-        update: how the table learns: `"gradient"`, `"ema"`, or an object such as
-            `codebooks.EMAUpdate(decay=0.99)`. Defaults to `"gradient"`.
+        update: how the table learns: `"gradient"`, `"ema"`, `"frozen"` (not at all), or an object
+            such as `codebooks.EMAUpdate(decay=0.99)`. Defaults to `"gradient"`.
         embeddings_initializer: where the codes start: `"uniform"` (±1/K), `"kmeans"` (the first
             training batch; also compiled), `codebooks.KMeans(...)` or a Keras initializer.
         revival: what happens to unused codes: `None`, `"replace_dead"` or
             `codebooks.ReplaceDead(...)`. Defaults to `None`.
         distance: `"euclidean"` or `"cosine"`. Defaults to `"euclidean"`.
-        estimator: how the gradient passes. Defaults to `"straight_through"`.
+        estimator: how the gradient passes: `"straight_through"`, `"rotation"`, `"diveq"`, `"nsvq"`
+            or an object such as `ops.DiVeQ(noise_std=0.01)`. The last two hand the codes a gradient
+            and take the place of the codebook loss (their papers have no commitment loss either:
+            `beta=0`); in training their value is near the code, in evaluation it is the code.
+            Defaults to `"straight_through"`.
         chunk_size: how many vectors the search compares at one time, which bounds its memory to
             `chunk_size` × K numbers. By default as many as fit into 32 MiB.
         seed: seed of the draws of initialisation and revival.
@@ -68,7 +72,7 @@ class VectorQuantizer(Quantizer):
     >>> import numpy as np
     >>> layer = VectorQuantizer(num_embeddings=8, embedding_dim=2)
     >>> z_q, indices = layer(np.ones((1, 7, 7, 2)), return_indices=True)
-    >>> z_q.shape, indices.shape
+    >>> tuple(z_q.shape), tuple(indices.shape)
     ((1, 7, 7, 2), (1, 7, 7))
     >>> len(layer.losses)
     2
@@ -86,7 +90,7 @@ class VectorQuantizer(Quantizer):
         embeddings_initializer: Any = "uniform",
         revival: Any = None,
         distance: Any = "euclidean",
-        estimator: str = "straight_through",
+        estimator: Any = "straight_through",
         chunk_size: int | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -95,8 +99,8 @@ class VectorQuantizer(Quantizer):
         if beta < 0:
             raise ValueError(f"`beta` should be ≥ 0. Received: beta={beta}")
         self.beta = float(beta)
-        self.estimator = estimator
         self._pass_gradient = get_gradient_estimator(estimator)
+        self.estimator = estimator if isinstance(estimator, str) else self._pass_gradient
         self.codebook = Codebook(
             num_embeddings,
             embedding_dim,
@@ -109,16 +113,16 @@ class VectorQuantizer(Quantizer):
             dtype="float32",
             name="codebook",
         )
+        if estimator_trains_codes(self._pass_gradient) and not self.learns_by_gradient:
+            raise ValueError(
+                f"`estimator={estimator!r}` hands the table its gradient, so the table should "
+                f"learn by it. Pass `update='gradient'`. Received: update={update!r}"
+            )
 
     def build(self, input_shape: Any) -> None:
         if self.built:
             return
-        dim = self.embedding_dim
-        if input_shape[-1] is None or (dim is not None and input_shape[-1] != dim):
-            raise ValueError(
-                f"Layer '{self.name}' expects vectors of length {dim or '(a known number)'} on the "
-                f"last axis of its input. Received: input_shape={tuple(input_shape)}"
-            )
+        self.check_last_axis(input_shape)
         self.codebook.build((None, input_shape[-1]))
         self.built = True
 
@@ -135,35 +139,33 @@ class VectorQuantizer(Quantizer):
         """
         z_e = ops.convert_to_tensor(z_e)
         codebook = self.codebook
-        x = ops.reshape(ops.cast(z_e, "float32"), (-1, codebook.embedding_dim))
-        valid = None
-        if mask is not None:
-            valid = ops.reshape(ops.cast(mask, "float32"), (-1,))
-            # What padding holds must not matter, not even if it is NaN.
-            x = ops.where(ops.expand_dims(valid > 0, -1), x, 0.0)
+        x, valid = self.flatten(z_e, mask)
         x = codebook.distance.normalize(x)
         if training:
             codebook.initialize(x, valid)
         indices = codebook.search(x)
         codes = codebook.lookup(indices)
         losses = {}
-        if codebook.update_rule.trains_by_gradient:
+        if "codebook_loss" in self.loss_names:
             error = ops.square(ops.stop_gradient(x) - codes)
             losses["codebook_loss"] = mean_over_valid(error, valid)
         error = ops.square(x - ops.stop_gradient(codes))
         losses["commitment_loss"] = self.beta * mean_over_valid(error, valid)
         if training:
             codebook.learn(x, indices, valid)
-        quantized = self._pass_gradient(x, codes)
-        if valid is not None:
-            quantized = quantized * ops.expand_dims(valid, -1)
-            indices = ops.where(valid > 0, indices, -1)
-        shape = ops.shape(z_e)
-        return QuantizerOutput(
-            ops.reshape(ops.cast(quantized, z_e.dtype), shape),
-            ops.reshape(indices, shape[:-1]),
-            losses,
-        )
+        seed = codebook.seed_generator if training else None
+        quantized = self._pass_gradient(x, codes, seed)
+        return self.restore(z_e, valid, quantized, indices, losses, codes)
+
+    def learn(self, vectors: Any, indices: Any, valid: Any = None) -> None:
+        """The training step of the table alone, for quantizers that share one table.
+
+        Args:
+            vectors: float32 `(N, D)`.
+            indices: int32 `(N,)`, the code that each chose.
+            valid: float32 `(N,)`, 0 for rows to be left out, or `None`.
+        """
+        self.codebook.learn(self.codebook.distance.normalize(vectors), indices, valid)
 
     def indices_of(self, z_e: Any) -> Any:
         x = ops.reshape(ops.cast(z_e, "float32"), (-1, self.embedding_dim))
@@ -175,8 +177,13 @@ class VectorQuantizer(Quantizer):
 
     @property
     def loss_names(self) -> tuple[str, ...]:
-        by_gradient = self.codebook.update_rule.trains_by_gradient
-        return ("codebook_loss",) * by_gradient + ("commitment_loss",)
+        # An estimator that hands the codes a gradient takes the place of the codebook loss.
+        by_loss = self.learns_by_gradient and not estimator_trains_codes(self._pass_gradient)
+        return ("codebook_loss",) * by_loss + ("commitment_loss",)
+
+    @property
+    def learns_by_gradient(self) -> bool:
+        return self.codebook.update_rule.trains_by_gradient
 
     @property
     def num_embeddings(self) -> int:
@@ -206,4 +213,7 @@ class VectorQuantizer(Quantizer):
         table = self.codebook.get_config()
         for key in ("name", "trainable", "dtype"):
             table.pop(key)
-        return {**super().get_config(), **table, "beta": self.beta, "estimator": self.estimator}
+        estimator = self.estimator
+        if not isinstance(estimator, str):
+            estimator = keras.saving.serialize_keras_object(estimator)
+        return {**super().get_config(), **table, "beta": self.beta, "estimator": estimator}

@@ -171,7 +171,7 @@ def paper_cifar10(
     """The network of the paper's CIFAR-10 experiments.
 
     Two strided 4×4 convolutions, two residual blocks of 3×3 and 1×1 convolutions, 256 units
-    everywhere, and the mirror image as decoder: codes on an 8×8 grid, 4 608 bits at K = 512. The
+    everywhere, and the mirror image as decoder: codes on an 8×8 grid, 576 bits at K = 512. The
     paper trains it for 250 000 steps of 128 images by Adam at 2e-4, which
     `examples/vqvae_paper_cifar10.py` does.
 

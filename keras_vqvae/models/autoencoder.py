@@ -132,6 +132,8 @@ class Autoencoder(StepModel):
                 f"Model '{self.name}' takes no sample weights. Leave `sample_weight` out, or "
                 "sample your data by weight."
             )
+        if not self.built:  # Keras leaves it to the first step on TensorFlow
+            self.build(images.shape)
         unit = self.to_unit_scale(images)
         z_e = self.encoder(unit - 0.5, training=training)
         latent, terms, observations = self.through_bottleneck(z_e, training)

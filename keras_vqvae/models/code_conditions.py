@@ -32,7 +32,7 @@ class CodeConditions(keras.layers.Layer):
     def __init__(
         self,
         dim: int,
-        grid_shape: tuple[int, int],
+        grid_shape: tuple[int, ...],
         num_classes: int | None,
         condition_shape: tuple[int, ...] | None,
         label_dropout: float,

@@ -13,13 +13,14 @@ from keras_vqvae.models.batching import map_batches
 from keras_vqvae.models.code_conditions import CodeConditions
 from keras_vqvae.models.code_head import CodeEmbedding, CodeHead
 from keras_vqvae.models.codes import check_codes
+from keras_vqvae.models.prior_inputs import PriorInputs
 from keras_vqvae.models.prior_sampling import PriorSampling
 from keras_vqvae.training import StepModel, StepOutput
 
 __all__ = ["CodePrior"]
 
 
-class CodePrior(PriorSampling, StepModel):
+class CodePrior(PriorInputs, PriorSampling, StepModel):
     """Base of autoregressive priors: `p(codes) = Π p(code | codes before it)`.
 
     Positions come in raster order. With several codes a position (residual or product quantizers),
@@ -161,9 +162,7 @@ class CodePrior(PriorSampling, StepModel):
     def compute_step(self, data: Any, training: bool) -> StepOutput:
         codes, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if sample_weight is not None:
-            raise ValueError(
-                f"Model '{self.name}' takes no sample weights. Leave `sample_weight` out."
-            )
+            self._refuse_weights({"sample_weight": sample_weight})
         nats, logits = self._nats_and_logits(codes, *self._split(y), training)
         loss, axes = nats, tuple(range(1, len(self.code_shape) + 1))
         if self.label_smoothing:
@@ -194,9 +193,7 @@ class CodePrior(PriorSampling, StepModel):
                 raise ValueError(
                     f"Model '{self.name}' has its own loss and metrics. Leave `{name}` out."
                 )
-        super().compile(
-            optimizer=optimizer, jit_compile=resolve_jit_compile(jit_compile), **kwargs
-        )
+        super().compile(optimizer=optimizer, jit_compile=resolve_jit_compile(jit_compile), **kwargs)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -219,6 +216,7 @@ class CodePrior(PriorSampling, StepModel):
             ValueError: for codes, labels or conditions of another shape or out of range, missing
                 ones, or a code file of another model than the prior was fitted on before.
         """
+        self._refuse_weights(kwargs)
         if hasattr(x, "fingerprint") and self.codes_fingerprint is None:
             self.codes_fingerprint = x.fingerprint
         x, y = self._check_data(x, y)
@@ -231,6 +229,7 @@ class CodePrior(PriorSampling, StepModel):
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`, after the checks of `fit`."""
+        self._refuse_weights(kwargs)
         x, y = self._check_data(x, y)
         return super().evaluate(x, y, *args, **kwargs)
 
@@ -264,79 +263,6 @@ class CodePrior(PriorSampling, StepModel):
         )
         result = map_batches(function, (codes, labels, condition), batch_size)
         return np.zeros((0,), "float32") if result is None else result
-
-    # -- checks -----------------------------------------------------------------------------------
-
-    def _split(self, y: Any) -> tuple[Any, Any]:
-        """What `fit` takes as `y`: labels and conditions."""
-        if self.num_classes is not None and self.condition_shape is not None:
-            if not isinstance(y, list | tuple) or len(y) != 2:
-                raise ValueError(
-                    f"Model '{self.name}' needs labels and conditions: pass the pair "
-                    "(labels, conditions) as `y`."
-                )
-            return y[0], y[1]
-        return (None, y) if self.condition_shape is not None else (y, None)
-
-    def _require_conditions(self, labels: Any, condition: Any) -> None:
-        if self.num_classes is not None and labels is None and not self.label_dropout:
-            raise ValueError(
-                f"Model '{self.name}' is conditioned on {self.num_classes} classes: `labels` are "
-                "needed."
-            )
-        if self.condition_shape is not None and condition is None:
-            raise ValueError(
-                f"Model '{self.name}' is conditioned on arrays of shape {self.condition_shape}: "
-                "`condition` is needed."
-            )
-
-    def _condition_map(
-        self, labels: Any, condition: Any, batch_size: Any, training: bool | None = False
-    ) -> Any:
-        """What the trunk is conditioned on; `None` if the prior is not conditional."""
-        if self.conditions is None:
-            return None
-        self._require_conditions(labels, condition)
-        if self.num_classes is not None and labels is None:
-            labels = ops.full((batch_size,), -1, "int32")
-        return self.conditions(labels, condition=condition, training=training)
-
-    def _check_data(self, codes: Any, y: Any = None) -> tuple[Any, Any]:
-        """Checks arrays and code files; data sets are taken as they are."""
-        if hasattr(codes, "codes") and hasattr(codes, "fingerprint"):
-            if self.codes_fingerprint not in (None, codes.fingerprint):
-                raise ValueError(
-                    f"Model '{self.name}' is for the codes of another model: fingerprint "
-                    f"{self.codes_fingerprint[:12]}, not {codes.fingerprint[:12]}. Make a new "  # type: ignore[index]
-                    "prior for these codes."
-                )
-            y = codes.labels if y is None else y
-            codes = codes.codes
-        if not hasattr(codes, "__array__"):
-            return codes, y
-        codes = check_codes(codes, self.code_shape, self.num_embeddings)
-        if self.conditions is None:
-            return codes, None
-        labels, condition = self._check_conditions(*self._split(y), len(codes))
-        if self.num_classes is None:
-            return codes, condition
-        return codes, labels if condition is None else (labels, condition)
-
-    def _check_conditions(
-        self, labels: Any, condition: Any, count: int
-    ) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """The labels and conditions as they should be, or `None` where the prior takes none."""
-        self._require_conditions(labels, condition)
-        if self.num_classes is None:
-            labels = None
-        else:
-            if labels is None:
-                labels = np.full((count,), -1, "int32")
-            lowest = -1 if self.label_dropout else 0
-            labels = prior_checks.check_labels(labels, count, self.num_classes, lowest)
-        if self.condition_shape is None:
-            return labels, None
-        return labels, prior_checks.check_condition(condition, count, self.condition_shape)
 
     # -- the rest ---------------------------------------------------------------------------------
 

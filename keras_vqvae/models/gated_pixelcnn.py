@@ -36,7 +36,7 @@ class GatedPixelCNN(CodePrior):
             `codes_fingerprint`.
 
     Call arguments:
-        codes: integer tensor `(batch, height, width)` in [0, K), or `(batch, height, width, depth)`.
+        codes: integer tensor `(batch, height, width)` or `(batch, height, width, depth)`, below K.
         labels: integer tensor `(batch,)`, for a prior conditioned on classes.
         condition: float tensor `(batch, *condition_shape)`, for a prior conditioned on such.
         training: whether dropout is on.
@@ -49,7 +49,6 @@ class GatedPixelCNN(CodePrior):
         ValueError: for what `layers.GatedMaskedConv2D` and `CodePrior` refuse.
 
     Example:
-
     >>> import numpy as np
     >>> prior = GatedPixelCNN(
     ...     code_shape=(4, 4), num_embeddings=8, num_classes=2, filters=8, blocks=1

@@ -65,7 +65,7 @@ class CodeLookup(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         if not self.quantizer.built:
-            self.quantizer.build((*input_shape, self.quantizer.codebook_shape[-1]))
+            self.quantizer.build((*input_shape, self.quantizer.embedding_dim))
         self.built = True
 
     def call(self, indices: Any) -> Any:

@@ -38,7 +38,7 @@ class PixelCNN(CodePrior):
             `codes_fingerprint`.
 
     Call arguments:
-        codes: integer tensor `(batch, height, width)` in [0, K), or `(batch, height, width, depth)`.
+        codes: integer tensor `(batch, height, width)` or `(batch, height, width, depth)`, below K.
         labels: integer tensor `(batch,)`, for a prior conditioned on classes.
         condition: float tensor `(batch, *condition_shape)`, for a prior conditioned on such.
         training: whether dropout is on.
@@ -51,7 +51,6 @@ class PixelCNN(CodePrior):
         ValueError: for odd or no `filters`, and what `CodePrior` refuses.
 
     Example:
-
     >>> import numpy as np
     >>> prior = PixelCNN(code_shape=(4, 4), num_embeddings=8, filters=8, residual_blocks=1)
     >>> prior.compile("adam")

@@ -30,9 +30,9 @@ def check_sizes(
 ) -> tuple[int | tuple[int, ...], tuple[int, ...]]:
     """The number of codes as given, and for each depth."""
     depths = code_shape[2] if len(code_shape) == 3 else 1
-    several = not isinstance(num_embeddings, int | np.integer)
-    sizes = tuple(num_embeddings) if several else (num_embeddings,) * depths  # type: ignore[arg-type]
-    if len(sizes) != depths or (several and len(code_shape) == 2):
+    one = isinstance(num_embeddings, int | np.integer)
+    sizes: Any = (num_embeddings,) * depths if one else tuple(num_embeddings)  # type: ignore[arg-type]
+    if len(sizes) != depths or (not one and len(code_shape) == 2):
         raise ValueError(
             "`num_embeddings` should be one integer, or one for each depth of `code_shape`. "
             f"Received: num_embeddings={num_embeddings!r}, code_shape={code_shape}"
@@ -42,7 +42,7 @@ def check_sizes(
             f"`num_embeddings` should be at least 2. Received: num_embeddings={num_embeddings!r}"
         )
     sizes = tuple(int(n) for n in sizes)
-    return (sizes if several else sizes[0]), sizes
+    return (sizes[0] if one else sizes), sizes
 
 
 def check_condition_shape(

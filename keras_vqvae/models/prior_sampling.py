@@ -157,8 +157,9 @@ class PriorSampling:
             batch = {key: ops.convert_to_tensor(value[rows]) for key, value in arrays.items()}
             codes = function(settings, ops.convert_to_tensor(uniforms), batch)
             parts.append(ops.convert_to_numpy(codes)[:count])
-            long = verbose == "auto" and time.perf_counter() - began > QUIET_SECONDS
-            if progress is None and (verbose == 1 or long):
+            unfinished = first + count < n
+            long = unfinished and time.perf_counter() - began > QUIET_SECONDS
+            if progress is None and (verbose == 1 or (verbose == "auto" and long)):
                 progress = keras.utils.Progbar(n)
             if progress is not None:
                 progress.update(first + count)
@@ -175,9 +176,7 @@ class PriorSampling:
                 if condition is not None:
                     condition = ops.concatenate([condition, condition], axis=0)
             state = self.initial_state(count, labels, condition)
-            return sampling.sample_raster(
-                model, state, uniforms, batch["given"], sampler, settings
-            )
+            return sampling.sample_raster(model, state, uniforms, batch["given"], sampler, settings)
 
         return self._compiled(("sample", sampler.compilation_key(), guided), draw)  # type: ignore[attr-defined]
 
@@ -213,7 +212,8 @@ class PriorSampling:
             condition = None if shape is None else np.zeros((1, *shape), "float32")
             state = self.initial_state(1, label, condition)
             sizes = [
-                int(np.prod(x.shape)) * (4 if "32" in keras.backend.standardize_dtype(x.dtype) else 2)
+                int(np.prod(x.shape))
+                * (4 if "32" in keras.backend.standardize_dtype(x.dtype) else 2)
                 for x in keras.tree.flatten(state)
                 if len(x.shape) and x.shape[0] == 1
             ]

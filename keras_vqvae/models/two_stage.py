@@ -44,7 +44,7 @@ class TwoStage:
     def __init__(self, vqvae: VQVAE, prior: CodePrior | None = None) -> None:
         self.vqvae = vqvae
         if prior is None:
-            prior = PixelCNN(vqvae.code_shape, vqvae.num_embeddings)  # type: ignore[arg-type]
+            prior = PixelCNN(vqvae.code_shape, vqvae.num_embeddings)
         self.prior = prior
         ours, theirs = (
             (vqvae.code_shape, vqvae.num_embeddings),

@@ -27,8 +27,8 @@ class VQVAE(Autoencoder):
     ```
 
     `fit` and `evaluate` log the loss, each term (`reconstruction_loss`, `codebook_loss`,
-    `commitment_loss`), and the epoch's `perplexity` and `codebook_usage`; `fit` also logs the mean
-    `gradient_norm`.
+    `commitment_loss`), and the epoch's `perplexity` and `codebook_usage` (with several tables,
+    those of each as `depth_0/perplexity` and so on); `fit` also logs the mean `gradient_norm`.
 
     A VQ-VAE generates nothing by itself: a prior such as `PixelCNN` learns the distribution of its
     codes, and `decode` makes images of what the prior samples.
@@ -77,7 +77,15 @@ class VQVAE(Autoencoder):
         self.quantizer = quantizer
         self.track(
             ("reconstruction_loss", *quantizer.loss_names),
-            {"codes": CodeStatistics(quantizer.num_embeddings, name="codes")},
+            {
+                _metric_name(use): CodeStatistics(
+                    use.quantizer.num_embeddings,
+                    prefix=f"{use.name}/" if use.name else "",
+                    name=_metric_name(use),
+                )
+                for use in quantizer.tables()
+                if quantizer.is_counted
+            },
         )
 
     # -- the model --------------------------------------------------------------------------------
@@ -88,7 +96,17 @@ class VQVAE(Autoencoder):
 
     def through_bottleneck(self, z_e: Any, training: bool) -> BottleneckOutput:
         output = self.quantizer.discretize(z_e, training=training)
-        return BottleneckOutput(output.quantized, output.losses, {"codes": output.indices})
+        observations = {
+            _metric_name(use): self._indices_of(use, output.indices)
+            for use in self.quantizer.tables()
+        }
+        return BottleneckOutput(output.quantized, output.losses, observations)
+
+    def _indices_of(self, use: Any, indices: Any) -> Any:
+        if len(self.quantizer.table_sizes) == 1:
+            return indices
+        # The positions of a table are neighbours.
+        return indices[..., use.positions[0] : use.positions[-1] + 1]
 
     def compile(  # type: ignore[override] # one argument more, by keyword
         self,
@@ -114,7 +132,7 @@ class VQVAE(Autoencoder):
                 without gradients.
         """
         if codebook_optimizer is not None:
-            if "codebook_loss" not in self.quantizer.loss_names:
+            if not self.quantizer.learns_by_gradient:
                 raise ValueError(
                     "`codebook_optimizer` needs a table that learns by gradient. This one does "
                     "not: leave `codebook_optimizer` out and set its rate in the quantizer "
@@ -135,8 +153,8 @@ class VQVAE(Autoencoder):
     # -- use --------------------------------------------------------------------------------------
 
     @property
-    def num_embeddings(self) -> int:
-        """K, the number of codes that an index chooses from."""
+    def num_embeddings(self) -> Any:
+        """K, the number of codes that an index chooses from; a tuple if indices differ in it."""
         return self.quantizer.num_embeddings
 
     @property
@@ -149,7 +167,8 @@ class VQVAE(Autoencoder):
     @property
     def bits_per_image(self) -> float:
         """Bits of an image's codes when all codes are equally likely."""
-        return math.prod(self.code_shape[:2]) * self.quantizer.uniform_bits_per_code
+        bits: float = self.quantizer.uniform_bits_per_position
+        return math.prod(self.code_shape[:2]) * bits
 
     def encode(self, images: Any, batch_size: int = 128) -> np.ndarray:
         """The codes of images.
@@ -159,7 +178,7 @@ class VQVAE(Autoencoder):
             batch_size: how many at one time, for arrays. Defaults to `128`.
 
         Returns:
-            NumPy int32 `(N, h, w)` in [0, K), or `(N, h, w, Q)`.
+            NumPy int32 `(N, h, w)` in [0, K), or `(N, h, w, Q)` for Q codes a position.
         """
         return self._predict_images(self.codes_model(), images, batch_size)
 
@@ -167,7 +186,8 @@ class VQVAE(Autoencoder):
         """The images of codes.
 
         Args:
-            codes: integer array `(N, h, w)` in [0, K), or `(N, h, w, Q)`.
+            codes: integer array `(N, h, w)` in [0, K), or `(N, h, w, Q)`, in which −1 leaves a code
+                out (the deeper ones of a residual quantizer, for instance).
             batch_size: how many at one time. Defaults to `128`.
 
         Returns:
@@ -179,7 +199,7 @@ class VQVAE(Autoencoder):
         """
         model = self.decoder_model()
         if hasattr(codes, "__array__"):
-            codes = check_codes(codes, self.code_shape, self.num_embeddings)
+            codes = check_codes(codes, self.code_shape, self.num_embeddings, lowest=-1)
         return self._predict(model, codes, batch_size)
 
     def codes_model(self) -> keras.Model:
@@ -203,7 +223,7 @@ class VQVAE(Autoencoder):
         return keras.Model(codes, output, name=f"{self.name}_decoder")
 
     def _fingerprint_weights(self) -> list[Any]:
-        statistics = {id(self.quantizer.code_counts)}
+        statistics = {id(use.quantizer.code_counts) for use in self.quantizer.tables()}
         table = [w for w in self.quantizer.weights if id(w) not in statistics]
         return [*self.encoder.weights, *table]
 
@@ -214,3 +234,7 @@ class VQVAE(Autoencoder):
             **super().get_config(),
             "quantizer": keras.saving.serialize_keras_object(self.quantizer),
         }
+
+
+def _metric_name(use: Any) -> str:
+    return use.name or "codes"

@@ -1,11 +1,23 @@
 """Pure functions on tensors: no state, no layers."""
 
+from keras_vqvae.ops.binary_entropy import binary_entropy as binary_entropy
+from keras_vqvae.ops.binary_entropy import mean_code_distribution as mean_code_distribution
+from keras_vqvae.ops.binary_entropy import mean_distribution_entropy as mean_distribution_entropy
 from keras_vqvae.ops.causal_masks import causal_kernel_mask as causal_kernel_mask
 from keras_vqvae.ops.collectives import all_reduce_sum as all_reduce_sum
+from keras_vqvae.ops.collectives import gather_rows as gather_rows
 from keras_vqvae.ops.collectives import share_rows as share_rows
+from keras_vqvae.ops.gradient_estimators import estimator_trains_codes as estimator_trains_codes
 from keras_vqvae.ops.gradient_estimators import get_gradient_estimator as get_gradient_estimator
+from keras_vqvae.ops.gradient_estimators import rotation_trick as rotation_trick
 from keras_vqvae.ops.gradient_estimators import straight_through as straight_through
+from keras_vqvae.ops.mixed_radix import check_index_bits as check_index_bits
+from keras_vqvae.ops.mixed_radix import pack_digits as pack_digits
+from keras_vqvae.ops.mixed_radix import unpack_digits as unpack_digits
 from keras_vqvae.ops.nearest_code import nearest_code as nearest_code
+from keras_vqvae.ops.noise_estimators import NSVQ as NSVQ
+from keras_vqvae.ops.noise_estimators import DiVeQ as DiVeQ
+from keras_vqvae.ops.noise_estimators import with_value as with_value
 from keras_vqvae.ops.reductions import mean_over_valid as mean_over_valid
 from keras_vqvae.ops.usage import code_counts as code_counts
 from keras_vqvae.ops.usage import code_sums as code_sums
@@ -14,16 +26,28 @@ from keras_vqvae.ops.usage import entropy as entropy
 from keras_vqvae.ops.usage import perplexity as perplexity
 
 __all__ = [
+    "NSVQ",
+    "DiVeQ",
     "all_reduce_sum",
+    "binary_entropy",
     "causal_kernel_mask",
+    "check_index_bits",
     "code_counts",
     "code_sums",
     "codebook_usage",
     "entropy",
+    "estimator_trains_codes",
+    "gather_rows",
     "get_gradient_estimator",
+    "mean_code_distribution",
+    "mean_distribution_entropy",
     "mean_over_valid",
     "nearest_code",
+    "pack_digits",
     "perplexity",
+    "rotation_trick",
     "share_rows",
     "straight_through",
+    "unpack_digits",
+    "with_value",
 ]

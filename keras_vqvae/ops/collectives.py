@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["all_reduce_sum", "share_rows"]
+__all__ = ["all_reduce_sum", "gather_rows", "share_rows"]
 
 
 def _replica_context() -> Any:
@@ -24,6 +24,15 @@ def all_reduce_sum(x: Any) -> Any:
     """The sum of `x` over all replicas, the same on each."""
     context = _replica_context()
     return x if context is None else context.all_reduce("SUM", x)
+
+
+def gather_rows(x: Any) -> Any:
+    """The rows of all replicas, one after the other: `(N, ...)` to `(ΣN, ...)`, the same on each."""
+    context = _replica_context()
+    if context is None:
+        return x
+    # `all_gather` forgets the shape.
+    return ops.reshape(context.all_gather(x, axis=0), (-1, *x.shape[1:]))
 
 
 def share_rows(x: Any) -> Any:

@@ -1,14 +1,28 @@
-"""How a gradient passes a quantizer: functions of the vectors and their codes."""
+"""How a gradient passes a quantizer: functions of the vectors and their codes.
+
+All take `(vectors, codes, seed=None)`. `seed` is a `keras.random.SeedGenerator` in training and
+`None` in evaluation; an estimator that draws noise does so in training only, and in evaluation
+every estimator's value is the codes, to the last bit.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
+import keras
 from keras import ops
 
-__all__ = ["GRADIENT_ESTIMATORS", "get_gradient_estimator", "straight_through"]
+from keras_vqvae.ops.noise_estimators import NSVQ, DiVeQ, with_value
+
+__all__ = [
+    "GRADIENT_ESTIMATORS",
+    "estimator_trains_codes",
+    "get_gradient_estimator",
+    "rotation_trick",
+    "straight_through",
+]
 
 
-def straight_through(vectors: Any, codes: Any) -> Any:
+def straight_through(vectors: Any, codes: Any, seed: Any = None) -> Any:
     """The codes, with the gradient of the identity to `vectors`.
 
     Written `sg(q) + (x − sg(x))` rather than `x + sg(q − x)`: the gradient is the same, and the
@@ -17,6 +31,7 @@ def straight_through(vectors: Any, codes: Any) -> Any:
     Args:
         vectors: float tensor `(..., D)`, what the encoder gave.
         codes: float tensor `(..., D)`, the code of each vector.
+        seed: not used: nothing is drawn.
 
     Returns:
         float tensor `(..., D)`, equal to `codes`.
@@ -26,25 +41,95 @@ def straight_through(vectors: Any, codes: Any) -> Any:
 
     Example:
     >>> import numpy as np
-    >>> np.asarray(straight_through(np.array([0.3]), np.array([1.0])))
+    >>> np.asarray(straight_through(np.float32([0.3]), np.float32([1.0])))
     array([1.], dtype=float32)
     """
     vectors, codes = ops.convert_to_tensor(vectors), ops.convert_to_tensor(codes)
-    return ops.stop_gradient(codes) + (vectors - ops.stop_gradient(vectors))
+    return with_value(vectors, codes)
 
 
-GRADIENT_ESTIMATORS: dict[str, Callable[[Any, Any], Any]] = {"straight_through": straight_through}
+def rotation_trick(vectors: Any, codes: Any, seed: Any = None) -> Any:
+    """The codes, with the gradient of the rotation and scaling that takes `vectors` to them.
+
+    With unit vectors `ê = x / ‖x‖` and `q̂ = q / ‖q‖`, and `w = (ê + q̂) / ‖ê + q̂‖`:
+
+    ```
+    out = sg(‖q‖ / ‖x‖) · (x − 2 sg(w wᵀ) x + 2 sg(q̂ êᵀ) x)
+    ```
+
+    The map in it is a rotation that takes ê to q̂, so gradients keep their angle to the vector. The
+    value is set to `q` to the last bit. No such rotation is defined where the vector or the code is
+    zero, or where both point in opposite directions (to single precision); the gradient is the
+    straight-through one there.
+
+    Args:
+        vectors: float tensor `(..., D)`, what the encoder gave.
+        codes: float tensor `(..., D)`, the code of each vector; it gets no gradient.
+        seed: not used: nothing is drawn.
+
+    Returns:
+        float tensor `(..., D)`, equal to `codes`.
+
+    References:
+        - [Restructuring Vector Quantization with the Rotation Trick](https://arxiv.org/abs/2410.06424)
+
+    Example:
+    >>> import numpy as np
+    >>> np.asarray(rotation_trick(np.float32([[3.0, 0.0]]), np.float32([[0.0, 1.0]])))
+    array([[0., 1.]], dtype=float32)
+    """
+    vectors, codes = ops.convert_to_tensor(vectors), ops.convert_to_tensor(codes)
+    x, q = ops.stop_gradient(vectors), ops.stop_gradient(codes)
+    x_norm, q_norm = _norm(x), _norm(q)
+    # ‖x‖ ≪ ‖q‖ would turn the gradient into a huge one: `x` has no direction to speak of.
+    has_direction = ops.logical_and(x_norm > 1e-6 * q_norm, q_norm > 0)
+    x_unit = x / ops.where(has_direction, x_norm, 1.0)
+    q_unit = q / ops.where(has_direction, q_norm, 1.0)
+    between = x_unit + q_unit
+    length = _norm(between)
+    # The sum of near-opposite unit vectors is all rounding error.
+    rotates = ops.logical_and(has_direction, length > 1e-3)
+    w = between / ops.where(rotates, length, 1.0)
+    scale = q_norm / ops.where(rotates, x_norm, 1.0)
+    along_w = ops.sum(w * vectors, axis=-1, keepdims=True)
+    along_x = ops.sum(x_unit * vectors, axis=-1, keepdims=True)
+    rotated = scale * (vectors - 2.0 * w * along_w + 2.0 * q_unit * along_x)
+    return with_value(ops.where(rotates, rotated, vectors), codes)
 
 
-def get_gradient_estimator(identifier: str) -> Callable[[Any, Any], Any]:
-    """The gradient estimator of that name.
+def _norm(x: Any) -> Any:
+    # Scaled first, so that squares neither overflow nor vanish.
+    largest = ops.max(ops.abs(x), axis=-1, keepdims=True)
+    safe = ops.where(largest > 0, largest, 1.0)
+    return largest * ops.sqrt(ops.sum(ops.square(x / safe), axis=-1, keepdims=True))
+
+
+GRADIENT_ESTIMATORS: dict[str, Callable[..., Any]] = {
+    "straight_through": straight_through,
+    "rotation": rotation_trick,
+    "diveq": DiVeQ(),
+    "nsvq": NSVQ(),
+}
+
+
+def get_gradient_estimator(identifier: Any) -> Callable[..., Any]:
+    """The gradient estimator of that name or config, or a callable as it is.
 
     Raises:
         ValueError: for a name that is not registered; the message lists those that are.
     """
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if callable(identifier):
+        return identifier
     if identifier not in GRADIENT_ESTIMATORS:
         raise ValueError(
-            f"`estimator` should be one of {sorted(GRADIENT_ESTIMATORS)}. "
-            f"Received: estimator={identifier!r}"
+            f"`estimator` should be one of {sorted(GRADIENT_ESTIMATORS)}, or an object such as "
+            f"`ops.DiVeQ(noise_std=0.01)`. Received: estimator={identifier!r}"
         )
     return GRADIENT_ESTIMATORS[identifier]
+
+
+def estimator_trains_codes(estimator: Callable[..., Any]) -> bool:
+    """Whether this estimator hands a gradient to the codes, so that no codebook loss is needed."""
+    return bool(getattr(estimator, "trains_codes", False))

@@ -28,6 +28,7 @@ class Progress:
         best_loss: that loss.
         stopped: whether it ended before its last epoch.
         seconds: how long the epochs took, over all sessions.
+        generators: states of the random generators in the model, which `.keras` files lack.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
@@ -35,6 +36,7 @@ class Progress:
     best_loss: float | None = None
     stopped: bool = False
     seconds: float = 0.0
+    generators: list[list[int]] = field(default_factory=list)
 
     @property
     def epochs(self) -> int:
@@ -89,6 +91,20 @@ def load_model(path: Path) -> Any:
         raise ValueError(f"the file {str(path)!r} cannot be loaded: {reason[0]}") from error
 
 
+def resume_model(path: Path, progress: Progress) -> Any:
+    """The model of a checkpoint, to be trained on."""
+    model = load_model(path)
+    for state, values in zip(_generators(model), progress.generators, strict=True):
+        state.assign(np.array(values, state.dtype))
+    return model
+
+
+def _generators(model: Any) -> list[Any]:
+    """The states of dropout's and the codebook's random generators."""
+    weights = {id(w) for w in model.weights}
+    return [v for v in model.variables if id(v) not in weights]
+
+
 def copy_file(source: Path, target: Path) -> None:
     """Copies a file, whole or not at all."""
     with atomic_write(target) as temporary:
@@ -122,6 +138,7 @@ class EpochCheckpoint(keras.callbacks.Callback):
         progress, files = self._progress, self._files
         row = {name: float(value) for name, value in (logs or {}).items()}
         progress.history.append(row)
+        progress.generators = [np.asarray(v).tolist() for v in _generators(self.model)]
         progress.seconds += time.perf_counter() - self._since
         loss = row.get("val_loss")
         lowest = np.inf if progress.best_loss is None else progress.best_loss

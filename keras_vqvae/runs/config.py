@@ -1,4 +1,4 @@
-"""What decides a run: plain data, in groups, the same in Python, on the command line and on disk."""
+"""What decides a run: plain data, the same in Python, on the command line and on disk."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class DataConfig:
     training images, drawn by the run's seed.
     """
 
-    source: str = option("fashion_mnist_mini", "a folder, archive, .npz, .npy, or a data set's name")
+    source: str = option("fashion_mnist_mini", "a folder, archive, .npz, .npy, or a name")
     image_size: tuple[int, int] | None = option(None, "height and width to resize to: 64 or 48,64")
     color: str | None = option(None, "turn all images to this", ("grayscale", "rgb"))
     resize: str = option("crop", "how other proportions fit", ("crop", "stretch", "pad"))
@@ -66,7 +66,9 @@ class VQVAEConfig:
     decay: float = option(0.99, "decay of the moving averages, for --update ema")
     embeddings_initializer: str = option("kmeans", "where the codes start", ("kmeans", "uniform"))
     revival: bool = option(True, "replace dead codes")
-    likelihood: str = option("gaussian", "what the decoder's output means", ("gaussian", "bernoulli"))
+    likelihood: str = option(
+        "gaussian", "what the decoder's output means", ("gaussian", "bernoulli")
+    )
 
     def __post_init__(self) -> None:
         widths = (self.widths,) if isinstance(self.widths, int) else tuple(self.widths)
@@ -109,7 +111,9 @@ class TrainingConfig:
     schedule: str = option("constant", "learning rate over the steps", ("constant", "cosine"))
     warmup_steps: int = option(0, "steps from learning rate 0 to the highest")
     clip_norm: float | None = option(None, "largest norm of the gradient")
-    patience: int | None = option(None, "stop after so many epochs without a better validation loss")
+    patience: int | None = option(
+        None, "stop after so many epochs without a better validation loss"
+    )
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from keras_vqvae.runs.building import build_vqvae
 from keras_vqvae.runs.config import RunConfig
 from keras_vqvae.runs.directory import STAGES, RunDirectory, read_json, write_json
@@ -76,7 +78,8 @@ def check_fit(config: RunConfig, parts: DataParts) -> None:
                 "`patience` needs validation images. Received: validation_fraction=0, and the data "
                 "has no validation part"
             )
-    build_vqvae(config, train.image_shape, parts.value_range(), variance=parts.variance())
+    model = build_vqvae(config, train.image_shape, parts.value_range(), parts.variance())
+    model.check_images(train.read(np.arange(min(len(train), 64))), "data")
 
 
 def _stages_of(difference: str) -> tuple[str, ...]:

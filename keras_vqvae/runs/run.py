@@ -40,14 +40,13 @@ class Run:
     A run that was interrupted goes on after its last finished epoch when it is trained again. Every
     file is written whole or not at all.
 
-    Made by `Run.create` and `Run.open`.
+    It is made by `Run.create` and `Run.open`.
 
     Args:
         directory: where the run is.
         config: its settings.
 
     Example:
-
     >>> import tempfile
     >>> from keras_vqvae.runs import demo_config
     >>> run = Run.create(tempfile.mkdtemp(), demo_config(smoke=True))
@@ -235,6 +234,27 @@ class Run:
             seed=self.config.seed if seed is None else seed,
             verbose=verbose,
         )
+
+    def label_number(self, label: int | str | None) -> int | None:
+        """The number of a class that is given by number or name; `None` for `None`.
+
+        Raises:
+            ValueError: for an unknown class, or a prior that knows no classes.
+        """
+        if label is None:
+            return None
+        classes = self.prior().num_classes
+        if classes is None:
+            raise ValueError(
+                f"`label` needs a prior that is trained with `conditional`. Received: {label!r}"
+            )
+        names = [name.lower() for name in self.metrics()["data"]["classes"] or ()]
+        text = str(label).lower()
+        number = names.index(text) if text in names else int(text) if text.isdecimal() else -1
+        if not 0 <= number < classes:
+            known = ", ".join(names) or f"0 to {classes - 1}"
+            raise ValueError(f"`label` should be one of {known}. Received: {label!r}")
+        return number
 
     def codes(self, part: str = "train", verbose: int = 0) -> data.CodeFile:
         """The codes of a part of the run's images, which are kept in `codes_<part>.npz`.

@@ -14,7 +14,7 @@ from keras_vqvae.runs.checkpoints import (
     Progress,
     StopOnNonFiniteLoss,
     copy_file,
-    load_model,
+    resume_model,
 )
 from keras_vqvae.runs.config import DataConfig, RunConfig, TrainingConfig
 from keras_vqvae.runs.directory import RunDirectory
@@ -40,7 +40,7 @@ def fit_stage(
     keras.utils.set_random_seed(config.seed)
     if files.last(stage).exists():
         progress = Progress.load(files.last(stage))
-        model = load_model(files.last(stage))
+        model = resume_model(files.last(stage), progress)
     else:
         progress = Progress()
         model = build()
@@ -92,9 +92,7 @@ def code_batches(
 class _CodeSource(ImageSource):
     """Codes as a source: what it gives is `(n, h, w)` and int32."""
 
-    def __init__(
-        self, codes: npt.NDArray[np.int32], labels: npt.NDArray[np.int32] | None
-    ) -> None:
+    def __init__(self, codes: npt.NDArray[np.int32], labels: npt.NDArray[np.int32] | None) -> None:
         super().__init__("codes", labels)
         self._codes = codes
 

@@ -47,10 +47,15 @@ class TrainedModel(keras.Model):
         self.term_metrics: dict[str, Any] = {}
         self.step_metrics: dict[str, Any] = {}
         self.gradient_norm_metric = keras.metrics.Mean(name="gradient_norm")
+        self._evaluating = False
 
     def track(self, terms: tuple[str, ...], metrics: dict[str, keras.metrics.Metric]) -> None:
         """Names the loss terms that are logged and the metrics that observe steps."""
-        self.term_metrics = {name: keras.metrics.Mean(name=name) for name in terms}
+        # Metrics of an earlier call are kept: Keras would go on tracking those put aside, and list
+        # their values too.
+        self.term_metrics = {
+            name: self.term_metrics.get(name) or keras.metrics.Mean(name=name) for name in terms
+        }
         self.step_metrics = metrics
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -64,6 +69,25 @@ class TrainedModel(keras.Model):
             given = list(given) if isinstance(given, list | tuple) else [given]
             kwargs["callbacks"] = [x.epoch_callback(), *given]
         return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.evaluate`."""
+        self._evaluating = True
+        try:
+            return super().evaluate(*args, **kwargs)
+        finally:
+            self._evaluating = False
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """The values of all metrics; in evaluation without the gradient's norm.
+
+        Keras takes these in place of a step's logs if the names are the same. They must be: over
+        several replicas a step's logs are means of what each replica saw.
+        """
+        results = super().get_metrics_result()
+        if self._evaluating:
+            results.pop("gradient_norm", None)
+        return results
 
     def compute_step(self, data: Any, training: bool) -> StepOutput:
         """The cost of a batch. Changes weights (codebooks) only if `training`."""
@@ -89,7 +113,7 @@ class TrainedModel(keras.Model):
             self.gradient_norm_metric.update_state(gradient_norm)
         logs = self.get_metrics_result()
         if gradient_norm is None:
-            logs.pop("gradient_norm")
+            logs.pop("gradient_norm", None)
         return logs
 
 

@@ -63,3 +63,15 @@ def test_a_model_without_a_quantizer_is_refused():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
     with pytest.raises(ValueError, match="no quantizer"):
         _fit(model, np.zeros((4, 3)))
+
+
+def test_a_residual_quantizer_has_the_figures_of_its_depths():
+    model = keras.Sequential([keras.Input((3,)), layers.ResidualVectorQuantizer(2, (4, 5))])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).standard_normal((8, 3)).astype("float32")
+    callback = callbacks.CodebookMetrics(validation_data=x)
+    history = model.fit(x, x, callbacks=[callback], verbose=0).history
+    for depth, size in enumerate((4, 5)):
+        assert 1 <= history[f"depth_{depth}/perplexity"][0] <= size
+        assert 1 <= history[f"val_depth_{depth}/perplexity"][0] <= size
+    assert "perplexity" not in history

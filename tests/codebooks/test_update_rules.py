@@ -85,7 +85,7 @@ def test_trap_3_counts_that_have_faded_to_nothing_do_no_harm():
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])
 def test_trap_3_an_unused_code_keeps_its_bits(distance):
     codebook = codebook_with([[3.0, 4.0], [-1.0, -1.0]], distance=distance)
-    learn(codebook, codebook.distance.normalize(np.array([[1.0, 1.0]], "float32")))
+    learn(codebook, codebook.distance.normalize(np.array([[2.0, 2.0]], "float32")))
     assert to_numpy(codebook.embeddings)[1].tolist() == [-1.0, -1.0]
 
 
@@ -167,3 +167,15 @@ def test_names_resolve():
         Codebook(2, update="adam")
     assert issubclass(codebooks.EMAUpdate, codebooks.UpdateRule)
     assert values_of(codebook_with(normal((2, 2))))
+
+
+def test_a_frozen_table_stays_and_is_counted():
+    layer = VectorQuantizer(4, 2, update="frozen", embeddings_initializer="random_normal")
+    x = normal((10, 2))
+    layer.build(x.shape)
+    before = to_numpy(layer.embeddings)
+    layer(x, training=True)
+    np.testing.assert_array_equal(to_numpy(layer.embeddings), before)
+    assert layer.trainable_variables == []
+    assert layer.loss_names == ("commitment_loss",)
+    assert to_numpy(layer.code_counts).sum() == 10

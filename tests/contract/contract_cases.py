@@ -78,6 +78,7 @@ ABSTRACT = {
     layers.CausalLayer,
     layers.Quantizer,
     layers.QuantizerOutput,
+    layers.TableUse,
     likelihoods.Likelihood,
     models.CodePrior,
 }
@@ -94,6 +95,16 @@ def _vectors(seed: int) -> np.ndarray:
     return normal((4, 2, 3, 3), seed)
 
 
+def _quantizer(name: str, cls: Any, *args: Any, dim: int = 3, **options: Any) -> QuantizerCase:
+    def make(**kwargs: Any) -> Any:
+        return cls(*args, **{**options, **kwargs})
+
+    def inputs(seed: int) -> np.ndarray:
+        return normal((4, 2, 3, dim), seed)
+
+    return QuantizerCase(name, (cls,), make, inputs, dim)
+
+
 def _revive_soon() -> Any:
     # With a decay of 0.1, a code that one batch does not choose is dead.
     return codebooks.ReplaceDead(threshold=0.5, decay=0.1)
@@ -107,10 +118,43 @@ QUANTIZERS = [
     _vq("gradient"),
     _vq("gradient_kmeans_revival", embeddings_initializer="kmeans", revival=_revive_soon()),
     _vq("ema", update=_ema(), embeddings_initializer="random_normal", embedding_dim=3),
-    _vq("ema_kmeans_revival", update=_ema(), embeddings_initializer="kmeans", revival=_revive_soon()),
+    _vq(
+        "ema_kmeans_revival", update=_ema(), embeddings_initializer="kmeans", revival=_revive_soon()
+    ),
     _vq("cosine", distance="cosine", embeddings_initializer="random_normal"),
     _vq("cosine_ema_kmeans", distance="cosine", update=_ema(), embeddings_initializer="kmeans"),
+    _vq("frozen", update="frozen", embeddings_initializer="random_normal"),
     _vq("chunked", chunk_size=5, embeddings_initializer="random_normal"),
+    _vq("rotation", estimator="rotation", embeddings_initializer="random_normal"),
+    _vq("diveq", estimator="diveq", embeddings_initializer="random_normal"),
+    _quantizer("fsq", layers.FiniteScalarQuantizer, (4, 3, 5)),
+    _quantizer("fsq_symmetric", layers.FiniteScalarQuantizer, (2, 3, 4), symmetric=True),
+    _quantizer("lfq", layers.LookupFreeQuantizer, 3),
+    _quantizer("bsq", layers.BinarySphericalQuantizer, 3),
+    _quantizer("rvq", layers.ResidualVectorQuantizer, 3, (5, 4, 5), seed=3),
+    _quantizer(
+        "rvq_shared_ema_dropout",
+        layers.ResidualVectorQuantizer,
+        2,
+        5,
+        shared_codebook=True,
+        dropout=layers.QuantizeDropout("batch", minimum=2),  # drawn, but none is dropped
+        update=_ema(),
+        embeddings_initializer="kmeans",
+        seed=3,
+    ),
+    _quantizer(
+        "rvq_ema_kmeans_revival",
+        layers.ResidualVectorQuantizer,
+        2,
+        5,
+        update=_ema(),
+        embeddings_initializer="kmeans",
+        revival=_revive_soon(),
+        seed=3,
+    ),
+    _quantizer("grouped_rvq", layers.GroupedResidualVectorQuantizer, 2, 2, 5, dim=4, seed=3),
+    _quantizer("product", layers.ProductQuantizer, 2, 5, dim=4, update=_ema(), seed=3),
 ]
 
 LAYERS: list[LayerCase] = [
@@ -118,7 +162,9 @@ LAYERS: list[LayerCase] = [
     LayerCase(
         "masked_conv2d",
         (layers.MaskedConv2D,),
-        lambda **kwargs: layers.MaskedConv2D(4, 3, "B", dilation_rate=2, activation="relu", **kwargs),
+        lambda **kwargs: layers.MaskedConv2D(
+            4, 3, "B", dilation_rate=2, activation="relu", **kwargs
+        ),
         lambda seed: normal((2, 4, 4, 3), seed),
     ),
 ]
@@ -140,6 +186,10 @@ CHOICES = [
     ChoiceCase("replace_dead", (codebooks.ReplaceDead,), _revive_soon),
     ChoiceCase("gradient", (codebooks.GradientUpdate,), codebooks.GradientUpdate),
     ChoiceCase("ema", (codebooks.EMAUpdate,), _ema),
+    ChoiceCase("frozen", (codebooks.FrozenTable,), codebooks.FrozenTable),
+    ChoiceCase(
+        "quantize_dropout", (layers.QuantizeDropout,), lambda: layers.QuantizeDropout("sample", 2)
+    ),
 ]
 
 LIKELIHOODS = [
@@ -233,7 +283,7 @@ def by_name(case: Case) -> str:
 
 
 def keras_model(case: LayerCase, **kwargs: Any) -> keras.Model:
-    """The layer in a functional model, behind a layer with weights, which its gradient must reach."""
+    """The layer in a functional model, behind one with weights, which its gradient must reach."""
     x = case.inputs(0)
     inputs = keras.Input(x.shape[1:], dtype=str(x.dtype))
     before = keras.layers.Dense(x.shape[-1], kernel_initializer="identity")

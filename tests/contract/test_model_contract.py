@@ -107,9 +107,7 @@ def test_keras_round_trip_and_resume(case, tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")  # safe mode is the default
     data = case.data(4, 1)
-    np.testing.assert_array_equal(
-        again.predict(data, verbose=0), model.predict(data, verbose=0)
-    )
+    np.testing.assert_array_equal(again.predict(data, verbose=0), model.predict(data, verbose=0))
     assert same_bits(values_of(again.optimizer), values_of(model.optimizer))
     assert len(again.optimizer.variables) > 2  # the slots are there, not only step and rate
     logs = [fit(m, case, seed=2) for m in (model, again)]

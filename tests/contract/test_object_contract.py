@@ -83,7 +83,9 @@ def test_a_likelihood_gives_nats_per_dimension_of_each_image(case):
     assert loss.dtype == np.float32
     one = to_numpy(likelihood.loss(images[1:2], parameters[1:2]))
     np.testing.assert_allclose(loss[1:2], one, rtol=1e-6)  # an image's loss is its own
-    tiled = to_numpy(likelihood.loss(np.tile(images, (1, 2, 1, 1)), np.tile(parameters, (1, 2, 1, 1))))
+    tiled = to_numpy(
+        likelihood.loss(np.tile(images, (1, 2, 1, 1)), np.tile(parameters, (1, 2, 1, 1)))
+    )
     np.testing.assert_allclose(tiled, loss, rtol=1e-5)  # a mean, not a sum, over dimensions
     mean = to_numpy(likelihood.mean(parameters))
     assert mean.shape == images.shape

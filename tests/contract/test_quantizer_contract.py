@@ -85,7 +85,7 @@ def test_no_index_beyond_the_table_and_minus_one_decodes_to_zeros(case):
     layer = trained(case)
     indices = to_numpy(layer.encode(case.inputs(1)))
     assert indices.min() >= 0
-    assert indices.max() < layer.num_embeddings
+    assert (indices < np.array(layer.table_sizes)).all()
     dropped = np.full_like(indices, -1)
     assert not to_numpy(layer.decode(dropped)).any()
 
@@ -93,7 +93,7 @@ def test_no_index_beyond_the_table_and_minus_one_decodes_to_zeros(case):
 @each_quantizer
 def test_encode_builds_lazily(case):
     layer = case.make()
-    assert tuple(layer.encode(case.inputs(0)).shape)[:4] == case.inputs(0).shape[:-1]
+    assert tuple(layer.encode(case.inputs(0)).shape) == layer.indices_shape(case.inputs(0).shape)
     assert layer.built
 
 
@@ -110,7 +110,7 @@ def test_symbols_are_refused_with_the_remedy(case):
 def test_indices_are_checked(case):
     layer = trained(case)
     good = to_numpy(layer.encode(case.inputs(0)))
-    for bad in (-2, layer.num_embeddings):
+    for bad in (-2, max(layer.table_sizes)):
         with pytest.raises(ValueError, match=r"`indices`.*should be in"):
             layer.decode(np.full_like(good, bad))
     with pytest.raises(TypeError, match="integers"):
@@ -202,9 +202,7 @@ def test_a_masked_step_is_the_step_on_the_valid_rows(case):
         without = plain.discretize(x[MASK], training=True)
         # The same sums in another order: the last bits of float32.
         assert losses_of(with_mask) == pytest.approx(losses_of(without), rel=1e-5)
-        np.testing.assert_array_equal(
-            to_numpy(with_mask.indices)[MASK], to_numpy(without.indices)
-        )
+        np.testing.assert_array_equal(to_numpy(with_mask.indices)[MASK], to_numpy(without.indices))
     for a, b in zip(values_of(masked), values_of(plain), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
@@ -213,10 +211,8 @@ def test_a_masked_step_is_the_step_on_the_valid_rows(case):
 def test_a_wholly_masked_batch_changes_nothing_and_costs_nothing(case):
     layer = built(case)
     before = [to_numpy(w) for w in layer.weights]  # generators may advance, weights may not
-    out = layer.discretize(
-        normal((2, 3, case.dim)), training=True, mask=np.zeros((2, 3), bool)
-    )
-    assert set(losses_of(out).values()) == {0.0}
+    out = layer.discretize(normal((2, 3, case.dim)), training=True, mask=np.zeros((2, 3), bool))
+    assert set(losses_of(out).values()) <= {0.0}
     assert (to_numpy(out.indices) == -1).all()
     assert same_bits([to_numpy(w) for w in layer.weights], before)
 
@@ -229,12 +225,13 @@ def test_a_keras_mask_reaches_the_quantizer_and_passes_on(case):
     inputs = keras.Input(x.shape[1:])
     outputs = layer(masking(inputs), return_indices=True)
     indices = to_numpy(keras.Model(inputs, outputs)(x)[1])
-    np.testing.assert_array_equal(indices == -1, ~MASK)
+    for column in np.moveaxis(indices.reshape(*MASK.shape, -1), -1, 0):
+        np.testing.assert_array_equal(column == -1, ~MASK)
     embedded = layer(masking(x))
     np.testing.assert_array_equal(to_numpy(embedded._keras_mask), MASK)
 
 
-# -- evaluation, dtypes, bad data -------------------------------------------------------------------
+# -- evaluation, dtypes, bad data ----------------------------------------------------------------
 
 
 @each_quantizer
@@ -257,7 +254,8 @@ def test_losses_are_there_in_evaluation_and_are_those_of_training(case):
     x = case.inputs(1)
     evaluation = losses_of(layer.discretize(x, training=False))
     assert evaluation == losses_of(layer.discretize(x, training=True))
-    assert all(value > 0 for value in evaluation.values())
+    # An entropy loss is a difference, and may well be negative (trap 17).
+    assert all(value > 0 for name, value in evaluation.items() if name != "entropy_loss")
 
 
 @each_quantizer
@@ -266,11 +264,11 @@ def test_trap_14_mixed_precision_chooses_the_same_codes(case, policy):
     # Norms of about 1000: ‖x‖² overflows in float16, and bfloat16 cannot tell the codes apart.
     x = normal((64, case.dim), scale=600.0)
     x = to_numpy(keras.ops.cast(keras.ops.cast(x, policy.removeprefix("mixed_")), "float32"))
-    table = normal((5, case.dim), seed=1, scale=600.0)
     full, mixed = case.make(), case.make(dtype=policy)
     for layer in (full, mixed):
         layer.build(x.shape)
-        layer.embeddings.assign(table)
+        for variable in (v for v in layer.variables if v.name == "embeddings"):
+            variable.assign(normal(variable.shape, seed=1, scale=600.0))
     quantized, indices = mixed(x, return_indices=True)
     np.testing.assert_array_equal(to_numpy(indices), to_numpy(full(x, return_indices=True)[1]))
     assert keras.backend.standardize_dtype(quantized.dtype) == mixed.compute_dtype
@@ -295,7 +293,7 @@ def test_a_batch_that_is_not_finite_leaves_all_weights_finite(case, bad):
 @each_quantizer
 def test_what_a_quantizer_says_of_itself(case):
     layer = trained(case)
-    assert layer.uniform_bits_per_code == pytest.approx(np.log2(layer.num_embeddings))
+    assert layer.uniform_bits_per_code == pytest.approx(np.mean(np.log2(layer.table_sizes)))
     assert all(isinstance(n, int) for n in layer.codebook_shape)
     counts = to_numpy(layer.code_counts)
     assert counts.sum() == to_numpy(layer.encode(case.inputs(0))).size

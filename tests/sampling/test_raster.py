@@ -135,7 +135,9 @@ def test_uniforms_are_the_same_in_every_version():
 def test_uniforms_are_uniform():
     from scipy import stats
 
-    assert stats.kstest(sampling.draw_uniforms(0, 0, 500, (4,)).reshape(-1), "uniform").pvalue > 0.01
+    assert (
+        stats.kstest(sampling.draw_uniforms(0, 0, 500, (4,)).reshape(-1), "uniform").pvalue > 0.01
+    )
 
 
 def test_the_same_on_the_other_backend():

@@ -14,9 +14,7 @@ UNIFORMS = np.array([0.0, 0.05, 0.15, 0.45, 0.55, 0.65, 0.75, 0.99999994], "floa
 
 def draw(sampler, p, uniforms=UNIFORMS, compiled=False):
     logits = np.broadcast_to(np.log(np.asarray(p, "float32")), (len(uniforms), len(p)))
-    arguments = [
-        keras.ops.convert_to_tensor(np.asarray(a, "float32")) for a in (logits, uniforms)
-    ]
+    arguments = [keras.ops.convert_to_tensor(np.asarray(a, "float32")) for a in (logits, uniforms)]
 
     def function(logits, uniforms):
         return sampler.draw(logits, uniforms, sampler.settings())

@@ -1,0 +1,143 @@
+"""Commands that use a run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keras_vqvae.cli.options import TITLES, Command, run_class
+from keras_vqvae.cli.tables import figure_rows, print_facts, print_table
+
+_OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+_RUN = click.argument("run", metavar="RUN")
+
+
+@click.command(cls=Command)
+@_RUN
+@click.option("-n", "count", default=16, show_default=True, help="How many images.")
+@click.option("--label", help="Class to draw, by number or name, for a conditional prior.")
+@click.option(
+    "--temperature", default=1.0, show_default=True, help="Below 1: more probable codes. 0: greedy."
+)
+@click.option("--top-k", type=int, help="Draw among the k most probable codes.")
+@click.option("--top-p", type=float, help="Draw among the codes that hold this probability.")
+@click.option("--seed", type=int, help="Another seed gives other images.  [default: the run's]")
+@click.option("--output", help="PNG file.  [default: RUN/samples_1.png, _2, ...]")
+@_OVERWRITE
+def sample(
+    run: str, count: int, label: str | None, output: str | None, overwrite: bool, **options: Any
+) -> None:
+    """Draw new images into one PNG."""
+    if count < 1:
+        raise click.BadParameter(f"-n should be at least 1. Received: {count}")
+    opened = run_class().open(run)
+    path = _free_name(Path(run)) if output is None else _output(output, overwrite)
+    from keras_vqvae.evaluation import image_grid
+
+    images = opened.sample(count, labels=opened.label_number(label), verbose=1, **options)
+    image_grid(images, value_range=opened.vqvae().value_range, path=path)
+    click.echo(path)
+
+
+@click.command(cls=Command)
+@_RUN
+@click.option("--data", required=True, help="Images: as for train.")
+@click.option("--output", required=True, help="Code file (.npz).")
+@_OVERWRITE
+def encode(run: str, data: str, output: str, overwrite: bool) -> None:
+    """Turn images into a file of codes."""
+    opened = run_class().open(run)
+    file = opened.encode(data, _output(output, overwrite), verbose=1)
+    shape = "x".join(map(str, file.codes.shape[1:]))
+    click.echo(f"{output}: {len(file.codes)} images, {shape} codes below {file.num_embeddings}")
+
+
+@click.command(cls=Command)
+@_RUN
+@click.argument("codes", metavar="CODES.npz")
+@click.option("--output", required=True, help="A folder for PNG files, or an .npz file.")
+@_OVERWRITE
+def decode(run: str, codes: str, output: str, overwrite: bool) -> None:
+    """Turn a file of codes into images."""
+    opened = run_class().open(run)
+    path = _output(output, overwrite)
+    from keras_vqvae.evaluation import to_bytes
+
+    images = to_bytes(opened.decode(codes, verbose=1), opened.vqvae().value_range)
+    _write_images(path, images)
+    click.echo(f"{output}: {len(images)} images")
+
+
+@click.command(cls=Command)
+@_RUN
+@click.option("--data", help="Other images.  [default: the run's test or validation images]")
+def evaluate(run: str, data: str | None) -> None:
+    """Print figures on images that were not trained on."""
+    figures = run_class().open(run).evaluate(data, verbose=1)
+    part, vqvae = figures["part"], figures["vqvae"]
+    rows = figure_rows("" if data else part, vqvae, figures.get("prior", {}))
+    print_table(f"Results on {vqvae['images']} images: {part}", rows)
+
+
+@click.command(cls=Command)
+@_RUN
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+def info(run: str, as_json: bool) -> None:
+    """Show settings, progress, versions, device, fingerprints and sizes of a run."""
+    found = run_class().open(run).info()
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    metrics = found["metrics"]
+    for stage, state in found["stages"].items():
+        facts = {
+            "finished": "yes" if state["finished"] else "no",
+            "epochs": f"{state['epochs']} of {state['of_epochs']}",
+            "best epoch": state["best_epoch"],
+            "seconds": f"{state['seconds']:.0f}",
+            **metrics.get(stage, {}),
+        }
+        print_facts(TITLES[stage], facts)
+    data = dict(metrics.get("data", {}))
+    names = data.pop("skipped_files", [])
+    print_facts("Data", {**data, **({"skipped": "; ".join(names[:10])} if names else {})})
+    print_facts("Made with", metrics.get("environment", {}))
+    settings = {k: v for k, v in found["config"].items() if not isinstance(v, dict)}
+    for group, values in found["config"].items():
+        if isinstance(values, dict):
+            settings.update({f"{group}.{name}": value for name, value in values.items()})
+    print_facts("Settings", settings)
+    print_facts("Files", {name: f"{size:,} bytes" for name, size in found["files"].items()})
+
+
+def _output(output: str, overwrite: bool) -> Path:
+    path = Path(output)
+    taken = any(path.iterdir()) if path.is_dir() else path.exists()
+    if taken and not overwrite:
+        raise FileExistsError(
+            f"the output {output!r} exists. Give another one, or --overwrite to replace it"
+        )
+    return path
+
+
+def _free_name(folder: Path) -> Path:
+    number = 1
+    while (folder / f"samples_{number}.png").exists():
+        number += 1
+    return folder / f"samples_{number}.png"
+
+
+def _write_images(path: Path, images: Any) -> None:
+    import numpy as np
+
+    from keras_vqvae.data import atomic_write
+    from keras_vqvae.evaluation import save_image
+
+    if path.suffix.lower() == ".npz":
+        with atomic_write(path) as temporary:
+            np.savez_compressed(temporary, images=images)
+        return
+    digits = len(str(len(images) - 1))
+    for number, image in enumerate(images):
+        save_image(path / f"{number:0{digits}}.png", image)

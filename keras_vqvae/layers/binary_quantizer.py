@@ -1,0 +1,146 @@
+"""What the quantizers to signs share."""
+
+from numbers import Integral
+from typing import Any
+
+from keras import ops
+
+from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput
+from keras_vqvae.ops import (
+    binary_entropy,
+    check_index_bits,
+    mean_distribution_entropy,
+    mean_over_valid,
+    pack_digits,
+    unpack_digits,
+    with_value,
+)
+
+__all__ = ["BinaryQuantizer"]
+
+
+class BinaryQuantizer(Quantizer):
+    """Vectors to corners of a cube, with entropy losses that need no table.
+
+    A subclass gives `normalize` and `corner`.
+    """
+
+    def __init__(
+        self,
+        num_bits: int,
+        beta: float,
+        entropy_weight: float,
+        diversity_weight: float,
+        temperature: float,
+        entropy_group_bits: int,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, value, highest in (
+            ("num_bits", num_bits, None),
+            ("entropy_group_bits", entropy_group_bits, 20),
+        ):
+            wrong = isinstance(value, bool) or not isinstance(value, Integral) or value < 1
+            if wrong or (highest is not None and value > highest):
+                limit = f" of at most {highest}" if highest else ""
+                raise ValueError(
+                    f"`{name}` should be a positive integer{limit}. Received: {name}={value!r}"
+                )
+        check_index_bits(
+            (2,) * num_bits, "Use fewer bits, or `ProductQuantizer` with several indices."
+        )
+        for name, weight in (
+            ("beta", beta),
+            ("entropy_weight", entropy_weight),
+            ("diversity_weight", diversity_weight),
+        ):
+            if weight < 0:
+                raise ValueError(f"`{name}` should be ≥ 0. Received: {name}={weight}")
+        if temperature <= 0:
+            raise ValueError(f"`temperature` should be > 0. Received: temperature={temperature}")
+        self.num_bits = int(num_bits)
+        self.beta = float(beta)
+        self.entropy_weight = float(entropy_weight)
+        self.diversity_weight = float(diversity_weight)
+        self.temperature = float(temperature)
+        self.entropy_group_bits = int(entropy_group_bits)
+        self._counter: Any = None
+
+    @property
+    def corner(self) -> float:
+        """The absolute value of each number of a code."""
+        raise NotImplementedError
+
+    def normalize(self, x: Any) -> Any:
+        """Maps vectors `(N, D)` to where they are compared with the corners."""
+        return x
+
+    def build(self, input_shape: Any) -> None:
+        if self.built:
+            return
+        self.check_last_axis(input_shape)
+        self._counter = self.make_counter()
+        self.built = True
+
+    def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
+        z_e = ops.convert_to_tensor(z_e)
+        x, valid = self.flatten(z_e, mask)
+        x = self.normalize(x)
+        bits = ops.cast(x > 0, "int32")
+        codes = self._codes_of_bits(bits)
+        indices = pack_digits(bits, (2,) * self.num_bits)
+        if training:
+            self.count(indices, valid)
+        losses = {
+            "commitment_loss": self.beta * mean_over_valid(ops.square(x - codes), valid),
+            "entropy_loss": self.entropy_weight * self._entropy_difference(x, valid),
+        }
+        return self.restore(z_e, valid, with_value(x, codes), indices, losses, codes)
+
+    def _entropy_difference(self, x: Any, valid: Any) -> Any:
+        # softmax(2 x·c / τ) over all corners c is a product over bits of σ(4 |c| x / τ).
+        logits = (4.0 * self.corner / self.temperature) * x
+        of_each = mean_over_valid(binary_entropy(logits), valid) * self.num_bits
+        of_mean = mean_distribution_entropy(ops.sigmoid(logits), self.entropy_group_bits, valid)
+        return of_each - self.diversity_weight * of_mean
+
+    def _codes_of_bits(self, bits: Any) -> Any:
+        return self.corner * (2.0 * ops.cast(bits, "float32") - 1.0)
+
+    def codes_of(self, indices: Any) -> Any:
+        bits = unpack_digits(ops.maximum(indices, 0), (2,) * self.num_bits)
+        return ops.where(ops.expand_dims(indices >= 0, -1), self._codes_of_bits(bits), 0.0)
+
+    @property
+    def num_embeddings(self) -> int:
+        """K = 2^`num_bits`."""
+        return 2**self.num_bits
+
+    @property
+    def embedding_dim(self) -> int:
+        """D, the number of bits."""
+        return self.num_bits
+
+    @property
+    def codebook_shape(self) -> tuple[int | None, ...]:
+        """`(K, D)`, of the table that is not stored."""
+        return (self.num_embeddings, self.num_bits)
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        return ("commitment_loss", "entropy_loss")
+
+    @property
+    def code_counts(self) -> Any:
+        return self._counter
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_bits": self.num_bits,
+            "beta": self.beta,
+            "entropy_weight": self.entropy_weight,
+            "diversity_weight": self.diversity_weight,
+            "temperature": self.temperature,
+            "entropy_group_bits": self.entropy_group_bits,
+        }

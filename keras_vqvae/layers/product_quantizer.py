@@ -1,0 +1,131 @@
+"""A vector cut into pieces, each quantized by a table of its own."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_vqvae.choices import PACKAGE
+from keras_vqvae.layers.composite import ChannelSplit, spread_initializers, table_config
+from keras_vqvae.layers.vector_quantizer import VectorQuantizer
+
+__all__ = ["ProductQuantizer"]
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ProductQuantizer(ChannelSplit):
+    """Cuts vectors into G pieces and quantizes each with a table of K codes: K^G codes in all.
+
+    ```
+    z_e = [z_1, …, z_G],   z_q = [q_1, …, q_G],   q_g = nearest code of z_g in table g
+    ```
+
+    A position has G indices, `(..., G)`. Each piece is a `VectorQuantizer`, gradient estimator
+    included; the losses are means over the pieces of theirs (`codebook_loss` and
+    `commitment_loss`). Masked positions get indices −1 and zeros.
+
+    Args:
+        num_groups: G, the number of pieces.
+        num_embeddings: K, the number of codes of each table; or a number for each.
+        embedding_dim: D, the length of whole vectors, divisible by G. By default taken from the
+            input.
+        beta: β, weight of the commitment loss. Defaults to `0.25`.
+        update: as in `VectorQuantizer`, and so the next ones; each table has its own state.
+        embeddings_initializer: where the codes start.
+        revival: what happens to unused codes.
+        distance: `"euclidean"` or `"cosine"`, of pieces.
+        estimator: how the gradient passes.
+        chunk_size: how many vectors a search compares at one time.
+        seed: seed of the draws.
+        **kwargs: as for `keras.layers.Layer`. With any dtype policy, distances, statistics and
+            losses are float32.
+
+    Call arguments:
+        z_e: float tensor `(..., D)`.
+        training: whether the tables learn from this call.
+        mask: boolean tensor `(...)`, `False` where a position is padding.
+        return_indices: whether to return the indices too.
+
+    Returns:
+        `(..., D)`, or with `return_indices=True` also int32 `(..., G)`.
+
+    Raises:
+        ValueError: for arguments out of range; from `build`, for a last axis that G does not
+            divide.
+
+    Example:
+    >>> import numpy as np
+    >>> layer = ProductQuantizer(num_groups=2, num_embeddings=8)
+    >>> z_q, indices = layer(np.ones((1, 7, 7, 6)), return_indices=True)
+    >>> tuple(z_q.shape), tuple(indices.shape), layer.codebook_shape
+    ((1, 7, 7, 6), (1, 7, 7, 2), (2, 8, 3))
+
+    References:
+        - [Product Quantization for Nearest Neighbor Search](https://doi.org/10.1109/TPAMI.2010.57)
+        - [vq-wav2vec](https://arxiv.org/abs/1910.05453), §3.3
+    """
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_embeddings: int | Sequence[int],
+        embedding_dim: int | None = None,
+        beta: float = 0.25,
+        update: Any = "gradient",
+        embeddings_initializer: Any = "uniform",
+        revival: Any = None,
+        distance: Any = "euclidean",
+        estimator: Any = "straight_through",
+        chunk_size: int | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        dim = self.piece_dim(embedding_dim, num_groups)
+        sizes = (
+            tuple(num_embeddings)
+            if isinstance(num_embeddings, Sequence)
+            else (num_embeddings,) * num_groups
+        )
+        if len(sizes) != num_groups:
+            raise ValueError(
+                f"`num_embeddings` should be one number or one for each of the {num_groups} "
+                f"groups. Received: num_embeddings={num_embeddings!r}"
+            )
+        self.num_groups = num_groups
+        self.seed = seed
+        starts = spread_initializers(embeddings_initializer, num_groups)
+        self.quantizers = [
+            VectorQuantizer(
+                sizes[i],
+                dim,
+                beta=beta,
+                update=update,
+                embeddings_initializer=starts[i],
+                revival=revival,
+                distance=distance,
+                estimator=estimator,
+                chunk_size=chunk_size,
+                seed=None if seed is None else seed + i,
+                dtype="float32",
+                name=f"group_{i}",
+            )
+            for i in range(num_groups)
+        ]
+
+    @property
+    def codebook_shape(self) -> tuple[int | None, ...]:
+        """`(G, K, D/G)`, or `(ΣK, D/G)` if the tables differ in size."""
+        if isinstance(self.num_embeddings, tuple):
+            return (sum(self.table_sizes), self.quantizers[0].embedding_dim)
+        return super().codebook_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            **table_config(self.quantizers[0]),
+            "num_groups": self.num_groups,
+            "num_embeddings": self.num_embeddings,
+            "embedding_dim": self.embedding_dim,
+            "seed": self.seed,
+        }

@@ -1,0 +1,74 @@
+"""How many depths of a residual quantizer a training step uses."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vqvae.choices import PACKAGE, Choice
+
+__all__ = ["QuantizeDropout", "get_quantize_dropout"]
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class QuantizeDropout(Choice):
+    """Uses the first n depths of a residual quantizer, n drawn anew in each training step.
+
+    n is uniform on `minimum`, …, Q, and rounded up to a multiple of `multiple_of`; so one model
+    serves many bit rates.
+
+    Args:
+        per: `"batch"`, one n for all, or `"sample"`, one for each entry of the first axis. Defaults
+            to `"batch"`.
+        minimum: the least number of depths. Defaults to `1`.
+        multiple_of: n is a multiple of this (or Q). Defaults to `1`.
+
+    References:
+        - [SoundStream](https://arxiv.org/abs/2107.03312), §III-C
+        - [Improved RVQGAN](https://arxiv.org/abs/2306.06546), per sample
+    """
+
+    def __init__(self, per: str = "batch", minimum: int = 1, multiple_of: int = 1) -> None:
+        if per not in ("batch", "sample"):
+            raise ValueError(f"`per` should be 'batch' or 'sample'. Received: per={per!r}")
+        for name, value in (("minimum", minimum), ("multiple_of", multiple_of)):
+            if isinstance(value, bool) or int(value) != value or value < 1:
+                raise ValueError(f"`{name}` should be a positive integer. Received: {name}={value}")
+        self.per = per
+        self.minimum = minimum
+        self.multiple_of = multiple_of
+
+    def check(self, num_quantizers: int) -> None:
+        """Refuses more depths than there are."""
+        if self.minimum > num_quantizers:
+            raise ValueError(
+                f"`minimum` of the dropout should be at most `num_quantizers`={num_quantizers}. "
+                f"Received: minimum={self.minimum}"
+            )
+
+    def draw(self, shape: Any, num_quantizers: int, seed: Any) -> Any:
+        """The number of depths for each position: int32 `(N,)` for positions of shape `shape`."""
+        first = shape[0] if self.per == "sample" else 1
+        size = (first,) + (1,) * (len(shape) - 1)
+        u = keras.random.uniform(size, seed=seed)
+        kept = self.minimum + ops.floor(u * (num_quantizers - self.minimum + 1))
+        kept = ops.ceil(kept / self.multiple_of) * self.multiple_of
+        kept = ops.cast(ops.minimum(kept, float(num_quantizers)), "int32")
+        return ops.reshape(ops.broadcast_to(kept, shape), (-1,))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"per": self.per, "minimum": self.minimum, "multiple_of": self.multiple_of}
+
+
+def get_quantize_dropout(identifier: Any) -> QuantizeDropout | None:
+    """`None`, `"batch"`, `"sample"`, a config or an instance."""
+    if isinstance(identifier, dict):
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if identifier is None or isinstance(identifier, QuantizeDropout):
+        return identifier
+    if identifier in ("batch", "sample"):
+        return QuantizeDropout(per=identifier)
+    raise ValueError(
+        "`dropout` should be `None`, 'batch', 'sample' or `QuantizeDropout(...)`. "
+        f"Received: dropout={identifier!r}"
+    )

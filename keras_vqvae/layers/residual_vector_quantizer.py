@@ -1,0 +1,272 @@
+"""A stack of quantizers, each for what the ones before it left over."""
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vqvae.choices import PACKAGE
+from keras_vqvae.layers.composite import (
+    concatenated_counts,
+    joined_sizes,
+    mean_losses,
+    spread_initializers,
+    table_config,
+)
+from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
+from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
+from keras_vqvae.layers.vector_quantizer import VectorQuantizer
+from keras_vqvae.ops import get_gradient_estimator
+
+__all__ = ["ResidualVectorQuantizer"]
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ResidualVectorQuantizer(Quantizer):
+    """Quantizes a vector, then what is left over, and so on, Q times (RVQ).
+
+    ```
+    r_0 = z_e,   q_i = nearest code of r_i in table i,   r_{i+1} = r_i − sg(q_i)
+    z_q = Σ_i q_i
+    ```
+
+    A position has Q indices, `(..., Q)`. The gradient estimator is applied once, to the sum. Losses
+    are means over the depths of those of `VectorQuantizer` on `r_i`, each weighted by its
+    `depth_weights`:
+
+    ```
+    codebook_loss   = 1/Q Σ_i w_i ‖sg(r_i) − q_i‖²
+    commitment_loss = 1/Q Σ_i w_i β ‖r_i − sg(q_i)‖²  =  1/Q Σ_i w_i β ‖z_e − sg(Σ_{j≤i} q_j)‖²
+    ```
+
+    With `dropout`, a training step uses only the first few depths of a batch or sample: deeper
+    indices are −1, and deeper tables neither cost nor learn anything there. Evaluation uses all.
+    `decode` takes −1 for dropped depths. Masked positions get indices −1 and zeros.
+
+    Args:
+        num_quantizers: Q, the number of depths.
+        num_embeddings: K, the number of codes of each depth; or a number for each depth.
+        embedding_dim: D. By default taken from the input.
+        beta: β, weight of the commitment loss. Defaults to `0.25`.
+        shared_codebook: whether all depths use one table, which then learns once a step, from all
+            depths together. Defaults to `False`.
+        depth_weights: a weight `w_i` for each depth. Defaults to 1 for each.
+        dropout: `None`, `"batch"`, `"sample"` or `layers.QuantizeDropout(...)`. Defaults to `None`.
+        update: as in `VectorQuantizer`, and so the next ones; each depth has its own state.
+        embeddings_initializer: where the codes start. `"kmeans"` starts each depth from its own
+            residuals (a shared table from the vectors).
+        revival: what happens to unused codes.
+        estimator: how the gradient passes from the sum to the vectors.
+        chunk_size: how many vectors a search compares at one time.
+        seed: seed of the draws.
+        **kwargs: as for `keras.layers.Layer`. With any dtype policy, distances, statistics and
+            losses are float32.
+
+    Call arguments:
+        z_e: float tensor `(..., D)`.
+        training: whether the tables learn from this call.
+        mask: boolean tensor `(...)`, `False` where a position is padding.
+        return_indices: whether to return the indices too.
+
+    Returns:
+        `(..., D)`, or with `return_indices=True` also int32 `(..., Q)`.
+
+    Raises:
+        ValueError: for arguments out of range, or a shared table with several sizes.
+
+    Example:
+    >>> import numpy as np
+    >>> layer = ResidualVectorQuantizer(num_quantizers=3, num_embeddings=8)
+    >>> z_q, indices = layer(np.ones((1, 7, 7, 2)), return_indices=True)
+    >>> tuple(z_q.shape), tuple(indices.shape), layer.uniform_bits_per_position
+    ((1, 7, 7, 2), (1, 7, 7, 3), 9.0)
+
+    References:
+        - [SoundStream](https://arxiv.org/abs/2107.03312), §III-C
+        - [Autoregressive Image Generation using Residual Quantization](https://arxiv.org/abs/2203.01941),
+          for the shared table and the losses
+    """
+
+    def __init__(
+        self,
+        num_quantizers: int,
+        num_embeddings: int | Sequence[int],
+        embedding_dim: int | None = None,
+        beta: float = 0.25,
+        shared_codebook: bool = False,
+        depth_weights: Sequence[float] | None = None,
+        dropout: Any = None,
+        update: Any = "gradient",
+        embeddings_initializer: Any = "uniform",
+        revival: Any = None,
+        estimator: Any = "straight_through",
+        chunk_size: int | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        wrong = isinstance(num_quantizers, bool) or not isinstance(num_quantizers, Integral)
+        if wrong or num_quantizers < 1:
+            raise ValueError(
+                "`num_quantizers` should be a positive integer. "
+                f"Received: num_quantizers={num_quantizers!r}"
+            )
+        self.num_quantizers = int(num_quantizers)
+        sizes = self._per_depth("num_embeddings", num_embeddings)
+        weights = self._per_depth("depth_weights", 1.0 if depth_weights is None else depth_weights)
+        if min(weights) < 0:
+            raise ValueError(f"`depth_weights` should be ≥ 0. Received: {depth_weights!r}")
+        if shared_codebook and len(set(sizes)) > 1:
+            raise ValueError(
+                "One table has one size. Pass one number as `num_embeddings`, or "
+                f"`shared_codebook=False`. Received: num_embeddings={num_embeddings!r}"
+            )
+        self.shared_codebook = bool(shared_codebook)
+        self.depth_weights = tuple(float(w) for w in weights)
+        self.dropout = get_quantize_dropout(dropout)
+        if self.dropout is not None:
+            self.dropout.check(self.num_quantizers)
+        self.seed = seed
+        self.dropout_seed = None if self.dropout is None else keras.random.SeedGenerator(seed)
+        self._pass_gradient = get_gradient_estimator(estimator)
+        self.estimator = estimator if isinstance(estimator, str) else self._pass_gradient
+        tables = 1 if self.shared_codebook else self.num_quantizers
+        starts = spread_initializers(embeddings_initializer, tables)
+        self.quantizers = [
+            VectorQuantizer(
+                sizes[i],
+                embedding_dim,
+                beta=beta,
+                update=update,
+                embeddings_initializer=starts[i],
+                revival=revival,
+                estimator=self.estimator,
+                chunk_size=chunk_size,
+                seed=None if seed is None else seed + i,
+                dtype="float32",
+                name=f"depth_{i}",
+            )
+            for i in range(tables)
+        ]
+
+    def _per_depth(self, argument: str, value: Any) -> tuple[Any, ...]:
+        values = (value,) * self.num_quantizers if not hasattr(value, "__len__") else tuple(value)
+        if len(values) != self.num_quantizers:
+            raise ValueError(
+                f"`{argument}` should be one number or one for each of the {self.num_quantizers} "
+                f"depths. Received: {argument}={value!r}"
+            )
+        return values
+
+    def _at(self, depth: int) -> VectorQuantizer:
+        return self.quantizers[0 if self.shared_codebook else depth]
+
+    def build(self, input_shape: Any) -> None:
+        if self.built:
+            return
+        self.check_last_axis(input_shape)
+        for part in self.quantizers:
+            part.build((None, input_shape[-1]))
+        self.built = True
+
+    def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
+        z_e = ops.convert_to_tensor(z_e)
+        x, valid = self.flatten(z_e, mask)
+        depths_kept = None
+        if training and self.dropout is not None:
+            depths_kept = self.dropout.draw(
+                ops.shape(z_e)[:-1], self.num_quantizers, self.dropout_seed
+            )
+        if training and self.shared_codebook:
+            self.quantizers[0].codebook.initialize(x, valid)
+        residual, total, outputs, seen = x, None, [], []
+        for i in range(self.num_quantizers):
+            used = valid
+            if depths_kept is not None:
+                used = ops.cast(depths_kept > i, "float32") * (1.0 if valid is None else valid)
+            part = self._at(i)
+            # A shared table learns behind the loop: until then all depths see the same one.
+            learns = training and not self.shared_codebook
+            output = part.discretize(residual, training=learns, mask=used)
+            seen.append((residual, output.indices, used))
+            total = output.codes if total is None else total + output.codes
+            residual = residual - ops.stop_gradient(output.codes)
+            outputs.append(output)
+        if training and self.shared_codebook:
+            self._learn_shared(seen)
+        seed = self.quantizers[0].codebook.seed_generator if training else None
+        quantized = self._pass_gradient(x, total, seed)
+        indices = ops.stack([output.indices for output in outputs], axis=-1)
+        losses = mean_losses([output.losses for output in outputs], self.depth_weights)
+        return self.restore(z_e, valid, quantized, indices, losses, total)
+
+    def _learn_shared(self, seen: list[tuple[Any, Any, Any]]) -> None:
+        vectors, indices, used = zip(*seen, strict=True)
+        weights = None if used[0] is None else ops.concatenate(used)
+        self.quantizers[0].learn(ops.concatenate(vectors), ops.concatenate(indices), weights)
+
+    def codes_of(self, indices: Any) -> Any:
+        total = self._at(0).codes_of(indices[..., 0])
+        for i in range(1, self.num_quantizers):
+            total = total + self._at(i).codes_of(indices[..., i])
+        return total
+
+    @property
+    def num_embeddings(self) -> Any:
+        """K, the number of codes of a depth; a tuple if depths differ."""
+        return joined_sizes(self.table_sizes)
+
+    @property
+    def table_sizes(self) -> tuple[int, ...]:
+        return tuple(self._at(i).num_embeddings for i in range(self.num_quantizers))
+
+    def tables(self) -> tuple[TableUse, ...]:
+        if self.shared_codebook:
+            return (TableUse("", self.quantizers[0], tuple(range(self.num_quantizers))),)
+        return tuple(TableUse(f"depth_{i}", q, (i,)) for i, q in enumerate(self.quantizers))
+
+    @property
+    def embedding_dim(self) -> int | None:
+        """D, the length of a code; `None` until it is known."""
+        return self.quantizers[0].embedding_dim
+
+    @property
+    def codebook_shape(self) -> tuple[int | None, ...]:
+        """`(Q, K, D)`, or `(ΣK, D)` if depths differ in size; `(K, D)` of a shared table."""
+        sizes, dim = self.table_sizes, self.embedding_dim
+        if self.shared_codebook:
+            return (sizes[0], dim)
+        return (len(sizes), sizes[0], dim) if len(set(sizes)) == 1 else (sum(sizes), dim)
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        return self.quantizers[0].loss_names
+
+    @property
+    def learns_by_gradient(self) -> bool:
+        return self.quantizers[0].learns_by_gradient
+
+    @property
+    def code_counts(self) -> Any:
+        return concatenated_counts(self.tables())
+
+    def indices_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        return (*input_shape[:-1], self.num_quantizers)
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        config = {
+            **super().get_config(),
+            **table_config(self.quantizers[0]),
+            "num_quantizers": self.num_quantizers,
+            "num_embeddings": self.num_embeddings,
+            "embedding_dim": self.embedding_dim,
+            "shared_codebook": self.shared_codebook,
+            "depth_weights": list(self.depth_weights),
+            "dropout": None if self.dropout is None else serialize(self.dropout),
+            "seed": self.seed,
+        }
+        config.pop("distance")
+        return config

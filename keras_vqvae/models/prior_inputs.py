@@ -1,0 +1,103 @@
+"""What a prior is given: told apart, and checked on the host before any computation."""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_vqvae.models import prior_checks
+from keras_vqvae.models.codes import check_codes
+
+__all__ = ["PriorInputs"]
+
+
+class PriorInputs:
+    """The part of `CodePrior` that takes codes, labels and conditions."""
+
+    name: str
+    code_shape: tuple[int, ...]
+    num_embeddings: int | tuple[int, ...]
+    num_classes: int | None
+    condition_shape: tuple[int, ...] | None
+    label_dropout: float
+    codes_fingerprint: str | None
+    conditions: Any
+
+    def _split(self, y: Any) -> tuple[Any, Any]:
+        """What `fit` takes as `y`: labels and conditions."""
+        if self.num_classes is not None and self.condition_shape is not None:
+            if not isinstance(y, list | tuple) or len(y) != 2:
+                raise ValueError(
+                    f"Model '{self.name}' needs labels and conditions: pass the pair "
+                    "(labels, conditions) as `y`."
+                )
+            return y[0], y[1]
+        return (None, y) if self.condition_shape is not None else (y, None)
+
+    def _require_conditions(self, labels: Any, condition: Any) -> None:
+        if self.num_classes is not None and labels is None and not self.label_dropout:
+            raise ValueError(
+                f"Model '{self.name}' is conditioned on {self.num_classes} classes: `labels` are "
+                "needed."
+            )
+        if self.condition_shape is not None and condition is None:
+            raise ValueError(
+                f"Model '{self.name}' is conditioned on arrays of shape {self.condition_shape}: "
+                "`condition` is needed."
+            )
+
+    def _condition_map(
+        self, labels: Any, condition: Any, batch_size: Any, training: bool | None = False
+    ) -> Any:
+        """What the trunk is conditioned on; `None` if the prior is not conditional."""
+        if self.conditions is None:
+            return None
+        self._require_conditions(labels, condition)
+        if self.num_classes is not None and labels is None:
+            labels = ops.full((batch_size,), -1, "int32")
+        return self.conditions(labels, condition=condition, training=training)
+
+    def _check_data(self, codes: Any, y: Any = None) -> tuple[Any, Any]:
+        """Checks arrays and code files; data sets are taken as they are."""
+        if hasattr(codes, "codes") and hasattr(codes, "fingerprint"):
+            if self.codes_fingerprint not in (None, codes.fingerprint):
+                raise ValueError(
+                    f"Model '{self.name}' is for the codes of another model: fingerprint "
+                    f"{self.codes_fingerprint[:12]}, not {codes.fingerprint[:12]}. Make a new "
+                    "prior for these codes."
+                )
+            y = codes.labels if y is None else y
+            codes = codes.codes
+        if not hasattr(codes, "__array__"):
+            return codes, y
+        codes = check_codes(codes, self.code_shape, self.num_embeddings)
+        if self.conditions is None:
+            return codes, None
+        labels, condition = self._check_conditions(*self._split(y), len(codes))
+        if self.num_classes is None:
+            return codes, condition
+        return codes, labels if condition is None else (labels, condition)
+
+    def _check_conditions(
+        self, labels: Any, condition: Any, count: int
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """The labels and conditions as they should be, or `None` where the prior takes none."""
+        self._require_conditions(labels, condition)
+        if self.num_classes is None:
+            labels = None
+        else:
+            if labels is None:
+                labels = np.full((count,), -1, "int32")
+            lowest = -1 if self.label_dropout else 0
+            labels = prior_checks.check_labels(labels, count, self.num_classes, lowest)
+        if self.condition_shape is None:
+            return labels, None
+        return labels, prior_checks.check_condition(condition, count, self.condition_shape)
+
+    def _refuse_weights(self, arguments: dict[str, Any]) -> None:
+        # Keras drops sample weights without a word where there is no `y`.
+        for name in ("sample_weight", "class_weight"):
+            if arguments.get(name) is not None:
+                raise ValueError(
+                    f"Model '{self.name}' takes no sample weights. Leave `{name}` out."
+                )

@@ -1,0 +1,62 @@
+"""Several small digits in one integer, and back."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from keras import ops
+
+__all__ = ["check_index_bits", "pack_digits", "unpack_digits"]
+
+# int32 indices; the sign is taken by −1, and one bit is left for sums.
+_MAX_BITS = 30
+
+
+def check_index_bits(radices: Sequence[int], remedy: str) -> None:
+    """Refuses digits whose packed index does not fit.
+
+    Raises:
+        ValueError: if the product of `radices` is above 2**30. The message ends with `remedy`.
+    """
+    size = math.prod(radices)
+    if size > 2**_MAX_BITS:
+        raise ValueError(
+            f"An index is an int32 and holds at most 2**{_MAX_BITS} codes. {remedy} "
+            f"Received: {size} codes"
+        )
+
+
+def _place_values(radices: Sequence[int]) -> list[int]:
+    return [math.prod(radices[:i]) for i in range(len(radices))]
+
+
+def pack_digits(digits: Any, radices: Sequence[int]) -> Any:
+    """Digits to one index: `Σ_i digit_i · Π_{j<i} radix_j`, the first digit counts fastest.
+
+    The arithmetic is that of integers. Floats would be exact up to 2**24 only.
+
+    Args:
+        digits: int32 tensor `(..., D)`, digit i in `[0, radices[i])`.
+        radices: D integers with a product of at most 2**30.
+
+    Returns:
+        int32 tensor `(...)`.
+
+    References:
+        - [Finite Scalar Quantization](https://arxiv.org/abs/2309.15505), appendix A
+
+    Example:
+    >>> import numpy as np
+    >>> int(pack_digits(np.array([2, 1]), (3, 5)))  # 2 + 1 · 3
+    5
+    """
+    digits = ops.cast(digits, "int32")
+    places = ops.convert_to_tensor(_place_values(radices), dtype="int32")
+    return ops.sum(digits * places, axis=-1)
+
+
+def unpack_digits(indices: Any, radices: Sequence[int]) -> Any:
+    """The inverse of `pack_digits`: int32 `(...)` to int32 `(..., D)`."""
+    indices = ops.expand_dims(ops.cast(indices, "int32"), -1)
+    places = ops.convert_to_tensor(_place_values(radices), dtype="int32")
+    return (indices // places) % ops.convert_to_tensor(list(radices), dtype="int32")

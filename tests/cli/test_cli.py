@@ -1,0 +1,241 @@
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from keras_vqvae.cli import main
+from keras_vqvae.data import load_codes, save_codes
+from keras_vqvae.runs import Run
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "runs"))
+from runs_support import write_images
+
+TINY = [
+    *("--num-embeddings", 4, "--embedding-dim", 2, "--widths", 4, "--epochs", 1),
+    *("--batch-size", 4, "--prior-filters", 4, "--prior-residual-blocks", 1),
+    *("--prior-embedding-dim", 4, "--prior-epochs", 1),
+]
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def fails(status, *arguments):
+    """The one line of an error."""
+    result = call(*arguments)
+    assert result.exit_code == status, result.output
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("warning: ")]
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_images(tmp_path_factory.mktemp("my images"))
+
+
+@pytest.fixture(scope="module")
+def trained(folder, tmp_path_factory):
+    """The directory of a run, and what was printed."""
+    output = tmp_path_factory.mktemp("runs") / "mine"
+    result = call("train", "--data", folder, "--output", output, *TINY)
+    assert result.exit_code == 0, result.output
+    return output, result
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    return shutil.copytree(trained[0], tmp_path / "run")
+
+
+def test_one_command_trains_both_stages_and_ends_with_figures(trained):
+    output, result = trained
+    for text in ("MSE", "dB", "% of the codes", "bits per code", str(output / "samples.png")):
+        assert text in result.stdout
+    assert Run.open(output).finished("prior")
+    assert json.loads((output / "config.json").read_text())["vqvae"]["widths"] == [4]
+
+
+def test_the_same_command_again_shows_the_results(trained, folder):
+    output, _ = trained
+    before = (output / "vqvae.keras").stat().st_mtime_ns
+    result = call("train", "--data", folder, "--output", output, *TINY)
+    assert result.exit_code == 0
+    assert "bits per code" in result.stdout
+    assert "Training the VQ-VAE" not in result.stdout
+    assert (output / "vqvae.keras").stat().st_mtime_ns == before
+
+
+def test_sample(run):
+    for number in (1, 2):
+        result = call("sample", run, "-n", 3, "--temperature", 0.8, "--top-k", 2, "--seed", 5)
+        assert result.exit_code == 0, result.output
+        assert (run / f"samples_{number}.png").exists()
+    with Image.open(run / "samples_1.png") as a, Image.open(run / "samples_2.png") as b:
+        assert a.tobytes() == b.tobytes()
+    target = run / "x.png"
+    assert call("sample", run, "--output", target).exit_code == 0
+    assert "exists" in fails(2, "sample", run, "--output", target)
+    assert call("sample", run, "--output", target, "--overwrite").exit_code == 0
+    for bad in (["-n", 0], ["--top-k", 2, "--top-p", 0.5], ["--top-k", 99], ["--label", 1]):
+        assert fails(2, "sample", run, *bad)
+
+
+def test_encode_and_decode(run, folder, tmp_path):
+    codes, pictures, arrays = tmp_path / "c.npz", tmp_path / "out", tmp_path / "out.npz"
+    assert call("encode", run, "--data", folder, "--output", codes).exit_code == 0
+    assert load_codes(codes).codes.shape == (12, 4, 4)
+    assert "exists" in fails(2, "encode", run, "--data", folder, "--output", codes)
+    assert call("decode", run, codes, "--output", pictures).exit_code == 0
+    assert sorted(p.name for p in pictures.iterdir()) == [f"{i:02}.png" for i in range(12)]
+    assert "exists" in fails(2, "decode", run, codes, "--output", pictures)
+    assert call("decode", run, codes, "--output", arrays).exit_code == 0
+    with np.load(arrays) as file, Image.open(pictures / "00.png") as first:
+        np.testing.assert_array_equal(file["images"][0, ..., 0], np.asarray(first))
+
+
+def test_evaluate_and_info(run, folder):
+    result = call("evaluate", run)
+    assert result.exit_code == 0
+    assert "validation MSE" in result.stdout
+    assert "12 images" in call("evaluate", run, "--data", folder).stdout
+    result = call("info", run)
+    assert result.exit_code == 0
+    for text in ("backend", "fingerprint", "vqvae.num_embeddings", "code_shape", "prior.keras"):
+        assert text in result.stdout
+    found = json.loads(call("info", run, "--json").stdout)
+    assert found["stages"]["vqvae"]["finished"]
+
+
+def test_a_new_prior(run, monkeypatch):
+    stages = []
+    monkeypatch.setattr(Run, "train", lambda self, stage, *a, **k: stages.append(stage) or {})
+    assert "prior.filters: 4 -> 8" in fails(2, "prior", run, "--filters", 8)
+    result = call("prior", run, "--filters", 8, "--overwrite")
+    assert result.exit_code == 0, result.output
+    config = Run.open(run).config
+    assert (config.prior.filters, config.prior_training.epochs) == (8, 1)
+    assert stages == ["prior"]
+    assert not Run.open(run).finished("prior")
+
+
+def test_interrupted_says_how_to_go_on(folder, tmp_path, monkeypatch):
+    def interrupt(self, *args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "train", interrupt)
+    result = call("train", "--data", folder, "--output", tmp_path / "run", *TINY)
+    assert result.exit_code == 130
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("interrupted: 0 of 1 epochs of the VQ-VAE")
+    assert "the same command goes on" in result.stderr
+
+
+class TestWrongUse:
+    """Exit status 2, one line, nothing written."""
+
+    def train(self, source, tmp_path, *more):
+        output = tmp_path / "new run"
+        line = fails(2, "train", "--data", source, "--output", output, *TINY, *more)
+        assert not output.exists()
+        return line
+
+    def test_arguments(self, folder, tmp_path):
+        assert "--output" in fails(2, "train", "--data", folder)
+        assert "No such command" in fails(2, "trian")
+        assert "--epochs" in self.train(folder, tmp_path, "--epochs", "many")
+        assert "num_embeddings=0" in self.train(folder, tmp_path, "--num-embeddings", 0)
+        assert "such as 48,64" in self.train(folder, tmp_path, "--image-size", "8x8")
+        assert "--stage" in self.train(folder, tmp_path, "--stage", "third")
+        assert "not trained to its end" in fails(
+            2, "train", "--data", folder, "--output", tmp_path / "r", "--stage", "prior", *TINY
+        )
+
+    def test_data(self, folder, tmp_path):
+        (tmp_path / "empty").mkdir()
+        assert "has none" in self.train(tmp_path / "empty", tmp_path)
+        assert "nowhere" in self.train(tmp_path / "nowhere", tmp_path)
+        assert "divisible by 2" in self.train(folder, tmp_path, "--image-size", 7)
+        images = np.random.default_rng(0).random((6, 8, 8))
+        np.save(tmp_path / "f.npy", images)
+        assert "value_range" in self.train(tmp_path / "f.npy", tmp_path)
+        assert "value_range" in self.train(tmp_path / "f.npy", tmp_path, "--value-range", "0,255")
+        images[2, 3, 4] = np.nan
+        np.save(tmp_path / "nan.npy", images)
+        assert "NaN or an infinity in image 2" in self.train(tmp_path / "nan.npy", tmp_path)
+
+    def test_corrupt_images(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(Run, "train", lambda self, *a, **k: self.metrics())
+        folder = write_images(tmp_path / "images", 8, classes=())
+        (folder / "bad.png").write_bytes(b"\x89PNG no image")
+        assert "bad.png" in self.train(folder, tmp_path, "--strict")
+        output = tmp_path / "run"
+        result = call("train", "--data", folder, "--output", output, *TINY)
+        assert result.exit_code == 0, result.output
+        warning = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+        assert len(warning) == 1
+        assert "1 image files" in warning[0]
+        assert "1 image files could not be read" in result.stdout
+        assert "bad.png" in call("info", output, "--json").stdout
+
+    def test_another_run_in_the_output(self, run, folder):
+        again = ("train", "--data", folder, "--output", run, *TINY)
+        line = fails(2, *again, "--beta", 1)
+        assert "vqvae.beta: 0.25 -> 1.0" in line
+        assert "--overwrite" in line
+        assert Run.open(run).finished("prior")
+        assert "holds no run" in fails(2, "train", "--data", folder, "--output", folder, *TINY)
+
+    def test_data_and_codes_of_another_shape_or_model(self, run, tmp_path):
+        other = write_images(tmp_path / "large", 4, side=16)
+        assert "(16, 16, 1)" in fails(2, "evaluate", run, "--data", other)
+        assert "(16, 16, 1)" in fails(2, "encode", run, "--data", other, "--output", tmp_path / "c")
+        codes = tmp_path / "codes.npz"
+        out = ("--output", tmp_path / "out")
+        save_codes(codes, np.zeros((1, 4, 4), int), num_embeddings=4, model_fingerprint="other")
+        assert "another model" in fails(2, "decode", run, codes, *out)
+        mine = Run.open(run).vqvae().fingerprint()
+        save_codes(codes, np.full((1, 4, 4), 9), num_embeddings=16, model_fingerprint=mine)
+        assert "values in [9, 9]" in fails(2, "decode", run, codes, *out)
+        codes.write_bytes(b"nothing")
+        assert "codes.npz" in fails(2, "decode", run, codes, *out)
+        assert not (tmp_path / "out").exists()
+
+    def test_no_run(self, tmp_path):
+        for command in (["sample"], ["evaluate"], ["info"], ["prior"]):
+            assert "config.json" in fails(2, *command, tmp_path)
+
+    def test_a_damaged_model(self, run):
+        (run / "vqvae.keras").write_bytes(b"PK nothing")
+        assert "vqvae.keras" in fails(2, "evaluate", run)
+
+
+class TestFailures:
+    """Exit status 1, one line."""
+
+    @pytest.mark.slow
+    def test_nan(self, folder, tmp_path):
+        wild = ("--learning-rate", 1e30, "--update", "gradient", "--stage", "vqvae", "--epochs", 9)
+        line = fails(1, "train", "--data", folder, "--output", tmp_path / "r", *TINY, *wild)
+        assert "epoch" in line
+        assert "learning rate" in line
+
+    def test_full_disk_and_unexpected_errors(self, run, monkeypatch):
+        def full(*args, **kwargs):
+            raise OSError(28, "No space left on device", "x.png")
+
+        monkeypatch.setattr(Run, "sample", full)
+        assert "No space left on device: 'x.png'" in fails(1, "sample", run)
+        monkeypatch.setattr(Run, "sample", lambda *args, **kwargs: 1 / 0)
+        assert "ZeroDivisionError" in fails(1, "sample", run)
+        result = call("sample", run, "--debug")
+        assert result.exit_code == 1
+        assert "Traceback" in result.stderr
+        assert not list(run.glob("samples_*.png"))

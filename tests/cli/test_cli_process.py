@@ -1,0 +1,80 @@
+"""The installed command, in processes of its own."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(sys.executable).with_name("keras-vqvae")
+
+
+def run(*arguments, cwd, **settings):
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    return subprocess.run(
+        [SCRIPT, *map(str, arguments)],
+        cwd=cwd,
+        env={**environment, "HOME": str(cwd)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **settings,
+    )
+
+
+@pytest.fixture(autouse=True)
+def installed():
+    if not SCRIPT.exists():
+        pytest.skip("the package is not installed with its console script")
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["demo"], ["sample"]])
+def test_help_loads_no_keras(command, tmp_path):
+    code = (
+        "import sys; sys.argv[0] = 'keras-vqvae'\n"
+        "from keras_vqvae.cli import main\n"
+        f"try: main({[*command, '--help']!r})\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert not {'keras', 'tensorflow', 'jax', 'numpy'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Usage: keras-vqvae" in done.stdout
+
+
+def test_help_shows_defaults_and_the_version(tmp_path):
+    text = " ".join(run("train", "--help", cwd=tmp_path).stdout.split())
+    for part in ("--num-embeddings", "[default: 512]", "[default: 32,64]", "--prior-epochs"):
+        assert part in text
+    assert "[default: runs/demo]" in run("demo", "--help", cwd=tmp_path).stdout
+    assert run("--version", cwd=tmp_path).stdout.startswith("keras-vqvae ")
+
+
+@pytest.mark.slow
+def test_demo_smoke_with_an_empty_home(tmp_path):
+    done = run("demo", "--smoke", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no chatter of TensorFlow
+    assert "bits per code" in done.stdout
+    assert (tmp_path / "runs" / "demo" / "samples.png").exists()
+    again = run("demo", "--smoke", cwd=tmp_path)
+    assert again.returncode == 0
+    assert "Training the VQ-VAE" not in again.stdout
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_with_one_line(tmp_path):
+    def small_files():
+        # Files of more than 64 KiB cannot be written: the first checkpoint of the demo is larger.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+
+    done = run("demo", "--smoke", cwd=tmp_path, preexec_fn=small_files)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    kept = [p.name for p in (tmp_path / "runs" / "demo").rglob("*") if p.is_file()]
+    assert sorted(kept) == ["config.json", "metrics.json"]

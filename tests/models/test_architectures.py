@@ -1,0 +1,75 @@
+import keras
+import numpy as np
+import pytest
+from support import grey_images
+
+from keras_vqvae import models
+from keras_vqvae.codebooks import EMAUpdate, KMeans, ReplaceDead
+from keras_vqvae.layers import VectorQuantizer
+
+
+@pytest.mark.parametrize("image_shape", [(8, 8, 1), (8, 12, 3), (4, 4, 2)])
+@pytest.mark.parametrize("blocks", [0, 2])
+def test_encoder_and_decoder_mirror_each_other(image_shape, blocks):
+    options = {"embedding_dim": 3, "widths": (4, 6), "residual_blocks": blocks}
+    encoder = models.convolutional_encoder(image_shape, **options)
+    decoder = models.convolutional_decoder(image_shape, **options, parameters_per_channel=2)
+    height, width, channels = image_shape
+    assert encoder.output_shape == (None, height // 4, width // 4, 3)
+    assert decoder.input_shape == encoder.output_shape
+    assert decoder.output_shape == (None, height, width, 2 * channels)
+
+
+def test_residual_blocks_count():
+    with_blocks, without = (
+        models.convolutional_encoder((8, 8, 1), 3, (4,), residual_blocks=n).count_params()
+        for n in (2, 0)
+    )
+    # A block: 3×3 of 4 → 2 channels and 1×1 of 2 → 4, with biases.
+    assert with_blocks - without == 2 * (9 * 4 * 2 + 2 + 2 * 4 + 4)
+
+
+def test_the_convolutional_vqvae_has_defaults_that_train_well():
+    model = models.convolutional_vqvae((8, 8, 1), num_embeddings=16, embedding_dim=4, widths=(4,))
+    codebook = model.quantizer.codebook
+    assert codebook.update_rule == EMAUpdate(decay=0.99)
+    assert codebook.embeddings_initializer == KMeans()
+    assert codebook.revival == ReplaceDead()
+    assert model.built
+    assert model.code_shape == (4, 4)
+    assert model.bits_per_image == 64.0
+
+
+def test_the_demos_model_spends_343_bits():
+    model = models.convolutional_vqvae((28, 28, 1), num_embeddings=128)
+    assert model.code_shape == (7, 7)
+    assert model.bits_per_image == 343.0
+
+
+def test_another_quantizer_decides_on_its_table():
+    model = models.convolutional_vqvae(
+        (8, 8, 1), widths=(4,), embedding_dim=3, quantizer=VectorQuantizer(6), value_range=(0, 1)
+    )
+    assert model.num_embeddings == 6
+    assert model.value_range == (0.0, 1.0)
+    assert np.isfinite(model.reconstruct(grey_images(2) / np.float32(255))).all()
+
+
+def test_the_papers_network():
+    model = models.paper_cifar10()
+    # Two strided 4×4 convolutions, two residual blocks, 256 units; 8×8 codes of 9 bits.
+    assert model.code_shape == (8, 8)
+    assert model.bits_per_image == 576.0
+    convolutions = [w for w in model.encoder.layers if isinstance(w, keras.layers.Conv2D)]
+    assert [c.kernel_size[0] for c in convolutions] == [4, 4, 3, 1, 3, 1, 1]
+    assert [c.filters for c in convolutions] == [256] * 6 + [64]
+    assert [c.strides[0] for c in convolutions] == [2, 2, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("make", [models.convolutional_encoder, models.convolutional_decoder])
+def test_sides_must_be_divisible(make):
+    with pytest.raises(ValueError, match="sides divisible by 4") as error:
+        make((30, 28, 1))
+    assert "Resize or crop the images" in str(error.value)
+    with pytest.raises(ValueError, match=r"should be \(height, width, channels\)"):
+        make((28, 28))

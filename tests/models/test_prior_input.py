@@ -1,0 +1,145 @@
+"""What priors refuse, before any compute, and what they say."""
+
+import numpy as np
+import pytest
+from prior_cases import KINDS, each_kind
+from support import normal
+
+from keras_vqvae import models, sampling
+
+CODES = np.zeros((4, 4, 5), int)
+LABELS = np.array([0, 1, 2, 0])
+
+
+@pytest.fixture
+def silent(monkeypatch):
+    """A prior with labels whose network must not run."""
+    prior = KINDS["gated"].make(num_classes=3, scale=None)
+
+    def no_compute(*args, **kwargs):
+        raise AssertionError("computed before the check")
+
+    for part in ("embedding", "trunk", "head", "conditions"):
+        monkeypatch.setattr(type(getattr(prior, part)), "__call__", no_compute)
+    return prior
+
+
+BAD_CODES = [
+    (CODES + 0.0, TypeError, "`codes` should be integers"),
+    (CODES.astype(bool), TypeError, "`codes` should be integers"),
+    (CODES - 1, ValueError, r"`codes` should be in \[0, 5\)"),
+    (CODES + 5, ValueError, r"`codes` should be in \[0, 5\)"),
+    (CODES[:, :3], ValueError, r"`codes` should have shape \(batch, 4, 5\)"),
+    (CODES[0], ValueError, r"`codes` should have shape \(batch, 4, 5\)"),
+    (CODES[..., None], ValueError, r"`codes` should have shape \(batch, 4, 5\)"),
+]
+
+
+@pytest.mark.parametrize(("codes", "error", "message"), BAD_CODES)
+def test_codes(silent, codes, error, message):
+    silent.compile("adam")
+    for method in (silent.log_prob, silent.fit, silent.evaluate):
+        with pytest.raises(error, match=message):
+            method(codes, LABELS)
+    with pytest.raises(error, match=message):
+        silent.fit(CODES, LABELS, validation_data=(codes, LABELS))
+
+
+BAD_LABELS = [
+    (None, ValueError, "`labels` are needed"),
+    (LABELS + 0.0, TypeError, "`labels` should be integers"),
+    (LABELS + 1, ValueError, r"`labels` should be in \[0, 3\)"),
+    (LABELS - 1, ValueError, r"`labels` should be in \[0, 3\)"),
+    (LABELS[:3], ValueError, r"`labels` should have shape \(4,\)"),
+    (LABELS[:, None], ValueError, r"`labels` should have shape \(4,\)"),
+]
+
+
+@pytest.mark.parametrize(("labels", "error", "message"), BAD_LABELS)
+def test_labels(silent, labels, error, message):
+    silent.compile("adam")
+    for method in (silent.log_prob, silent.fit, silent.evaluate):
+        with pytest.raises(error, match=message):
+            method(CODES, labels)
+    with pytest.raises(error, match=message):
+        silent.sample(4, labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"given": CODES[:3]}, ValueError, "`given` should hold 4 grids"),
+        ({"given": CODES[:, :3]}, ValueError, "`given` should have shape"),
+        ({"given": CODES + 0.0}, TypeError, "`given` should be integers"),
+        ({"given": CODES - 2}, ValueError, r"`given` should be in \[-1, 5\)"),
+        ({"given": CODES + 5}, ValueError, r"`given` should be in \[-1, 5\)"),
+        ({"sampler": "nucleus"}, ValueError, "`sampler` should be one of"),
+        ({"sampler": sampling.TopK(6)}, ValueError, "at most the number of codes, 5"),
+        ({"seed": -1}, ValueError, "`seed` should be an integer ≥ 0"),
+        ({"seed": 0.5}, ValueError, "`seed` should be an integer ≥ 0"),
+        ({"batch_size": 0}, ValueError, "`batch_size` should be positive"),
+        ({"n": -1}, ValueError, "`n` should be an integer ≥ 0"),
+        ({"n": 1.5}, ValueError, "`n` should be an integer ≥ 0"),
+        ({"labels": 3}, ValueError, r"`labels` should be in \[0, 3\)"),
+        ({"guidance": 2.0}, ValueError, "`guidance` needs a prior .* `label_dropout`"),
+    ],
+)
+def test_sample(silent, arguments, error, message):
+    with pytest.raises(error, match=message):
+        silent.sample(**{"n": 4, "labels": 0, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("condition", "error", "message"),
+    [
+        (None, ValueError, "`condition` is needed"),
+        (normal((4, 3)), ValueError, r"`condition` should have shape \(4, 2\)"),
+        (np.full((4, 2), np.nan), ValueError, "`condition` should be finite"),
+        (np.full((4, 2), "a"), TypeError, "`condition` should be numbers"),
+    ],
+)
+def test_conditions(condition, error, message):
+    prior = KINDS["gated"].make(condition_shape=(2,), scale=None)
+    prior.compile("adam")
+    with pytest.raises(error, match=message):
+        prior.log_prob(CODES, condition=condition)
+    with pytest.raises(error, match=message):
+        prior.fit(CODES, condition)
+    with pytest.raises(error, match=message):
+        prior.sample(4, condition=condition)
+
+
+def test_labels_and_conditions_come_as_a_pair():
+    prior = KINDS["gated"].make(condition_shape=(2,), num_classes=3, scale=None)
+    prior.compile("adam")
+    with pytest.raises(ValueError, match="pass the pair"):
+        prior.fit(CODES, LABELS)
+
+
+@each_kind
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"code_shape": (4,)}, "`code_shape` should be"),
+        ({"code_shape": (4, 0)}, "`code_shape` should be"),
+        ({"code_shape": (4, 4, 2, 1)}, "`code_shape` should be"),
+        ({"num_embeddings": 1}, "`num_embeddings` should be at least 2"),
+        ({"num_embeddings": (4, 4)}, "`num_embeddings` should be one integer, or one for each"),
+        ({"num_classes": 0}, "`num_classes` should be positive or None"),
+        ({"label_dropout": 0.1}, "`label_dropout` needs `num_classes`"),
+        ({"label_dropout": 1.0, "num_classes": 2}, r"`label_dropout` should be in \[0, 1\)"),
+        ({"label_smoothing": -0.1}, r"`label_smoothing` should be in \[0, 1\)"),
+        ({"condition_shape": (3, 2)}, "`condition_shape` should be"),
+        ({"condition_shape": (3, 5, 2)}, "`condition_shape` should be"),
+        ({"condition_shape": (0,)}, "`condition_shape` should be"),
+    ],
+)
+def test_constructor(case, options, message):
+    with pytest.raises(ValueError, match=message):
+        case.make(scale=None, **options)
+
+
+def test_filters_of_a_pixelcnn():
+    for filters in (0, 7):
+        with pytest.raises(ValueError, match="`filters` should be positive and even"):
+            models.PixelCNN((4, 4), 5, filters=filters)

@@ -1,0 +1,181 @@
+"""Priors in `fit`: what is logged, what is learned, and what training may be given."""
+
+import types
+
+import keras
+import numpy as np
+import pytest
+from causal_support import random_codes
+from prior_cases import KINDS, each_kind, each_of_few
+from support import to_numpy
+
+LOG2 = np.log(2.0)
+
+
+@each_of_few
+def test_fit_logs_what_log_prob_says(case):
+    prior = case.make()
+    prior.compile(keras.optimizers.SGD(0.0))
+    codes, y = case.data(prior, 6)
+    history = prior.fit(codes, y, batch_size=6, verbose=0, validation_data=(codes, y)).history
+    log_prob = prior.log_prob(codes, **case.conditions(prior, 6))
+    nats = -log_prob.mean() / np.prod(prior.code_shape)
+    assert history["val_loss"][0] == pytest.approx(nats, rel=1e-5)
+    assert history["val_bits_per_code"][0] == pytest.approx(nats / LOG2, rel=1e-5)
+    assert set(history) >= {"loss", "bits_per_code", "gradient_norm"}
+    if not prior.label_dropout:
+        assert history["loss"][0] == pytest.approx(nats, rel=1e-5)
+
+
+@each_kind
+def test_learns_a_rule(case):
+    """Each code is the one to the left plus one; rows begin with the label."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 256)
+    codes = (labels[:, None, None] + np.arange(4)) % 5 + np.zeros((1, 3, 1), int)
+    prior = case.make((3, 4), num_classes=3, scale=None)
+    prior.compile(keras.optimizers.Adam(0.02))
+    history = prior.fit(codes, labels, epochs=12, batch_size=32, verbose=0).history
+    assert history["bits_per_code"][0] > 0.5
+    assert history["bits_per_code"][-1] < 0.1
+    samples = prior.sample(3, labels=np.arange(3), sampler="greedy")
+    expected = (np.arange(3)[:, None, None] + np.arange(4)) % 5 + np.zeros((1, 3, 1), int)
+    np.testing.assert_array_equal(samples, expected)
+
+
+def test_label_smoothing_changes_the_loss_and_nothing_else():
+    plain, smooth = (KINDS["gated"].make(label_smoothing=s) for s in (0.0, 0.25))
+    codes = random_codes(plain, 6)
+    np.testing.assert_array_equal(plain.log_prob(codes), smooth.log_prob(codes))
+    for prior in (plain, smooth):
+        prior.compile("sgd")
+    a, b = (prior.evaluate(codes, verbose=0, return_dict=True) for prior in (plain, smooth))
+    assert a["bits_per_code"] == pytest.approx(b["bits_per_code"])
+    # −Σ q log p with q = ¾ of the target + ¼ of the even one.
+    logits = to_numpy(plain(codes)).astype("float64")
+    log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    chosen = np.take_along_axis(log_p, codes[..., None], -1)[..., 0]
+    expected = -(0.75 * chosen + 0.25 * log_p.mean(-1)).mean()
+    assert b["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_label_smoothing_spreads_over_the_codes_that_there_are():
+    prior = KINDS["gated"].make(depth=2, num_embeddings=(5, 2), label_smoothing=0.5)
+    prior.compile("sgd")
+    assert prior.evaluate(random_codes(prior, 4), verbose=0, return_dict=True)["loss"] < 10
+
+
+@each_kind
+def test_averaged_weights(case):
+    """Keras's optimizers average weights; at the end of `fit` the model has the averages."""
+    prior = case.make(scale=None)
+    codes = random_codes(prior, 32)
+    prior.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5))
+    start = [to_numpy(w) for w in prior.trainable_variables]
+    prior.fit(codes, batch_size=32, epochs=1, verbose=0, shuffle=False)
+    averaged = [to_numpy(w) for w in prior.trainable_variables]
+    other = case.make(scale=None)
+    for weight, value in zip(other.trainable_variables, start, strict=True):
+        weight.assign(value)
+    other.compile(keras.optimizers.SGD(0.1))
+    other.fit(codes, batch_size=32, epochs=1, verbose=0, shuffle=False)
+    after = [to_numpy(w) for w in other.trainable_variables]
+    # The average begins at the first step's result or its start, halfway, as Keras has it.
+    moved = [np.abs(a - s).max() for a, s in zip(averaged, start, strict=True)]
+    assert max(moved) > 0
+    for a, s, b in zip(averaged, start, after, strict=True):
+        halfway = np.allclose(a, (s + b) / 2, atol=1e-6)
+        assert halfway or np.allclose(a, b, atol=1e-6)
+
+
+@each_kind
+def test_dropout_is_on_in_training_only(case):
+    prior = case.make(dropout=0.5)
+    codes = random_codes(prior, 2)
+    a, b = (to_numpy(prior(codes, training=True)) for _ in range(2))
+    assert not np.array_equal(a, b)
+    np.testing.assert_array_equal(prior.log_prob(codes), prior.log_prob(codes))
+
+
+def test_label_dropout_replaces_its_share():
+    prior = KINDS["gated"].make(num_classes=1, label_dropout=0.25)
+    labels = np.zeros((4000,), "int32")
+    maps = to_numpy(prior.conditions(labels, training=True))[:, 0, 0]
+    dropped = (np.abs(maps - to_numpy(prior.conditions(labels - 1))[:, 0, 0]) < 1e-6).all(-1)
+    assert dropped.mean() == pytest.approx(0.25, abs=0.03)  # 4 standard errors
+    kept = to_numpy(prior.conditions(labels))[:, 0, 0]
+    np.testing.assert_array_equal(maps[~dropped], kept[~dropped])
+
+
+@each_kind
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision(case, policy):
+    keras.config.set_dtype_policy(policy)
+    prior = case.make(num_classes=3)
+    prior.compile("adam")
+    codes, labels = case.data(prior, 8)
+    logs = prior.fit(codes, labels, verbose=0).history
+    assert np.isfinite(logs["loss"]).all()
+    assert prior.sample(2, labels=0, seed=0).shape == (2, 4, 5)
+    assert prior.log_prob(codes, labels).dtype == "float32"
+
+
+@each_of_few
+def test_round_trips(case, tmp_path):
+    prior = case.make(label_smoothing=0.1, codes_fingerprint="ab12")
+    again = type(prior).from_config(prior.get_config())
+    assert again.get_config() == prior.get_config()
+    assert [w.shape for w in again.weights] == [w.shape for w in prior.weights]
+    prior.compile(keras.optimizers.Adam(0.01))
+    codes, y = case.data(prior, 8)
+    prior.fit(codes, y, verbose=0)
+    prior.save(tmp_path / "prior.keras")
+    loaded = keras.models.load_model(tmp_path / "prior.keras")
+    assert loaded.codes_fingerprint == "ab12"
+    conditions = case.conditions(prior, 8)
+    np.testing.assert_array_equal(
+        loaded.log_prob(codes, **conditions), prior.log_prob(codes, **conditions)
+    )
+    # Training goes on as it would have.
+    after = [model.fit(codes, y, verbose=0, shuffle=False).history for model in (prior, loaded)]
+    assert after[1]["loss"] == pytest.approx(after[0]["loss"], rel=1e-5)
+
+
+def test_code_files():
+    prior = KINDS["gated"].make(num_classes=3, scale=None)
+    prior.compile("adam")
+    codes, labels = KINDS["gated"].data(prior, 8)
+
+    def code_file(fingerprint):
+        return types.SimpleNamespace(codes=codes, labels=labels, fingerprint=fingerprint)
+
+    prior.fit(code_file("a" * 20), verbose=0)
+    assert prior.codes_fingerprint == "a" * 20
+    prior.evaluate(code_file("a" * 20), verbose=0)
+    with pytest.raises(ValueError, match=r"another model: fingerprint aaaa.*, not bbbb"):
+        prior.fit(code_file("b" * 20), verbose=0)
+
+
+def test_streams():
+    prior = KINDS["gated"].make(num_classes=3, scale=None)
+    prior.compile("adam")
+    codes, labels = KINDS["gated"].data(prior, 8)
+
+    class Stream(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, i):
+            return codes[4 * i : 4 * i + 4], labels[4 * i : 4 * i + 4]
+
+    history = prior.fit(Stream(), validation_data=Stream(), verbose=0).history
+    assert np.isfinite(history["val_bits_per_code"][0])
+
+
+def test_refuses_losses_and_weights():
+    prior = KINDS["gated"].make(scale=None)
+    with pytest.raises(ValueError, match="its own loss"):
+        prior.compile("adam", loss="mse")
+    prior.compile("adam")
+    with pytest.raises(ValueError, match="takes no sample weights"):
+        prior.fit(random_codes(prior, 4), sample_weight=np.ones(4), verbose=0)

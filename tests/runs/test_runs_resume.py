@@ -1,0 +1,213 @@
+import csv
+import json
+import shutil
+
+import keras
+import pytest
+from runs_support import Interrupt, tiny_config, write_images
+from support import same_bits, to_numpy, values_of
+
+from keras_vqvae.runs import NonFiniteLossError, Run, RunExistsError, TrainingConfig, VQVAEConfig
+from keras_vqvae.runs.checkpoints import Progress
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_images(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(folder, tmp_path_factory):
+    run = Run.create(tmp_path_factory.mktemp("runs") / "whole", tiny_config(folder, (3, 2)))
+    run.train(verbose=0)
+    return run
+
+
+@pytest.fixture
+def copy(uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted.directory, tmp_path / "copy")
+    return Run.open(tmp_path / "copy")
+
+
+def test_a_run_leaves_what_it_promises(uninterrupted):
+    names = {p.name for p in uninterrupted.directory.iterdir()}
+    assert names == {
+        *("config.json", "metrics.json", "vqvae.keras", "prior.keras", "checkpoints"),
+        *("history_vqvae.csv", "history_prior.csv", "reconstructions.png", "samples.png"),
+        *("codes_train.npz", "codes_validation.npz"),
+    }
+    checkpoints = {p.name for p in uninterrupted.files.checkpoints.iterdir()}
+    assert checkpoints == {f"{s}_{w}.keras" for s in ("vqvae", "prior") for w in ("last", "best")}
+    metrics = json.loads(uninterrupted.files.metrics.read_text())
+    assert metrics["evaluated_on"] == "validation"
+    assert {"mse", "psnr_db", "perplexity", "codebook_usage"} <= set(metrics["vqvae"])
+    assert {"bits_per_code", "bits_per_image"} <= set(metrics["prior"])
+    assert {"vqvae", "prior", "encode", "sample", "evaluate"} == set(metrics["seconds"])
+    assert metrics["data"]["train_images"] == 9
+    assert metrics["data"]["classes"] == ["a", "b"]
+
+
+def test_an_interrupted_run_ends_as_if_it_had_not_been(uninterrupted, folder, tmp_path):
+    config = tiny_config(folder, (3, 2))
+    with pytest.raises(KeyboardInterrupt):
+        Run.create(tmp_path / "run", config).train(verbose=0, callbacks=[Interrupt(epoch=2)])
+    halfway = Run.create(tmp_path / "run", config)
+    assert halfway.progress("vqvae").epochs == 2
+    assert not halfway.finished("vqvae")
+    with pytest.raises(KeyboardInterrupt):
+        halfway.train(verbose=0, callbacks=[Interrupt(epoch=1, stage="prior")])
+    assert halfway.finished("vqvae")
+    assert not halfway.finished("prior")
+    resumed = Run.create(tmp_path / "run", config)
+    resumed.train(verbose=0)
+    for stage in ("vqvae", "prior"):
+        assert history(resumed, stage) == history(uninterrupted, stage)
+        assert resumed.progress(stage).generators == uninterrupted.progress(stage).generators
+        ours, theirs = (
+            keras.models.load_model(r.files.last(stage)) for r in (resumed, uninterrupted)
+        )
+        assert same_bits(weights_of(ours), weights_of(theirs))
+        assert same_bits(values_of(ours.optimizer), values_of(theirs.optimizer))
+
+
+def weights_of(model):
+    return [to_numpy(w) for w in model.weights]
+
+
+def history(run, stage):
+    with run.files.history(stage).open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_model_is_the_one_of_the_lowest_validation_loss(uninterrupted):
+    rows = history(uninterrupted, "vqvae")
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    losses = [float(row["val_loss"]) for row in rows]
+    assert uninterrupted.progress("vqvae").best_epoch == losses.index(min(losses)) + 1
+    best = Progress.load(uninterrupted.files.model("vqvae"))
+    assert best.epochs == losses.index(min(losses)) + 1
+
+
+def test_a_finished_run_is_not_trained_again(copy):
+    before = {p: p.stat().st_mtime_ns for p in copy.directory.rglob("*")}
+
+    class Never(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            raise AssertionError
+
+    again = Run.create(copy.directory, copy.config)
+    assert again.train(verbose=0, callbacks=[Never()]) == copy.metrics()
+    assert {p: p.stat().st_mtime_ns for p in copy.directory.rglob("*")} == before
+
+
+def test_other_settings_are_an_error_that_names_them(copy, folder):
+    before = copy.files.config.read_bytes()
+    other = tiny_config(folder, (3, 2), vqvae=VQVAEConfig(num_embeddings=8, widths=(4,)), seed=4)
+    with pytest.raises(RunExistsError) as caught:
+        Run.create(copy.directory, other)
+    text = str(caught.value)
+    for part in ("vqvae.num_embeddings: 4 -> 8", "seed: 3 -> 4", "--overwrite", "--output"):
+        assert part in text
+    assert copy.files.config.read_bytes() == before
+    assert copy.finished("prior")
+
+
+def test_overwrite_removes_the_run_and_nothing_else(copy, folder):
+    (copy.directory / "notes.txt").write_text("mine")
+    new = Run.create(copy.directory, tiny_config(folder, (1, 1)), overwrite=True)
+    left = {p.name for p in copy.directory.rglob("*") if p.is_file()}
+    assert left == {"notes.txt", "config.json", "metrics.json"}
+    assert not new.finished("vqvae")
+    assert "vqvae" not in new.metrics()
+
+
+def test_overwrite_checks_first(copy, folder):
+    bad = tiny_config(folder, vqvae=VQVAEConfig(widths=(4, 4, 4, 4)))
+    with pytest.raises(ValueError, match="divisible"):
+        Run.create(copy.directory, bad, overwrite=True)
+    assert copy.finished("prior")
+
+
+@pytest.mark.slow
+def test_a_stage_that_has_not_begun_may_change(copy, folder):
+    prior, training = copy.config.prior, TrainingConfig(epochs=1, batch_size=8)
+    with pytest.raises(RunExistsError, match=r"prior_training\.epochs"):
+        copy.change_prior(prior, training)
+    changed = copy.change_prior(prior, training, overwrite=True)
+    assert not changed.finished("prior")
+    assert "prior" not in changed.metrics()
+    assert Run.open(copy.directory).config.prior_training == training
+    changed.train("prior", verbose=0)
+    assert changed.progress("prior").epochs == 1
+    assert changed.metrics()["vqvae"] == copy.metrics()["vqvae"]
+
+
+@pytest.mark.slow
+def test_early_stopping_goes_over_interruptions(folder, tmp_path):
+    # A learning rate so small that, in float32, the loss of epoch 1 stays the lowest or equal.
+    training = TrainingConfig(epochs=9, batch_size=4, learning_rate=1e-12, patience=2)
+    vqvae = VQVAEConfig(
+        num_embeddings=4, embedding_dim=2, widths=(4,), update="gradient", revival=False,
+        embeddings_initializer="uniform",
+    )  # fmt: skip
+    config = tiny_config(folder, vqvae_training=training, vqvae=vqvae)
+    with pytest.raises(KeyboardInterrupt):
+        Run.create(tmp_path / "run", config).train("vqvae", 0, [Interrupt(epoch=1)])
+    run = Run.create(tmp_path / "run", config)
+    run.train("vqvae", verbose=0)
+    progress = run.progress("vqvae")
+    assert progress.epochs == progress.best_epoch + 2 < 9
+    assert progress.stopped
+
+
+def test_changed_data_is_noticed(folder, tmp_path):
+    images = shutil.copytree(folder, tmp_path / "images")
+    run = Run.create(tmp_path / "run", tiny_config(images))
+    shutil.copy(images / "a" / "00.png", images / "a" / "99.png")
+    with pytest.raises(ValueError, match="have changed"):
+        Run.open(run.directory).train(verbose=0)
+
+
+def test_nan_stops_with_the_epoch_and_keeps_the_checkpoint(folder, tmp_path):
+    class Poison(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                weight = self.model.decoder.trainable_variables[0]
+                weight.assign(weight * float("nan"))
+
+    run = Run.create(tmp_path / "run", tiny_config(folder, (3, 1)))
+    with pytest.raises(NonFiniteLossError, match=r"epoch 2, step 1.*epoch 1 is kept"):
+        run.train(verbose=0, callbacks=[Poison()])
+    assert run.progress("vqvae").epochs == 1
+    assert not run.finished("vqvae")
+
+
+@pytest.mark.slow
+def test_a_write_that_fails_leaves_the_last_checkpoint(folder, tmp_path, monkeypatch):
+    run = Run.create(tmp_path / "run", tiny_config(folder, (3, 1)))
+    save = keras.Model.save
+
+    class FullDisk(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            def fail(model, path, **kwargs):
+                with open(path, "wb") as file:
+                    file.write(b"half")
+                raise OSError(28, "No space left on device")
+
+            monkeypatch.setattr(keras.Model, "save", fail if epoch == 1 else save)
+
+    with pytest.raises(OSError, match="No space"):
+        run.train(verbose=0, callbacks=[FullDisk()])
+    assert run.progress("vqvae").epochs == 1
+    assert {p.name for p in run.files.checkpoints.iterdir()} == {
+        "vqvae_last.keras",
+        "vqvae_best.keras",
+    }
+
+
+def test_a_damaged_checkpoint_is_named(copy):
+    copy.files.model("vqvae").unlink()
+    last = copy.files.last("vqvae")
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"vqvae_last\.keras"):
+        copy.train(verbose=0)

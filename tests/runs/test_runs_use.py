@@ -1,0 +1,160 @@
+import numpy as np
+import pytest
+from runs_support import tiny_config, write_images
+from support import grey_images
+
+from keras_vqvae import data, sampling
+from keras_vqvae.runs import DataConfig, PriorConfig, Run, TrainingConfig
+from keras_vqvae.runs.run import _sampler
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Conditional, of a folder with parts."""
+    folder = tmp_path_factory.mktemp("images")
+    for part, count in (("train", 12), ("val", 4), ("test", 6)):
+        write_images(folder / part, count)
+    config = tiny_config(
+        folder,
+        prior=PriorConfig(filters=4, residual_blocks=1, embedding_dim=4, conditional=True),
+        data=DataConfig(str(folder), horizontal_flip=True, crop_padding=1),
+    )
+    run = Run.create(tmp_path_factory.mktemp("run"), config)
+    run.train(verbose=0)
+    return run
+
+
+def test_the_data_s_own_parts_are_used(run):
+    assert run.metrics()["evaluated_on"] == "test"
+    assert run.metrics()["vqvae"]["images"] == 6
+    assert run.metrics()["data"]["train_images"] == 12
+    assert run.metrics()["data"]["validation_images"] == 4
+    assert run.codes("test").labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_samples_depend_on_seed_and_label(run):
+    a = run.sample(3, labels=0)
+    assert a.shape == (3, 8, 8, 1)
+    np.testing.assert_array_equal(a, run.sample(3, labels=0))
+    assert not np.array_equal(a, run.sample(3, labels=0, seed=99))
+    assert run.sample(2, temperature=0).shape == (2, 8, 8, 1)
+
+
+def test_labels_by_name(run):
+    assert run.label_number(None) is None
+    assert run.label_number("b") == run.label_number("B") == run.label_number("1") == 1
+    for bad in ("c", "2", "-1"):
+        with pytest.raises(ValueError, match="one of a, b"):
+            run.label_number(bad)
+
+
+def test_ways_to_sample():
+    assert _sampler(1.0, None, None) == sampling.Random(1.0)
+    assert _sampler(0.5, 3, None) == sampling.TopK(3, 0.5)
+    assert _sampler(0.5, None, 0.9) == sampling.TopP(0.9, 0.5)
+    assert _sampler(0, None, None) == sampling.Greedy()
+    for bad in ((1.0, 3, 0.9), (0, 3, None), (-1.0, None, None)):
+        with pytest.raises(ValueError, match=r"temperature|top_k"):
+            _sampler(*bad)
+
+
+def test_encode_and_decode(run, tmp_path):
+    images = grey_images(5)
+    file = run.encode(images, tmp_path / "codes.npz")
+    np.testing.assert_array_equal(file.codes, run.vqvae().encode(images))
+    expected = run.vqvae().reconstruct(images)
+    # two compiled programs of the same arithmetic
+    np.testing.assert_allclose(run.decode(tmp_path / "codes.npz"), expected, atol=1e-2)
+    np.testing.assert_allclose(run.decode(file), run.decode(file.codes))
+    other = data.CodeFile(file.codes, 4, "another")
+    with pytest.raises(ValueError, match="another model"):
+        run.decode(other)
+
+
+def test_other_images_must_fit(run, tmp_path):
+    with pytest.raises(ValueError, match=r"\(4, 4, 1\).*\(8, 8, 1\)"):
+        run.encode(grey_images(2, side=4))
+    with pytest.raises(ValueError, match="labels"):
+        run.evaluate(grey_images(2))
+    figures = run.evaluate((grey_images(2), np.array([0, 1])))
+    assert figures["vqvae"]["images"] == figures["prior"]["images"] == 2
+    write_images(tmp_path / "x" / "test", 4)
+    assert run.evaluate(tmp_path / "x", stage="vqvae")["vqvae"]["images"] == 4
+
+
+def test_info_tells_of_settings_progress_and_files(run):
+    info = run.info()
+    assert info["stages"]["vqvae"]["finished"]
+    assert info["stages"]["prior"]["epochs"] == info["stages"]["prior"]["of_epochs"] == 1
+    assert info["metrics"]["vqvae"]["fingerprint"] == run.vqvae().fingerprint()
+    assert info["metrics"]["environment"]["keras"]
+    assert info["files"]["vqvae.keras"] > 1000
+    assert info["config"]["data"]["horizontal_flip"]
+
+
+def test_open_needs_a_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"config\.json"):
+        Run.open(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged"):
+        Run.open(tmp_path)
+
+
+class TestCreate:
+    def refused(self, folder, tmp_path, text, **changes):
+        with pytest.raises((ValueError, FileNotFoundError), match=text):
+            Run.create(tmp_path / "run", tiny_config(folder, **changes))
+        assert not (tmp_path / "run").exists()
+
+    def test_refuses_what_does_not_fit_and_writes_nothing(self, tmp_path):
+        folder = write_images(tmp_path / "images", 6, classes=())
+        self.refused(tmp_path / "nowhere", tmp_path, "nowhere")
+        (tmp_path / "empty").mkdir()
+        self.refused(tmp_path / "empty", tmp_path, "has none")
+        patient = TrainingConfig(patience=2)
+        for text, changes in {
+            "divisible": {"data": DataConfig(str(folder), image_size=7)},
+            "crop_padding": {"data": DataConfig(str(folder), crop_padding=8)},
+            "labels": {"prior": PriorConfig(conditional=True)},
+            "patience": {
+                "data": DataConfig(str(folder), validation_fraction=0),
+                "prior_training": patient,
+            },
+        }.items():
+            self.refused(folder, tmp_path, text, **changes)
+
+    def test_refuses_images_of_one_colour_and_floats_of_unknown_scale(self, tmp_path):
+        np.save(tmp_path / "same.npy", np.full((6, 8, 8), 7, "uint8"))
+        self.refused(tmp_path / "same.npy", tmp_path, "one colour")
+        np.save(tmp_path / "float.npy", np.random.default_rng(0).random((6, 8, 8)))
+        self.refused(tmp_path / "float.npy", tmp_path, "value_range")
+        wrong = DataConfig(str(tmp_path / "float.npy"), value_range=(0, 255))
+        self.refused("", tmp_path, "value_range", data=wrong)
+        data = DataConfig(str(tmp_path / "float.npy"), value_range=(0, 1))
+        run = Run.create(tmp_path / "run", tiny_config("", data=data))
+        # a uniform number in [0, 1] has the variance 1/12
+        assert run.parts.variance() == pytest.approx(1 / 12, rel=0.2)
+
+    def test_refuses_a_directory_of_something_else(self, tmp_path):
+        folder = write_images(tmp_path / "images", 6)
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "notes.txt").write_text("mine")
+        for overwrite in (False, True):
+            with pytest.raises(ValueError, match="not empty and holds no run"):
+                Run.create(tmp_path / "run", tiny_config(folder), overwrite)
+        assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+    def test_unreadable_images_are_counted_by_name(self, tmp_path):
+        folder = write_images(tmp_path / "images", 8)
+        (folder / "a" / "bad.png").write_bytes(b"no image")
+        with pytest.warns(UserWarning, match=r"bad\.png"):
+            run = Run.create(tmp_path / "run", tiny_config(folder))
+        assert run.metrics()["data"]["skipped_images"] == 1
+        assert "bad.png" in run.metrics()["data"]["skipped_files"][0]
+
+    def test_the_source_is_found_from_anywhere(self, tmp_path, monkeypatch):
+        write_images(tmp_path / "images", 6)
+        monkeypatch.chdir(tmp_path)
+        run = Run.create("run", tiny_config("images"))
+        assert run.config.data.source == str(tmp_path / "images")
+        assert Run.create(tmp_path / "run", tiny_config("images")).config == run.config
