@@ -22,6 +22,9 @@ from keras_vqvae.ops import get_gradient_estimator
 
 __all__ = ["ResidualVectorQuantizer"]
 
+# The key of the dropout's random state among the saved weights.
+_GENERATOR = "seed_generator"
+
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class ResidualVectorQuantizer(Quantizer):
@@ -129,7 +132,9 @@ class ResidualVectorQuantizer(Quantizer):
         if self.dropout is not None:
             self.dropout.check(self.num_quantizers)
         self.seed = seed
-        self.dropout_seed = None if self.dropout is None else keras.random.SeedGenerator(seed)
+        self.dropout_seed: Any = None
+        if self.dropout is not None:
+            self.dropout_seed = keras.random.SeedGenerator(seed)
         self._pass_gradient = get_gradient_estimator(estimator)
         self.estimator = estimator if isinstance(estimator, str) else self._pass_gradient
         tables = 1 if self.shared_codebook else self.num_quantizers
@@ -254,6 +259,17 @@ class ResidualVectorQuantizer(Quantizer):
 
     def indices_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.num_quantizers)
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        if self.dropout_seed is not None:  # Keras saves no generator's state
+            store[_GENERATOR] = self.dropout_seed.state
+
+    def load_own_variables(self, store: Any) -> None:
+        values = {key: store[key] for key in store.keys()}  # noqa: SIM118 - Keras's is no mapping
+        if _GENERATOR in values:
+            self.dropout_seed.state.assign(values.pop(_GENERATOR))
+        super().load_own_variables(values)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object

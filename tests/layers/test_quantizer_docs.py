@@ -13,6 +13,7 @@ def test_the_quantizer_of_the_docs_works():
     exec(code[0], names)
     layer = names["Rounder"]()
     x = np.array([[[0.2], [0.9]]], "float32")
+    layer.build(x.shape)
     out = layer.discretize(x, training=True, mask=np.array([[True, False]]))
     assert to_numpy(out.indices).tolist() == [[0, -1]]
     assert to_numpy(layer(x)).tolist() == [[[0.0], [1.0]]]
