@@ -65,7 +65,7 @@ class GatedMaskedConv2D(CausalLayer):
     >>> x = np.zeros((1, 7, 7, 2))
     >>> first, second = GatedMaskedConv2D(4, 5, "A"), GatedMaskedConv2D(4, 3, "B")
     >>> vertical, horizontal = second(first(x))
-    >>> vertical.shape, horizontal.shape
+    >>> tuple(vertical.shape), tuple(horizontal.shape)
     ((1, 7, 7, 4), (1, 7, 7, 4))
 
     References:

@@ -49,7 +49,7 @@ class MaskedConv2D(keras.layers.Conv2D, CausalLayer):
     Example:
     >>> import numpy as np
     >>> layer = MaskedConv2D(4, 3, mask_type="A")
-    >>> layer(np.zeros((1, 7, 7, 2))).shape
+    >>> tuple(layer(np.zeros((1, 7, 7, 2))).shape)
     (1, 7, 7, 4)
 
     References:

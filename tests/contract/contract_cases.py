@@ -32,9 +32,13 @@ class Case:
 
 @dataclass(frozen=True)
 class LayerCase(Case):
-    """A layer of one tensor. `inputs(seed)` gives a batch; `make` is as in `Case`."""
+    """A layer of one tensor. `inputs(seed)` gives a batch; `make` is as in `Case`.
+
+    `output` picks the tensor to look at where a layer gives several.
+    """
 
     inputs: Callable[[int], np.ndarray]
+    output: Callable[[Any], Any] = lambda outputs: outputs
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,13 @@ LAYERS: list[LayerCase] = [
         ),
         lambda seed: normal((2, 4, 4, 3), seed),
     ),
+    LayerCase(
+        "gated_masked_conv2d",
+        (layers.GatedMaskedConv2D,),
+        lambda **kwargs: layers.GatedMaskedConv2D(4, 3, "A", **kwargs),
+        lambda seed: normal((2, 4, 4, 3), seed),
+        output=lambda pair: pair[1],
+    ),
 ]
 
 CODEBOOKS = [
@@ -244,6 +255,10 @@ def _pixelcnn(**kwargs: Any) -> Any:
     return models.PixelCNN((3, 3), 5, **sizes, **kwargs)
 
 
+def _gated_pixelcnn(**kwargs: Any) -> Any:
+    return models.GatedPixelCNN((3, 3), 5, filters=4, blocks=1, embedding_dim=2, **kwargs)
+
+
 _RECONSTRUCTION = ("loss", "reconstruction_loss")
 MODELS = [
     ModelCase("autoencoder", (models.Autoencoder,), _autoencoder, _images, _RECONSTRUCTION),
@@ -262,6 +277,9 @@ MODELS = [
         (*_RECONSTRUCTION, "commitment_loss", "perplexity", "codebook_usage"),
     ),
     ModelCase("pixelcnn", (models.PixelCNN,), _pixelcnn, _codes, ("loss", "bits_per_code")),
+    ModelCase(
+        "gated_pixelcnn", (models.GatedPixelCNN,), _gated_pixelcnn, _codes, ("loss", "bits_per_code")
+    ),
 ]
 
 
@@ -287,4 +305,4 @@ def keras_model(case: LayerCase, **kwargs: Any) -> keras.Model:
     x = case.inputs(0)
     inputs = keras.Input(x.shape[1:], dtype=str(x.dtype))
     before = keras.layers.Dense(x.shape[-1], kernel_initializer="identity")
-    return keras.Model(inputs, case.make(**kwargs)(before(inputs)))
+    return keras.Model(inputs, case.output(case.make(**kwargs)(before(inputs))))
