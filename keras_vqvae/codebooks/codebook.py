@@ -160,7 +160,9 @@ class Codebook(keras.layers.Layer):
             ),
             lambda: (old_table, ops.zeros((self.num_embeddings,))),
         )
-        self.embeddings.assign(table)
+        # On JAX the assigned value is the weight for the rest of the step: it carries the gradient.
+        by_weight = old_table - ops.stop_gradient(old_table)
+        self.embeddings.assign(ops.stop_gradient(table) + by_weight)
         self.update_rule.reset(self, ops.broadcast_to(start, (self.num_embeddings,)), counts)
         self.initialized.assign(ops.maximum(done, ops.cast(start, "float32")))
 

@@ -27,7 +27,7 @@ def all_reduce_sum(x: Any) -> Any:
 
 
 def gather_rows(x: Any) -> Any:
-    """The rows of all replicas, one after the other: `(N, ...)` to `(ΣN, ...)`, the same on each."""
+    """The rows of all replicas, in order: `(N, ...)` to `(ΣN, ...)`, the same on each."""
     context = _replica_context()
     if context is None:
         return x

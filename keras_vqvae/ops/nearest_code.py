@@ -83,7 +83,8 @@ def _search_jax(vectors: Any, table: Any, chunk_size: int) -> Any:
         return jnp.argmax(scores, axis=-1).astype("int32")
 
     count, dim = vectors.shape
-    if count <= chunk_size:
+    # A symbolic count (shape inference, export) compares with nothing and makes no chunks.
+    if not isinstance(count, int) or count <= chunk_size:
         return best(vectors)
     chunks = -(-count // chunk_size)
     rows = -(-count // chunks)

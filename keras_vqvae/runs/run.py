@@ -1,24 +1,23 @@
 """The run: a directory, and what can be done with it."""
 
 import os
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_vqvae import data, evaluation, models, sampling
-from keras_vqvae._version import __version__
+from keras_vqvae import data, evaluation, models
 from keras_vqvae.runs import creating, training
 from keras_vqvae.runs.checkpoints import Progress, load_model
 from keras_vqvae.runs.config import PriorConfig, RunConfig, TrainingConfig
 from keras_vqvae.runs.directory import STAGES, RunDirectory, read_json, write_json
 from keras_vqvae.runs.encoding import decode_codes, encode_images
+from keras_vqvae.runs.environment import environment
 from keras_vqvae.runs.parts import DataParts
+from keras_vqvae.runs.samplers import choose_sampler
 
 __all__ = ["Run"]
 
@@ -230,7 +229,7 @@ class Run:
             n,
             batch_size=batch_size,
             labels=labels,
-            sampler=_sampler(temperature, top_k, top_p),
+            sampler=choose_sampler(temperature, top_k, top_p),
             seed=self.config.seed if seed is None else seed,
             verbose=verbose,
         )
@@ -358,34 +357,3 @@ class Run:
                 )
             self._models[stage] = load_model(self.files.model(stage))
         return self._models[stage]
-
-
-def environment() -> dict[str, str]:
-    """Versions and device, for the record."""
-    backend = keras.backend.backend()
-    module = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}[backend]
-    return {
-        "keras_vqvae": __version__,
-        "keras": keras.__version__,
-        "backend": backend,
-        backend: str(getattr(__import__(module), "__version__", "unknown")),
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "devices": ", ".join(map(str, keras.distribution.list_devices())) or "cpu",
-        "cpu_count": str(os.cpu_count()),
-    }
-
-
-def _sampler(temperature: float, top_k: int | None, top_p: float | None) -> sampling.Sampler:
-    if top_k is not None and top_p is not None:
-        raise ValueError("`top_k` and `top_p` exclude each other. Give one of them")
-    if temperature == 0:
-        if top_k is not None or top_p is not None:
-            raise ValueError("`temperature=0` takes the most probable code: leave `top_k`, `top_p`")
-        return sampling.Greedy()
-    if top_k is not None:
-        return sampling.TopK(top_k, temperature)
-    if top_p is not None:
-        return sampling.TopP(top_p, temperature)
-    return sampling.Random(temperature)

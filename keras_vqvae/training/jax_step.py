@@ -23,7 +23,7 @@ class StepModel(TrainedModel):
         optimizer = self.optimizer
 
         def scaled_loss(trainable: Any) -> Any:
-            output, loss, new = self._stateless_step(trainable, non_trainable, data, True)
+            output, loss, *new = self._stateless_step(trainable, non_trainable, data, True)
             mapping = list(zip(optimizer.variables, optimizer_values, strict=True))
             with keras.StatelessScope(state_mapping=mapping):
                 scaled = optimizer.scale_loss(loss)
@@ -31,7 +31,9 @@ class StepModel(TrainedModel):
             return scaled, (_as_tuple(output), loss, scale, new)
 
         gradients, aux = jax.grad(scaled_loss, has_aux=True)(trainable)
-        output, loss, scale, non_trainable = aux
+        # A table that learns by gradient is also set by the step itself: when it starts from data,
+        # and when a dead code is replaced. The optimizer goes on from there.
+        output, loss, scale, (trainable, non_trainable) = aux
         guarded_gradients, norm = guarded(gradients)
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             # It skips bad steps itself and must see them, to lower its scale.
@@ -45,21 +47,22 @@ class StepModel(TrainedModel):
     def test_step(self, state: Any, data: Any) -> Any:
         """The loss and metrics of a batch, and the state with new metrics only."""
         trainable, non_trainable, metric_values = state
-        output, loss, _ = self._stateless_step(trainable, non_trainable, data, False)
+        output, loss, _, _ = self._stateless_step(trainable, non_trainable, data, False)
         logs, metric_values = self._stateless_record(metric_values, output, loss)
         return logs, (trainable, non_trainable, metric_values)
 
     def _stateless_step(
         self, trainable: Any, non_trainable: Any, data: Any, training: bool
-    ) -> tuple[StepOutput, Any, list[Any]]:
+    ) -> tuple[StepOutput, Any, list[Any], list[Any]]:
         mapping = list(zip(self.trainable_variables, trainable, strict=True))
         mapping += list(zip(self.non_trainable_variables, non_trainable, strict=True))
         with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
             self._clear_losses()
             output = self.compute_step(data, training=training)
             loss = self.step_loss(output, self.losses)
-        new = [_current(scope, v) for v in self.non_trainable_variables]
-        return output, loss, new
+        new_trainable = [_current(scope, v) for v in self.trainable_variables]
+        new_non_trainable = [_current(scope, v) for v in self.non_trainable_variables]
+        return output, loss, new_trainable, new_non_trainable
 
     def _stateless_record(
         self, metric_values: Any, output: StepOutput, loss: Any, norm: Any = None

@@ -278,7 +278,11 @@ MODELS = [
     ),
     ModelCase("pixelcnn", (models.PixelCNN,), _pixelcnn, _codes, ("loss", "bits_per_code")),
     ModelCase(
-        "gated_pixelcnn", (models.GatedPixelCNN,), _gated_pixelcnn, _codes, ("loss", "bits_per_code")
+        "gated_pixelcnn",
+        (models.GatedPixelCNN,),
+        _gated_pixelcnn,
+        _codes,
+        ("loss", "bits_per_code"),
     ),
 ]
 

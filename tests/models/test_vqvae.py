@@ -6,7 +6,7 @@ from models_for_tests import Pairs, decoder, encoder, vqvae
 from support import grey_images, run_python, same_bits, to_numpy, values_of
 
 from keras_vqvae import models
-from keras_vqvae.codebooks import EMAUpdate
+from keras_vqvae.codebooks import EMAUpdate, KMeans, ReplaceDead
 from keras_vqvae.layers import VectorQuantizer
 from keras_vqvae.models.codes import check_codes
 
@@ -102,6 +102,38 @@ def test_trap_2_the_table_trains_with_the_model(quantizer):
     before = to_numpy(model.quantizer.embeddings)
     fit(model, grey_images(8))
     assert not np.array_equal(to_numpy(model.quantizer.embeddings), before)
+
+
+@pytest.mark.parametrize("eagerly", [True, False])
+def test_a_gradient_table_starts_from_data_and_is_revived_on_every_backend(eagerly):
+    """With rates of 0 the optimizer moves nothing: what moves is what the step itself sets."""
+    quantizer = VectorQuantizer(
+        5, embeddings_initializer="kmeans", revival=ReplaceDead(0.9, 0.1), seed=1
+    )
+    arguments = {"optimizer": keras.optimizers.SGD(0.0), "run_eagerly": eagerly}
+    model = vqvae(quantizer, compile_args=arguments)
+    images = grey_images(8)
+    start = to_numpy(quantizer.embeddings)
+    fit(model, images, batch_size=8)
+    table = to_numpy(quantizer.embeddings)
+    assert not (table == start).all(-1).any()
+    assert fit(model, images, batch_size=8)["gradient_norm"][0] > 0
+    # No weight of the encoder moves, so the vectors stay; a code far from all of them is dead.
+    quantizer.embeddings.assign(np.where(np.arange(5)[:, None] == 2, 99.0, table))
+    fit(model, images, batch_size=8)
+    assert np.abs(to_numpy(quantizer.embeddings)).max() < 99.0
+
+
+def test_the_codebook_loss_trains_the_table_in_the_step_it_starts_from_data_too():
+    images = grey_images(8)
+    moved = []
+    for rate in (0.0, 10.0):
+        keras.utils.set_random_seed(0)
+        quantizer = VectorQuantizer(5, embeddings_initializer=KMeans(0), seed=1)
+        model = vqvae(quantizer, compile_args=with_rates(0.0, rate))
+        fit(model, images, batch_size=8)
+        moved.append(to_numpy(quantizer.embeddings))
+    assert np.abs(moved[0] - moved[1]).max() > 1e-4
 
 
 # -- two optimizers -------------------------------------------------------------------------------
@@ -287,7 +319,8 @@ def test_bad_codes_are_refused():
     good = np.zeros((1, 2, 2), "int32")
     for bad, error, message in [
         (good.astype("float32"), TypeError, "`codes` should be integers. Received: dtype float32"),
-        (good - 1, ValueError, r"`codes` should be in \[0, 5\)"),
+        # −1 stands for a dropped depth, and decodes to zeros.
+        (good - 2, ValueError, r"`codes` should be in \[-1, 5\)"),
         (good + 5, ValueError, r"Received: values in \[5, 5\]"),
         (good[0], ValueError, r"should have shape \(batch, 2, 2\)"),
         (np.zeros((1, 3, 3), "int32"), ValueError, r"Received: shape \(1, 3, 3\)"),

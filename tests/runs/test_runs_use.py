@@ -5,7 +5,7 @@ from support import grey_images
 
 from keras_vqvae import data, sampling
 from keras_vqvae.runs import DataConfig, PriorConfig, Run, TrainingConfig
-from keras_vqvae.runs.run import _sampler
+from keras_vqvae.runs.samplers import choose_sampler
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +49,13 @@ def test_labels_by_name(run):
 
 
 def test_ways_to_sample():
-    assert _sampler(1.0, None, None) == sampling.Random(1.0)
-    assert _sampler(0.5, 3, None) == sampling.TopK(3, 0.5)
-    assert _sampler(0.5, None, 0.9) == sampling.TopP(0.9, 0.5)
-    assert _sampler(0, None, None) == sampling.Greedy()
+    assert choose_sampler(1.0, None, None) == sampling.Random(1.0)
+    assert choose_sampler(0.5, 3, None) == sampling.TopK(3, 0.5)
+    assert choose_sampler(0.5, None, 0.9) == sampling.TopP(0.9, 0.5)
+    assert choose_sampler(0, None, None) == sampling.Greedy()
     for bad in ((1.0, 3, 0.9), (0, 3, None), (-1.0, None, None)):
         with pytest.raises(ValueError, match=r"temperature|top_k"):
-            _sampler(*bad)
+            choose_sampler(*bad)
 
 
 def test_encode_and_decode(run, tmp_path):
