@@ -31,6 +31,7 @@ def figure_rows(
     part: str, vqvae: dict[str, Any], prior: dict[str, Any]
 ) -> list[tuple[str, str, str]]:
     """Name, value and unit of each figure that is there."""
+    given = ", given the class" if prior.get("given_labels") else ""
     table = (
         (f"{part} MSE", vqvae.get("mse"), ".4f", "on the [0, 1] scale"),
         (f"{part} PSNR", vqvae.get("psnr_db"), ".2f", "dB"),
@@ -38,8 +39,8 @@ def figure_rows(
         ("perplexity", vqvae.get("perplexity"), ".1f", "codes"),
         ("entropy of the codes", vqvae.get("code_entropy_bits"), ".2f", "bits per code"),
         ("codes of an image", vqvae.get("bits_per_image"), ".0f", "bits, all codes alike"),
-        ("  under the prior", prior.get("bits_per_image"), ".0f", "bits"),
-        ("prior", prior.get("bits_per_code"), ".3f", "bits per code"),
+        ("  under the prior", prior.get("bits_per_image"), ".0f", f"bits{given}"),
+        ("prior", prior.get("bits_per_code"), ".3f", f"bits per code{given}"),
     )
     return [(name, format(v, form), unit) for name, v, form, unit in table if v is not None]
 

@@ -27,6 +27,8 @@ def evaluate_vqvae(
     | `code_entropy_bits` | that entropy in bits a code: what a code costs if each is coded alone |
     | `bits_per_image` | bits of an image's codes if all are equally likely |
 
+    With several codes a position, usage, perplexity and entropy are means over the depths.
+
     Args:
         model: a built `models.VQVAE`.
         images: what `data.load_images` takes: an array in the model's `value_range`, a path, a
@@ -50,7 +52,9 @@ def evaluate_vqvae(
     batches = ImageBatches(load_images(images), batch_size)
     low, high = model.value_range
     encoder, decoder = model.codes_model(), model.decoder_model()
-    counts = np.zeros(model.num_embeddings, np.int64)
+    depths = model.code_shape[2] if len(model.code_shape) > 2 else 1
+    sizes = np.broadcast_to(model.num_embeddings, (depths,))
+    counts = [np.zeros(size, np.int64) for size in sizes]
     squared, pixels = 0.0, 0
     progress = keras.utils.Progbar(len(batches), verbose=verbose) if verbose else None
     for step in range(len(batches)):
@@ -61,18 +65,19 @@ def evaluate_vqvae(
         error = (decoded.astype(np.float32) - batch.astype(np.float32)) / (high - low)
         squared += float(np.sum(np.square(error), dtype=np.float64))
         pixels += error.size
-        counts += np.bincount(codes.ravel(), minlength=len(counts))
+        for depth, indices in enumerate(codes.reshape(-1, depths).T):
+            counts[depth] += np.bincount(indices[indices >= 0], minlength=sizes[depth])
         if progress:
             progress.update(step + 1)
     mse = squared / pixels
-    entropy = _entropy_bits(counts)
+    entropies = [_entropy_bits(table) for table in counts]
     return {
         "images": len(batches.source),
         "mse": mse,
         "psnr_db": -10.0 * math.log10(mse) if mse else math.inf,
-        "codebook_usage": float(np.mean(counts > 0)),
-        "perplexity": 2.0**entropy,
-        "code_entropy_bits": entropy,
+        "codebook_usage": float(np.mean([np.mean(table > 0) for table in counts])),
+        "perplexity": float(np.mean(np.exp2(entropies))),
+        "code_entropy_bits": float(np.mean(entropies)),
         "bits_per_image": float(model.bits_per_image),
     }
 
@@ -89,7 +94,8 @@ def evaluate_prior(
         batch_size: grids at one time. Defaults to `128`.
 
     Returns:
-        `bits_per_code`, `bits_per_image` (that times h·w), and `images`, how many there were.
+        `bits_per_code`, `bits_per_image` (that times the codes of an image), `images`, how many
+        there were, and `given_labels`, whether the prior was told the classes.
 
     Raises:
         TypeError: for codes or labels that are no integers.
@@ -100,7 +106,7 @@ def evaluate_prior(
     >>> from keras_vqvae import models
     >>> prior = models.PixelCNN((2, 2), num_embeddings=4, filters=4, residual_blocks=1)
     >>> sorted(evaluate_prior(prior, np.zeros((3, 2, 2), "int32")))
-    ['bits_per_code', 'bits_per_image', 'images']
+    ['bits_per_code', 'bits_per_image', 'given_labels', 'images']
     """
     if not len(codes):
         raise ValueError("`codes` should hold at least one grid. Received: none")
@@ -110,6 +116,7 @@ def evaluate_prior(
         "images": len(nats),
         "bits_per_code": per_image / math.prod(prior.code_shape),
         "bits_per_image": per_image,
+        "given_labels": prior.num_classes is not None,
     }
 
 

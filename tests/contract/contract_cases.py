@@ -106,7 +106,7 @@ def _quantizer(name: str, cls: Any, *args: Any, dim: int = 3, **options: Any) ->
     def inputs(seed: int) -> np.ndarray:
         return normal((4, 2, 3, dim), seed)
 
-    return QuantizerCase(name, (cls,), make, inputs, dim)
+    return QuantizerCase(name, (cls,), make, inputs, dim=dim)
 
 
 def _revive_soon() -> Any:
