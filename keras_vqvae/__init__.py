@@ -5,6 +5,21 @@ import sys as _sys
 
 from keras_vqvae._version import __version__ as __version__
 
+__all__ = [
+    "__version__",
+    "callbacks",
+    "codebooks",
+    "data",
+    "evaluation",
+    "layers",
+    "likelihoods",
+    "metrics",
+    "models",
+    "ops",
+    "runs",
+    "sampling",
+]
+
 # Importing the package registers its classes for `keras.models.load_model`, and so loads Keras and
 # its backend, which takes seconds. The console script answers `--help` first, and imports the rooms
 # when a command needs them.
