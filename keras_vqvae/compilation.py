@@ -31,8 +31,8 @@ class CompiledFunction:
     >>> double = CompiledFunction(lambda x: x * weight, variables=lambda: [weight])
     >>> float(double(keras.ops.convert_to_tensor(3.0)))
     6.0
-    >>> weight.assign(5.0)
-    ... float(double(keras.ops.convert_to_tensor(3.0)))
+    >>> new = weight.assign(5.0)
+    >>> float(double(keras.ops.convert_to_tensor(3.0)))
     15.0
     """
 

@@ -44,7 +44,7 @@ class Codebook(keras.layers.Layer):
     >>> import numpy as np
     >>> codebook = Codebook(4, embeddings_initializer="ones")
     >>> codebook.build((None, 2))
-    >>> codebook.lookup(np.array([3, -1])).shape
+    >>> tuple(codebook.lookup(np.array([3, -1])).shape)
     (2, 2)
     """
 
