@@ -12,7 +12,7 @@ class CausalLayer(keras.layers.Layer):
     """A layer on grids whose output at a position depends on no later position in raster order.
 
     `call` takes the whole grid, `(batch, height, width, channels)`. The step methods give the same
-    numbers one position at a time, so that sampling a grid costs about as much as one call: what
+    numbers one position at a time, so that sampling a grid computes nothing twice: what
     earlier positions contribute is kept in a state, and not computed again.
 
     A sampling loop runs, compiled as a whole,

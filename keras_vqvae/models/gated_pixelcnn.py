@@ -18,7 +18,7 @@ class GatedPixelCNN(CodePrior):
 
     The prior of the VQ-VAE paper. Codes are embedded, pass a `layers.GatedMaskedConv2D` of mask A,
     and then such layers of mask B with residual connections. Labels and conditions enter every
-    layer. A sample costs about one call on the whole grid: the vertical stacks run by rows, the
+    layer. A sample computes nothing twice: the vertical stacks run by rows, the
     horizontal ones by positions.
 
     Args:
