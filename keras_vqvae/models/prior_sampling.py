@@ -84,7 +84,8 @@ class PriorSampling:
     ) -> np.ndarray:
         """Draws grids of codes.
 
-        The loop over positions runs compiled, and computes nothing twice. It is compiled at the first use of a batch size. A sample depends on the seed, its
+        The loop over positions runs compiled, and computes nothing twice. It is compiled at
+        the first use of a batch size. A sample depends on the seed, its
         own index, label, condition and given codes, and not on `n`, the batch size or the backend
         (but for a draw that falls within a rounding, 1e-6, of the border between two codes).
 
