@@ -179,12 +179,11 @@ class Codebook(keras.layers.Layer):
         if not self.trainable:
             return
         vectors = ops.stop_gradient(vectors)
-        self.code_counts.assign_add(
-            all_reduce_sum(code_counts(indices, self.num_embeddings, weights))
-        )
-        self.update_rule.step(self, vectors, indices, weights)
+        counts = all_reduce_sum(code_counts(indices, self.num_embeddings, weights))
+        self.code_counts.assign_add(counts)
+        self.update_rule.step(self, vectors, indices, weights, counts)
         if self.revival is not None:
-            self.revival.step(self, vectors, indices, weights)
+            self.revival.step(self, vectors, weights, counts)
 
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)

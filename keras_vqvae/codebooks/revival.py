@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE, Choice, get_choice
 from keras_vqvae.codebooks.draws import uniform_rows
-from keras_vqvae.ops import all_reduce_sum, code_counts, share_rows
+from keras_vqvae.ops import share_rows
 
 if TYPE_CHECKING:
     from keras_vqvae.codebooks.codebook import Codebook
@@ -25,8 +25,15 @@ class Revival(Choice):
         """Creates the weights on `codebook` and returns them by name."""
         return {}
 
-    def step(self, codebook: "Codebook", vectors: Any, indices: Any, weights: Any) -> None:
-        """One training step, after the update rule's: the last word on the table is revival's."""
+    def step(self, codebook: "Codebook", vectors: Any, weights: Any, counts: Any) -> None:
+        """One training step, after the update rule's: the last word on the table is revival's.
+
+        Args:
+            codebook: the codebook whose codes are watched.
+            vectors: float32 `(N, D)`, this replica's.
+            weights: float32 `(N,)`, 0 for masked rows, or `None`.
+            counts: float32 `(K,)`, how many vectors of all replicas chose each code.
+        """
         raise NotImplementedError
 
 
@@ -68,9 +75,8 @@ class ReplaceDead(Revival):
         )
         return {"share": share}
 
-    def step(self, codebook: "Codebook", vectors: Any, indices: Any, weights: Any) -> None:
+    def step(self, codebook: "Codebook", vectors: Any, weights: Any, counts: Any) -> None:
         K = codebook.num_embeddings
-        counts = all_reduce_sum(code_counts(indices, K, weights))
         total = ops.sum(counts)
         old_share = ops.convert_to_tensor(codebook.revival_state["share"])
         share = self.decay * old_share + (1.0 - self.decay) * counts / ops.maximum(total, 1.0)

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE, Choice, get_choice
-from keras_vqvae.ops import all_reduce_sum, code_counts, code_sums
+from keras_vqvae.ops import all_reduce_sum, code_sums
 
 if TYPE_CHECKING:
     from keras_vqvae.codebooks.codebook import Codebook
@@ -27,8 +27,18 @@ class UpdateRule(Choice):
         """Creates the rule's weights on `codebook` and returns them by name."""
         return {}
 
-    def step(self, codebook: "Codebook", vectors: Any, indices: Any, weights: Any) -> None:
-        """One training step: vectors `(N, D)`, their codes `(N,)`, weights `(N,)` or `None`."""
+    def step(
+        self, codebook: "Codebook", vectors: Any, indices: Any, weights: Any, counts: Any
+    ) -> None:
+        """One training step.
+
+        Args:
+            codebook: the codebook whose table learns.
+            vectors: float32 `(N, D)`, this replica's.
+            indices: int32 `(N,)`, the code that each vector chose.
+            weights: float32 `(N,)`, 0 for masked rows, or `None`.
+            counts: float32 `(K,)`, how many vectors of all replicas chose each code.
+        """
 
     def reset(self, codebook: "Codebook", replaced: Any, counts: Any) -> None:
         """The codes marked in `replaced` `(K,)` were set anew from `counts` `(K,)` vectors."""
@@ -87,21 +97,22 @@ class EMAUpdate(UpdateRule):
         )
         return {"counts": counts}
 
-    def step(self, codebook: "Codebook", vectors: Any, indices: Any, weights: Any) -> None:
+    def step(
+        self, codebook: "Codebook", vectors: Any, indices: Any, weights: Any, counts: Any
+    ) -> None:
         table = ops.convert_to_tensor(codebook.embeddings)
         old_counts = ops.convert_to_tensor(codebook.update_state["counts"])
-        n = all_reduce_sum(code_counts(indices, codebook.num_embeddings, weights))
         s = all_reduce_sum(code_sums(vectors, indices, codebook.num_embeddings, weights))
-        counts = self.decay * old_counts + (1.0 - self.decay) * n
-        towards = s - ops.expand_dims(n, -1) * table
-        # Where n = 0 the numerator is 0 too; the floor only keeps 0/0 out.
-        step = (1.0 - self.decay) * towards / ops.expand_dims(ops.maximum(counts, 1e-12), -1)
+        new_counts = self.decay * old_counts + (1.0 - self.decay) * counts
+        towards = s - ops.expand_dims(counts, -1) * table
+        # Where a count is 0 the numerator is 0 too; the floor only keeps 0/0 out.
+        step = (1.0 - self.decay) * towards / ops.expand_dims(ops.maximum(new_counts, 1e-12), -1)
         finite = ops.isfinite(ops.sum(s))
-        moves = ops.expand_dims(ops.logical_and(finite, n > 0), -1)
+        moves = ops.expand_dims(ops.logical_and(finite, counts > 0), -1)
         codebook.embeddings.assign(
             ops.where(moves, codebook.distance.normalize(table + step), table)
         )
-        codebook.update_state["counts"].assign(ops.where(finite, counts, old_counts))
+        codebook.update_state["counts"].assign(ops.where(finite, new_counts, old_counts))
 
     def reset(self, codebook: "Codebook", replaced: Any, counts: Any) -> None:
         variable = codebook.update_state["counts"]

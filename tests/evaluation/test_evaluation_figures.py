@@ -74,6 +74,7 @@ def test_bits_of_a_uniform_prior_are_log2_k():
         "images": 2,
         "bits_per_code": pytest.approx(3.0),
         "bits_per_image": pytest.approx(18.0),
+        "given_labels": False,
     }
 
 
