@@ -1,8 +1,9 @@
-"""Layers: quantizers and causal convolutions."""
+"""Layers: quantizers, causal convolutions and causal attention."""
 
 from keras_vqvae.layers.binary_spherical_quantizer import (
     BinarySphericalQuantizer as BinarySphericalQuantizer,
 )
+from keras_vqvae.layers.causal_attention import CausalAttention as CausalAttention
 from keras_vqvae.layers.causal_layer import CausalLayer as CausalLayer
 from keras_vqvae.layers.finite_scalar_quantizer import (
     FiniteScalarQuantizer as FiniteScalarQuantizer,
@@ -25,6 +26,7 @@ from keras_vqvae.layers.vector_quantizer import VectorQuantizer as VectorQuantiz
 
 __all__ = [
     "BinarySphericalQuantizer",
+    "CausalAttention",
     "CausalLayer",
     "FiniteScalarQuantizer",
     "GatedMaskedConv2D",

@@ -8,6 +8,8 @@ from keras_vqvae.models.autoencoder import Autoencoder as Autoencoder
 from keras_vqvae.models.code_prior import CodePrior as CodePrior
 from keras_vqvae.models.gated_pixelcnn import GatedPixelCNN as GatedPixelCNN
 from keras_vqvae.models.pixelcnn import PixelCNN as PixelCNN
+from keras_vqvae.models.pixelsnail import PixelSNAIL as PixelSNAIL
+from keras_vqvae.models.transformer_prior import TransformerPrior as TransformerPrior
 from keras_vqvae.models.two_stage import TwoStage as TwoStage
 from keras_vqvae.models.vqvae import VQVAE as VQVAE
 
@@ -17,6 +19,8 @@ __all__ = [
     "CodePrior",
     "GatedPixelCNN",
     "PixelCNN",
+    "PixelSNAIL",
+    "TransformerPrior",
     "TwoStage",
     "convolutional_decoder",
     "convolutional_encoder",

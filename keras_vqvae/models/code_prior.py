@@ -84,6 +84,7 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         self.label_dropout = float(label_dropout)
         self.label_smoothing = float(label_smoothing)
         self.codes_fingerprint = codes_fingerprint
+        self._settings: tuple[str, ...] = ()
         self.track((), {"bits_per_code": keras.metrics.Mean(name="bits_per_code")})
 
     def assemble(
@@ -119,6 +120,20 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
             self.table_sizes, hidden_dim, several, activation, dtype=policy, name="head"
         )
         self.build((None, *self.code_shape))
+
+    def settings(self, **settings: Any) -> None:
+        """Keeps the arguments of a subclass: as attributes, and in `get_config`.
+
+        Raises:
+            ValueError: for an integer below 1, or a `dropout` outside [0, 1).
+        """
+        for name, value in settings.items():
+            if name == "dropout" and not 0.0 <= value < 1.0:
+                raise ValueError(f"`{name}` should be in [0, 1). Received: {name}={value}")
+            if isinstance(value, int) and value < 1:
+                raise ValueError(f"`{name}` should be positive. Received: {name}={value}")
+            setattr(self, name, value)
+        self._settings = tuple(settings)
 
     def build(self, input_shape: Any) -> None:
         if self.built:
@@ -283,4 +298,5 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
             "label_dropout": self.label_dropout,
             "label_smoothing": self.label_smoothing,
             "codes_fingerprint": self.codes_fingerprint,
+            **{name: getattr(self, name) for name in self._settings},
         }

@@ -5,9 +5,8 @@ from typing import Any
 import keras
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.layers.causal_layer import row_of
-from keras_vqvae.layers.gated_masked_conv2d import GatedMaskedConv2D
 from keras_vqvae.models.code_prior import CodePrior
+from keras_vqvae.models.two_stack_trunk import TwoStackTrunk, gated_layers
 
 __all__ = ["GatedPixelCNN"]
 
@@ -79,102 +78,20 @@ class GatedPixelCNN(CodePrior):
         **kwargs: Any,
     ) -> None:
         super().__init__(code_shape, num_embeddings, num_classes, **kwargs)
-        self.filters = filters
-        self.blocks = blocks
-        self.embedding_dim = embedding_dim
-        self.kernel_size = kernel_size
-        self.first_kernel_size = first_kernel_size
-        self.hidden_dim = hidden_dim
-        self.dropout = dropout
-        trunk = _Trunk(
-            filters,
-            blocks,
-            kernel_size,
-            first_kernel_size,
-            dropout,
+        self.settings(
+            filters=filters,
+            blocks=blocks,
+            embedding_dim=embedding_dim,
+            kernel_size=kernel_size,
+            first_kernel_size=first_kernel_size,
+            hidden_dim=hidden_dim,
+            dropout=dropout,
+        )
+        trunk = TwoStackTrunk(
+            gated_layers(
+                filters, blocks, kernel_size, first_kernel_size, dropout, self.dtype_policy
+            ),
             dtype=self.dtype_policy,
             name="trunk",
         )
         self.assemble(trunk, embedding_dim, hidden_dim)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "blocks": self.blocks,
-            "embedding_dim": self.embedding_dim,
-            "kernel_size": self.kernel_size,
-            "first_kernel_size": self.first_kernel_size,
-            "hidden_dim": self.hidden_dim,
-            "dropout": self.dropout,
-        }
-
-
-class _Trunk(keras.layers.Layer):
-    """Embedded codes to features: a chain of gated layers."""
-
-    def __init__(
-        self,
-        filters: int,
-        blocks: int,
-        kernel_size: int,
-        first_kernel_size: int,
-        dropout: float,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        policy = self.dtype_policy
-        self.filters = filters
-        self.layers = [
-            GatedMaskedConv2D(filters, first_kernel_size, "A", dtype=policy, name="first"),
-            *(
-                GatedMaskedConv2D(
-                    filters, kernel_size, "B", dropout=dropout, dtype=policy, name=f"block_{i}"
-                )
-                for i in range(blocks)
-            ),
-        ]
-
-    def build(self, x_shape: Any, condition_shape: Any = None) -> None:
-        shape: Any = tuple(x_shape)
-        for layer in self.layers:
-            layer.build(shape, condition_shape)
-            shape = layer.compute_output_shape(shape)
-        self.built = True
-
-    def call(self, x: Any, condition: Any = None, training: bool | None = None) -> Any:
-        for layer in self.layers:
-            x = layer(x, condition=condition, training=training)
-        return x[1]
-
-    def compute_output_shape(self, x_shape: Any) -> Any:
-        return (*x_shape[:-1], self.filters)
-
-    # -- one position at a time -------------------------------------------------------------------
-
-    def initial_state(self, batch_size: int, grid: tuple[int, int], condition: Any) -> Any:
-        return {
-            "condition": {} if condition is None else {"map": condition},
-            "layers": [layer.initial_state(batch_size, grid) for layer in self.layers],
-        }
-
-    def start_row(self, state: Any, row: Any) -> Any:
-        condition = row_of(state["condition"]["map"], row) if state["condition"] else None
-        states: list[Any] = []
-        for layer, old in zip(self.layers, state["layers"], strict=True):
-            vertical = states[-1]["vertical"] if states else None
-            states.append(layer.start_row(old, row, vertical, condition))
-        return {**state, "layers": states}
-
-    def read(self, state: Any, row: Any, column: Any) -> tuple[Any, Any]:
-        first, *blocks = zip(self.layers, state["layers"], strict=True)
-        x = first[0].read(first[1], row, column)
-        states = [first[1]]
-        for layer, old in blocks:
-            x, new = layer.step(x, old, row, column)
-            states.append(new)
-        return x, {**state, "layers": states}
-
-    def write(self, x: Any, state: Any, row: Any, column: Any) -> Any:
-        first, *others = state["layers"]
-        return {**state, "layers": [self.layers[0].write(x, first, row, column), *others]}

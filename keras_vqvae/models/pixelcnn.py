@@ -80,33 +80,25 @@ class PixelCNN(CodePrior):
         super().__init__(code_shape, num_embeddings, num_classes, **kwargs)
         if filters < 2 or filters % 2:
             raise ValueError(f"`filters` should be positive and even. Received: filters={filters}")
-        self.filters = filters
-        self.residual_blocks = residual_blocks
-        self.embedding_dim = embedding_dim
-        self.kernel_size = kernel_size
-        self.dropout = dropout
-        self.activation = keras.activations.get(activation)
+        activation = keras.activations.get(activation)
+        self.settings(
+            filters=filters,
+            residual_blocks=residual_blocks,
+            embedding_dim=embedding_dim,
+            kernel_size=kernel_size,
+            dropout=dropout,
+            activation=keras.activations.serialize(activation),
+        )
         trunk = _Trunk(
             filters,
             residual_blocks,
             kernel_size,
             dropout,
-            self.activation,
+            activation,
             dtype=self.dtype_policy,
             name="trunk",
         )
-        self.assemble(trunk, embedding_dim, filters, self.activation)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "residual_blocks": self.residual_blocks,
-            "embedding_dim": self.embedding_dim,
-            "kernel_size": self.kernel_size,
-            "dropout": self.dropout,
-            "activation": keras.activations.serialize(self.activation),
-        }
+        self.assemble(trunk, embedding_dim, filters, activation)
 
 
 class _Trunk(keras.layers.Layer):

@@ -178,6 +178,12 @@ LAYERS: list[LayerCase] = [
         lambda seed: normal((2, 4, 4, 3), seed),
         output=lambda pair: pair[1],
     ),
+    LayerCase(
+        "causal_attention",
+        (layers.CausalAttention,),
+        lambda **kwargs: layers.CausalAttention(2, 3, filters=4, **kwargs),
+        lambda seed: normal((2, 3, 4, 3), seed),
+    ),
 ]
 
 CODEBOOKS = [
@@ -259,6 +265,15 @@ def _gated_pixelcnn(**kwargs: Any) -> Any:
     return models.GatedPixelCNN((3, 3), 5, filters=4, blocks=1, embedding_dim=2, **kwargs)
 
 
+def _pixelsnail(**kwargs: Any) -> Any:
+    return models.PixelSNAIL((3, 3), 5, filters=4, blocks=1, embedding_dim=2, **kwargs)
+
+
+def _transformer_prior(**kwargs: Any) -> Any:
+    return models.TransformerPrior((3, 3), 5, hidden_dim=4, blocks=1, num_heads=2, **kwargs)
+
+
+_PRIOR = ("loss", "bits_per_code")
 _RECONSTRUCTION = ("loss", "reconstruction_loss")
 MODELS = [
     ModelCase("autoencoder", (models.Autoencoder,), _autoencoder, _images, _RECONSTRUCTION),
@@ -276,14 +291,10 @@ MODELS = [
         _images,
         (*_RECONSTRUCTION, "commitment_loss", "perplexity", "codebook_usage"),
     ),
-    ModelCase("pixelcnn", (models.PixelCNN,), _pixelcnn, _codes, ("loss", "bits_per_code")),
-    ModelCase(
-        "gated_pixelcnn",
-        (models.GatedPixelCNN,),
-        _gated_pixelcnn,
-        _codes,
-        ("loss", "bits_per_code"),
-    ),
+    ModelCase("pixelcnn", (models.PixelCNN,), _pixelcnn, _codes, _PRIOR),
+    ModelCase("gated_pixelcnn", (models.GatedPixelCNN,), _gated_pixelcnn, _codes, _PRIOR),
+    ModelCase("pixelsnail", (models.PixelSNAIL,), _pixelsnail, _codes, _PRIOR),
+    ModelCase("transformer_prior", (models.TransformerPrior,), _transformer_prior, _codes, _PRIOR),
 ]
 
 

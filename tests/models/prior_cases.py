@@ -19,6 +19,18 @@ SMALL: dict[str, tuple[Any, dict[str, Any]]] = {
         models.GatedPixelCNN,
         {"filters": 6, "blocks": 2, "embedding_dim": 5, "hidden_dim": 8, "first_kernel_size": 5},
     ),
+    "pixelsnail": (
+        models.PixelSNAIL,
+        {
+            "filters": 6,
+            "blocks": 1,
+            "num_heads": 2,
+            "embedding_dim": 5,
+            "hidden_dim": 16,
+            "first_kernel_size": 3,
+        },
+    ),
+    "transformer": (models.TransformerPrior, {"hidden_dim": 6, "blocks": 2, "num_heads": 2}),
 }
 
 CONDITIONS: dict[str, dict[str, Any]] = {

@@ -53,9 +53,7 @@ def test_no_gradient_from_later_positions(case, position):
     prior = case.make()
     codes = ops.convert_to_tensor(random_codes(prior, 1))
     field = reached(
-        lambda x: prior.head(prior.trunk(x), codes),
-        (1, 4, 5, 5 + (case.kind == "pixelcnn")),
-        position,
+        lambda x: prior.head(prior.trunk(x), codes), (1, 4, 5, prior.embedding.dim), position
     )
     assert not (field & ~before((4, 5), position)).any()
 
@@ -105,11 +103,21 @@ def test_pixelcnn_sees_what_its_masks_compose_to_blind_spot_included():
     assert not field[4, 4:].any()
 
 
-def test_gated_pixelcnn_has_no_blind_spot():
-    prior = models.GatedPixelCNN((5, 6), 5, filters=8, blocks=5, first_kernel_size=3)
+SEE_ALL = {
+    "gated": lambda: models.GatedPixelCNN((5, 6), 5, filters=8, blocks=5, first_kernel_size=3),
+    # One attention sees everything; the convolutions alone reach two rows up.
+    "pixelsnail": lambda: models.PixelSNAIL((5, 6), 5, filters=8, blocks=1, first_kernel_size=3),
+    "transformer": lambda: models.TransformerPrior((5, 6), 5, hidden_dim=8, blocks=1),
+}
+
+
+@pytest.mark.parametrize("make", SEE_ALL.values(), ids=SEE_ALL)
+def test_there_is_no_blind_spot(make):
+    prior = make()
     codes = ops.convert_to_tensor(random_codes(prior, 1))
     for position in [(0, 0), (2, 0), (3, 2), (4, 5)]:
-        field = reached(lambda x: prior.head(prior.trunk(x), codes), (1, 5, 6, 64), position)
+        shape = (1, 5, 6, prior.embedding.dim)
+        field = reached(lambda x: prior.head(prior.trunk(x), codes), shape, position)
         np.testing.assert_array_equal(field, before((5, 6), position))
 
 

@@ -1,0 +1,211 @@
+"""Bits per code after 300 s of training: our priors against the keras.io PixelCNN.
+
+All learn the codes of full Fashion-MNIST from one VQ-VAE (7×7 grids, K = 128), without labels. They
+take turns in slices of training time, so that a change in the machine's load meets all. The clock
+runs while a model trains: compilation and evaluation are not counted. Bits per code are of the
+10 000 test images. A plot of bits per code against seconds is written beside the results.
+
+The recipe trains as in the example: Adam at 3e-4, batch 128. Ours train with AdamW, a learning rate
+that follows a cosine to the end of the time, and batch 64.
+
+`--smoke` trains on bundled images for a second each. `--codes FILE` keeps the codes between runs.
+
+    python benchmarks/priors.py
+"""
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import math
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+from fashion_mnist import make_ours
+from keras_io_recipe import CODE_SHAPE, NUM_EMBEDDINGS, make_pixel_cnn
+from reporting import RESULTS, Figure, parser, report, require_tensorflow
+
+from keras_vqvae import data, models
+
+SECONDS = 300.0
+SLICES = 10
+VQVAE_EPOCHS = 4
+
+
+@dataclass
+class Contestant:
+    """A prior in training.
+
+    Attributes:
+        name: as in the table.
+        model: compiled.
+        batch_size: of its training.
+        peak: highest learning rate of the cosine; `None` leaves the rate alone.
+        at_least: the bound on how much fewer bits per code than the recipe it needs, in percent.
+    """
+
+    name: str
+    model: keras.Model
+    batch_size: int
+    peak: float | None = None
+    at_least: float | None = None
+    seconds: float = 0.0
+    steps: list[float] = field(default_factory=list)
+    curve: list[tuple[float, float]] = field(default_factory=list)
+
+    def train(self, batches: Iterator[np.ndarray], until: float, total: float) -> None:
+        """Trains until its clock shows `until`."""
+        while self.seconds < until:
+            if self.peak is not None:
+                done = self.seconds / total
+                warm = min(1.0, done / 0.02)
+                rate = self.peak * warm * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
+                self.model.optimizer.learning_rate = max(rate, 1e-6)
+            codes = next(batches)
+            start = time.perf_counter()
+            if self.peak is None:
+                self.model.train_on_batch(codes, codes)
+            else:
+                self.model.train_on_batch(codes)
+            self.steps.append(time.perf_counter() - start)
+            self.seconds += self.steps[-1]
+
+
+def ours(name: str, prior: models.CodePrior, at_least: float | None = None) -> Contestant:
+    prior.compile(keras.optimizers.AdamW(2e-3, weight_decay=0.01, clipnorm=1.0))
+    return Contestant(name, prior, batch_size=64, peak=2e-3, at_least=at_least)
+
+
+def make_contestants() -> list[Contestant]:
+    shape, k = CODE_SHAPE, NUM_EMBEDDINGS
+    recipe = Contestant("keras.io PixelCNN", make_pixel_cnn(), batch_size=128)
+    return [
+        recipe,
+        ours("GatedPixelCNN", models.GatedPixelCNN(shape, k, filters=64, blocks=3), 12.0),
+        ours("GatedPixelCNN, small", models.GatedPixelCNN(shape, k, filters=32, blocks=2), 9.0),
+        ours("PixelCNN", models.PixelCNN(shape, k)),
+        ours("PixelSNAIL", models.PixelSNAIL(shape, k, filters=64, blocks=2)),
+        ours("TransformerPrior", models.TransformerPrior(shape, k)),
+    ]
+
+
+def make_codes(smoke: bool, path: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test codes, int32 `(N, 7, 7)`, from a file or from a VQ-VAE trained for it."""
+    if path is not None and path.exists():
+        with np.load(path, allow_pickle=False) as file:
+            return file["train"], file["test"]
+    name = "fashion_mnist_mini" if smoke else "fashion_mnist"
+    arrays = []
+    for split in ("train", "test"):
+        source = data.load_images(name, split=split)
+        count = min(len(source), 256) if smoke else len(source)
+        arrays.append(source.read(np.arange(count)).astype("float32") / 255.0)
+    train, test = arrays
+    vqvae = make_ours(float(train.var()))
+    vqvae.fit(train, batch_size=128, epochs=1 if smoke else VQVAE_EPOCHS, verbose=2)
+    codes = vqvae.encode(train), vqvae.encode(test)
+    if path is not None:
+        np.savez_compressed(path, train=codes[0], test=codes[1])
+    return codes
+
+
+def endless(codes: np.ndarray, batch_size: int, seed: int) -> Iterator[np.ndarray]:
+    """Shuffled batches, epoch after epoch."""
+    rng = np.random.default_rng(seed)
+    while True:
+        order = rng.permutation(len(codes))
+        for first in range(0, len(codes) - batch_size + 1, batch_size):
+            yield codes[order[first : first + batch_size]]
+
+
+def bits_per_code(model: keras.Model, codes: np.ndarray) -> float:
+    """Mean of −log2 p over all codes, from the logits of either kind of model."""
+    total = 0.0
+    for first in range(0, len(codes), 500):
+        batch = codes[first : first + 500]
+        logits = model.predict_on_batch(batch).astype("float64")
+        logits -= logits.max(axis=-1, keepdims=True)
+        log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        total -= np.take_along_axis(log_p, batch[..., None], axis=-1).sum()
+    return total / codes.size / math.log(2.0)
+
+
+def plot(contestants: Sequence[Contestant], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4.6), layout="constrained")
+    for i, c in enumerate(contestants):
+        axes.plot(*zip(*c.curve, strict=True), "k--" if i == 0 else "o-", ms=3, label=c.name)
+    axes.set(xlabel="seconds of training", ylabel="bits per code, test images")
+    axes.set_ylim(top=min(c.curve[0][1] for c in contestants) + 0.5)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parser(__doc__, "priors")
+    arguments.add_argument("--seconds", type=float, help=f"of training (default: {SECONDS:g})")
+    arguments.add_argument("--codes", type=Path, help="file to keep the codes in")
+    arguments.add_argument("--only", help="only contestants whose name holds this; not judged")
+    args = arguments.parse_args(argv)
+    require_tensorflow()
+    keras.utils.set_random_seed(args.seed)
+    total = args.seconds or (1.0 if args.smoke else SECONDS)
+    train, test = make_codes(args.smoke, args.codes)
+    used = len(np.unique(train))
+    print(f"{used} of {NUM_EMBEDDINGS} codes in use", flush=True)
+
+    contestants = make_contestants()
+    if args.only:
+        contestants = [c for c in contestants if args.only in c.name]
+    batches = [endless(train, c.batch_size, args.seed) for c in contestants]
+    for c, source in zip(contestants, batches, strict=True):  # compiles
+        c.train(source, until=1e-9, total=total)
+        c.seconds, c.steps = 0.0, []
+    slices = 1 if args.smoke else SLICES
+    for i in range(1, slices + 1):
+        for c, source in zip(contestants, batches, strict=True):
+            c.train(source, total * i / slices, total)
+            c.curve.append((c.seconds, bits_per_code(c.model, test)))
+            print(f"{c.name}: {c.seconds:.0f} s, {c.curve[-1][1]:.4f} bits per code", flush=True)
+
+    full = not args.smoke and total >= SECONDS and not args.only
+    recipe = contestants[0]
+    recipe_bits, recipe_step = recipe.curve[-1][1], statistics.median(recipe.steps)
+    figures = [Figure("codes in use", "%", 100 * used / NUM_EMBEDDINGS, at_least=100.0)]
+    for c in contestants:
+        bits, step = c.curve[-1][1], statistics.median(c.steps)
+        figures.append(Figure(f"{c.name}: test", "bits per code", bits, recipe_bits))
+        figures.append(Figure(f"{c.name}: step", "ms", 1e3 * step, 1e3 * recipe_step))
+        if c is not recipe:
+            fewer = 100 * (1 - bits / recipe_bits)
+            figures.append(Figure(f"{c.name}: fewer bits", "%", fewer, at_least=c.at_least))
+        if "small" in c.name:
+            ratio = step / recipe_step
+            figures.append(Figure(f"{c.name}: step", "× the recipe's", ratio, at_most=0.5))
+    if not args.smoke:
+        plot(contestants, (args.output or RESULTS / "priors.json").with_suffix(".png"))
+    settings = {
+        "seconds": total,
+        "slices": slices,
+        "training_grids": len(train),
+        "test_grids": len(test),
+        "vqvae_epochs": VQVAE_EPOCHS,
+        "seed": args.seed,
+    }
+    return report("priors", figures, settings, args.output, full)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
