@@ -77,28 +77,26 @@ def forward(prior: models.CodePrior, jit_compile: bool) -> Callable[[], Any]:
 
 def compiled_loop(prior: models.CodePrior, jit_compile: bool) -> Callable[..., Any]:
     """The whole network for each position, from compiled code."""
-    height, width = prior.code_shape
+    positions = int(np.prod(prior.code_shape))
 
-    def draw(codes: Any, uniforms: Any, row: Any, column: Any) -> Any:
-        logits = prior(codes)
-        here = ops.slice(logits, (0, row, column, 0), (IMAGES, 1, 1, NUM_EMBEDDINGS))[:, 0, 0]
+    # By gather and select: XLA on TensorFlow would compile a slice anew for each position.
+    def draw(codes: Any, uniforms: Any, position: Any) -> Any:
+        logits = ops.reshape(
+            prior(ops.reshape(codes, (IMAGES, *prior.code_shape))), (IMAGES, positions, -1)
+        )
+        here = ops.take(logits, position, axis=1)
         below = ops.cumsum(ops.softmax(here), axis=-1) < uniforms[:, None]
         drawn = ops.minimum(ops.sum(ops.cast(below, "int32"), axis=-1), NUM_EMBEDDINGS - 1)
-        return ops.slice_update(codes, (0, row, column), drawn[:, None, None])
+        return ops.where(ops.arange(positions) == position, drawn[:, None], codes)
 
     function = CompiledFunction(draw, lambda: prior.variables, jit_compile)
-    uniforms = np.random.default_rng(0).random((height, width, IMAGES), dtype="float32")
+    uniforms = np.random.default_rng(0).random((positions, IMAGES), dtype="float32")
 
-    def run(positions: int = height * width) -> np.ndarray:
-        codes = ops.zeros((IMAGES, height, width), "int32")
-        for position in range(positions):
-            row, column = divmod(position, width)
-            codes = function(
-                codes,
-                ops.convert_to_tensor(uniforms[row, column]),
-                ops.convert_to_tensor(row, "int32"),
-                ops.convert_to_tensor(column, "int32"),
-            )
+    def run(until: int = positions) -> np.ndarray:
+        codes = ops.zeros((IMAGES, positions), "int32")
+        for position in range(until):
+            here = ops.convert_to_tensor(uniforms[position])
+            codes = function(codes, here, ops.convert_to_tensor(position, "int32"))
         return np.asarray(codes)
 
     return run

@@ -6,6 +6,7 @@ from keras_vqvae.models.architectures import convolutional_vqvae as convolutiona
 from keras_vqvae.models.architectures import paper_cifar10 as paper_cifar10
 from keras_vqvae.models.autoencoder import Autoencoder as Autoencoder
 from keras_vqvae.models.code_prior import CodePrior as CodePrior
+from keras_vqvae.models.encoded_batches import EncodedBatches as EncodedBatches
 from keras_vqvae.models.gated_pixelcnn import GatedPixelCNN as GatedPixelCNN
 from keras_vqvae.models.pixelcnn import PixelCNN as PixelCNN
 from keras_vqvae.models.pixelsnail import PixelSNAIL as PixelSNAIL
@@ -17,6 +18,7 @@ __all__ = [
     "VQVAE",
     "Autoencoder",
     "CodePrior",
+    "EncodedBatches",
     "GatedPixelCNN",
     "PixelCNN",
     "PixelSNAIL",

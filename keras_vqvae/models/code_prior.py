@@ -13,7 +13,7 @@ from keras_vqvae.models.batching import map_batches
 from keras_vqvae.models.code_conditions import CodeConditions
 from keras_vqvae.models.code_head import CodeEmbedding, CodeHead
 from keras_vqvae.models.codes import check_codes
-from keras_vqvae.models.prior_inputs import PriorInputs
+from keras_vqvae.models.prior_inputs import PriorInputs, fingerprint_of
 from keras_vqvae.models.prior_sampling import PriorSampling
 from keras_vqvae.training import StepModel, StepOutput
 
@@ -232,9 +232,10 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
                 ones, or a code file of another model than the prior was fitted on before.
         """
         self._refuse_weights(kwargs)
-        if hasattr(x, "fingerprint") and self.codes_fingerprint is None:
-            self.codes_fingerprint = x.fingerprint
+        fingerprint = fingerprint_of(x)
         x, y = self._check_data(x, y)
+        if self.codes_fingerprint is None:
+            self.codes_fingerprint = fingerprint
         if kwargs.get("validation_data") is not None:
             validation = kwargs["validation_data"]
             pair = validation if isinstance(validation, tuple) else (validation,)

@@ -2,13 +2,20 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from keras_vqvae.models import prior_checks
 from keras_vqvae.models.codes import check_codes
 
-__all__ = ["PriorInputs"]
+__all__ = ["PriorInputs", "fingerprint_of"]
+
+
+def fingerprint_of(codes: Any) -> str | None:
+    """Of the model that made the codes, if they say so; a `tf.data` pipeline means another."""
+    fingerprint = getattr(codes, "fingerprint", None)
+    return fingerprint if isinstance(fingerprint, str) else None
 
 
 class PriorInputs:
@@ -58,17 +65,18 @@ class PriorInputs:
         return self.conditions(labels, condition=condition, training=training)
 
     def _check_data(self, codes: Any, y: Any = None) -> tuple[Any, Any]:
-        """Checks arrays and code files; data sets are taken as they are."""
-        if hasattr(codes, "codes") and hasattr(codes, "fingerprint"):
-            if self.codes_fingerprint not in (None, codes.fingerprint):
-                raise ValueError(
-                    f"Model '{self.name}' is for the codes of another model: fingerprint "
-                    f"{self.codes_fingerprint[:12]}, not {codes.fingerprint[:12]}. Make a new "
-                    "prior for these codes."
-                )
+        """Checks arrays and code files; of a data set the first batch, and where it is from."""
+        known, given = self.codes_fingerprint, fingerprint_of(codes)
+        if known is not None and given is not None and given != known:
+            raise ValueError(
+                f"Model '{self.name}' is for the codes of another model: fingerprint "
+                f"{known[:12]}, not {given[:12]}. Make a new prior for these codes."
+            )
+        if hasattr(codes, "codes") and hasattr(codes, "labels"):
             y = codes.labels if y is None else y
             codes = codes.codes
         if not hasattr(codes, "__array__"):
+            self._check_first_batch(codes)
             return codes, y
         codes = check_codes(codes, self.code_shape, self.num_embeddings)
         if self.conditions is None:
@@ -77,6 +85,18 @@ class PriorInputs:
         if self.num_classes is None:
             return codes, condition
         return codes, labels if condition is None else (labels, condition)
+
+    def _check_first_batch(self, batches: Any) -> None:
+        """Checks what can be looked at without using it up: a `PyDataset` or a pipeline."""
+        if isinstance(batches, keras.utils.PyDataset):
+            batch = batches[0]
+        elif hasattr(batches, "take"):
+            batch = next(iter(batches.take(1)))
+        else:
+            return
+        codes, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        self._refuse_weights({"sample_weight": weights})
+        self._check_data(*keras.tree.map_structure(np.asarray, (codes, y)))
 
     def _check_conditions(
         self, labels: Any, condition: Any, count: int

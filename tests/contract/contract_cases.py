@@ -73,7 +73,8 @@ class ChoiceCase(Case):
     """An option of a codebook: equal if its config is."""
 
 
-# Bases: they have no behaviour of their own. The tuple types are results.
+# Bases have no behaviour of their own, tuple types are results, data sets are no Keras objects that
+# are saved.
 ABSTRACT = {
     codebooks.DataInitializer,
     codebooks.Distance,
@@ -85,6 +86,7 @@ ABSTRACT = {
     layers.TableUse,
     likelihoods.Likelihood,
     models.CodePrior,
+    models.EncodedBatches,
 }
 
 

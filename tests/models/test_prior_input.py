@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from prior_cases import KINDS, each_kind
+from prior_cases import KINDS, one_kind
 from support import normal
 
 from keras_vqvae import models, sampling
@@ -116,7 +116,7 @@ def test_labels_and_conditions_come_as_a_pair():
         prior.fit(CODES, LABELS)
 
 
-@each_kind
+@one_kind
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -139,7 +139,18 @@ def test_constructor(case, options, message):
         case.make(scale=None, **options)
 
 
-def test_filters_of_a_pixelcnn():
-    for filters in (0, 7):
-        with pytest.raises(ValueError, match="`filters` should be positive and even"):
-            models.PixelCNN((4, 4), 5, filters=filters)
+@pytest.mark.parametrize(
+    ("cls", "options", "message"),
+    [
+        (models.PixelCNN, {"filters": 5}, "`filters` should be positive and even"),
+        (models.PixelCNN, {"residual_blocks": 0}, "`residual_blocks` should be positive"),
+        (models.GatedPixelCNN, {"blocks": 0}, "`blocks` should be positive"),
+        (models.GatedPixelCNN, {"dropout": 1.0}, r"`dropout` should be in \[0, 1\)"),
+        (models.PixelSNAIL, {"attention_every": 0}, "`attention_every` should be positive"),
+        (models.PixelSNAIL, {"num_heads": 5}, "`num_heads` should be a divisor of `filters`"),
+        (models.TransformerPrior, {"num_heads": 5}, "should be a divisor of `hidden_dim`"),
+    ],
+)
+def test_settings(cls, options, message):
+    with pytest.raises(ValueError, match=message):
+        cls((4, 4), 5, **options)

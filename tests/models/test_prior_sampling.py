@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from causal_support import random_codes
 from keras import ops
-from prior_cases import CASES, FEW, each_kind, each_of_few
+from prior_cases import CASES, FEW, each_kind, each_of_few, one_kind
 from support import run_python, to_numpy
 
 from keras_vqvae import sampling
@@ -45,7 +45,7 @@ def test_samples_are_those_of_the_naive_loop(case, depth):
     np.testing.assert_array_equal(prior.sample(4, seed=5), codes)
 
 
-@each_kind
+@one_kind
 def test_the_second_call_compiles_nothing(case):
     prior = case.make(num_classes=3, label_dropout=0.5)
     traces = []
@@ -68,7 +68,7 @@ def test_the_second_call_compiles_nothing(case):
     assert len(traces) == count
 
 
-@each_kind
+@one_kind
 def test_samples_follow_training_as_a_reloaded_models_do(case, tmp_path):
     prior = case.make()
     prior.compile("adam")
@@ -113,7 +113,7 @@ for i in range({len(FEW)}):
 
 
 @pytest.mark.tensorflow_only
-@each_kind
+@one_kind
 def test_the_same_samples_as_a_plain_graph_and_eagerly(case):
     """Without XLA, and without any compilation."""
     import tensorflow as tf
@@ -134,7 +134,7 @@ def test_the_same_samples_as_a_plain_graph_and_eagerly(case):
     np.testing.assert_array_equal(to_numpy(graph(uniforms, given)), expected)
 
 
-@each_kind
+@one_kind
 @pytest.mark.parametrize("depth", [2])
 def test_given_codes(case, depth):
     prior = case.make(depth=depth)
@@ -154,7 +154,7 @@ def test_given_codes(case, depth):
     assert (prior.sample(3, seed=0, given=one)[:, 1, 2] == 4).all()
 
 
-@each_kind
+@one_kind
 def test_greedy_takes_the_best_code_everywhere(case):
     prior = case.make()
     codes = prior.sample(2, sampler="greedy", seed=0)
@@ -165,7 +165,7 @@ def test_greedy_takes_the_best_code_everywhere(case):
     np.testing.assert_array_equal(cold, codes)
 
 
-@each_kind
+@one_kind
 def test_guidance(case):
     prior = case.make(num_classes=3, label_dropout=0.5)
     arguments = {"seed": 0, "sampler": sampling.Random(1.0)}
@@ -197,14 +197,14 @@ def test_guided_logits_by_hand():
     np.testing.assert_array_equal(to_numpy(logits), [[3.0, -2.0]])  # 0 + 3·1, 4 + 3·(−2)
 
 
-@each_kind
+@one_kind
 def test_nothing_and_few(case):
     prior = case.make()
     assert prior.sample(0).shape == (0, *prior.code_shape)
     np.testing.assert_array_equal(prior.sample(1, seed=2), prior.sample(3, seed=2)[:1])
 
 
-@each_kind
+@one_kind
 def test_seed_comes_from_the_global_generator(case):
     prior = case.make()
     keras.utils.set_random_seed(5)
@@ -214,7 +214,7 @@ def test_seed_comes_from_the_global_generator(case):
     assert not np.array_equal(first, second)
 
 
-@each_kind
+@one_kind
 def test_batch_size_is_bounded_by_the_caches(case, monkeypatch):
     prior = case.make()
     assert prior._default_batch_size() == 64

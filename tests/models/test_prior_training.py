@@ -6,8 +6,10 @@ import keras
 import numpy as np
 import pytest
 from causal_support import random_codes
-from prior_cases import KINDS, each_kind, each_of_few
-from support import to_numpy
+from prior_cases import KINDS, each_kind, each_of_few, one_kind
+from support import grey_images, to_numpy
+
+from keras_vqvae import data, models
 
 LOG2 = np.log(2.0)
 
@@ -65,7 +67,7 @@ def test_label_smoothing_spreads_over_the_codes_that_there_are():
     assert prior.evaluate(random_codes(prior, 4), verbose=0, return_dict=True)["loss"] < 10
 
 
-@each_kind
+@one_kind
 def test_averaged_weights(case):
     """Keras's optimizers average weights; at the end of `fit` the model has the averages."""
     prior = case.make(scale=None)
@@ -108,7 +110,7 @@ def test_label_dropout_replaces_its_share():
 
 
 @each_kind
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", ["mixed_float16"])
 def test_mixed_precision(case, policy):
     keras.config.set_dtype_policy(policy)
     prior = case.make(num_classes=3)
@@ -170,6 +172,60 @@ def test_streams():
 
     history = prior.fit(Stream(), validation_data=Stream(), verbose=0).history
     assert np.isfinite(history["val_bits_per_code"][0])
+    codes = codes + 5
+    with pytest.raises(ValueError, match=r"should be in \[0, 5\)"):
+        prior.fit(Stream(), verbose=0)
+
+
+@pytest.mark.tensorflow_only
+def test_the_first_batch_of_a_pipeline_is_checked():
+    import tensorflow as tf
+
+    prior = KINDS["pixelcnn"].make(scale=None)
+    prior.compile("adam")
+    codes = tf.data.Dataset.from_tensor_slices(random_codes(prior, 8))
+    prior.fit(codes.batch(4), verbose=0)
+    with pytest.raises(ValueError, match=r"should be in \[0, 5\)"):
+        prior.fit(codes.map(lambda x: x + 5).batch(4), verbose=0)
+
+
+def test_training_on_images_encoded_on_the_fly():
+    """The codes of an epoch are those of its augmented images, with their labels."""
+    vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=5, widths=(4,))
+    before = [np.array(w) for w in vqvae.get_weights()]
+    images = data.ArraySource(grey_images(8, 8, 1), labels=np.arange(8) % 3)
+
+    def batches():
+        return data.ImageBatches(
+            images,
+            batch_size=4,
+            shuffle=True,
+            seed=1,
+            augmentation=lambda x, seeds: x[:, :, ::-1],
+            with_labels=True,
+        )
+
+    encoded, alone = models.EncodedBatches(vqvae, batches()), batches()
+    for i in range(2):
+        codes, labels = encoded[i]
+        seen, expected = alone[i]
+        np.testing.assert_array_equal(codes, vqvae.encode(seen))
+        np.testing.assert_array_equal(labels, expected)
+
+    prior = models.PixelCNN((4, 4), 5, num_classes=3, filters=4, residual_blocks=1)
+    prior.compile("adam")
+    history = prior.fit(encoded, epochs=2, shuffle=False, verbose=0).history
+    assert np.isfinite(history["bits_per_code"]).all()
+    assert encoded.batches.epoch == 2
+    assert prior.codes_fingerprint == vqvae.fingerprint()
+    for weight, old in zip(vqvae.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, old)
+
+    other = models.convolutional_vqvae((8, 8, 1), num_embeddings=5, widths=(4,))
+    with pytest.raises(ValueError, match="for the codes of another model"):
+        prior.fit(models.EncodedBatches(other, batches()), verbose=0)
+    with pytest.raises(TypeError, match=r"`batches` should be a `keras\.utils\.PyDataset`"):
+        models.EncodedBatches(vqvae, images)
 
 
 def test_refuses_losses_and_weights():

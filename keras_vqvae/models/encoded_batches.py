@@ -1,0 +1,77 @@
+"""Batches of images, encoded when they are asked for."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vqvae.compilation import CompiledFunction, resolve_jit_compile
+from keras_vqvae.models.vqvae import VQVAE
+
+__all__ = ["EncodedBatches"]
+
+
+class EncodedBatches(keras.utils.PyDataset):
+    """Codes for a prior, made on the fly by a VQ-VAE that is not trained any more.
+
+    For data sets whose codes are not to be stored, and for augmentation: an image that is flipped
+    or shifted anew in each epoch has other codes in each. Each step pays for the encoder; without
+    augmentation it is cheaper to encode once.
+
+    Args:
+        vqvae: the model that encodes. It is left as it is.
+        batches: a `keras.utils.PyDataset` of batches `images` or `(images, labels)`, such as
+            `data.ImageBatches`.
+
+    Returns:
+        A batch is int32 codes, or `(codes, labels)`.
+
+    Raises:
+        TypeError: for batches that are no `PyDataset`.
+
+    Example:
+    >>> import numpy as np
+    >>> from keras_vqvae import data, models
+    >>> vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=4, widths=(4,))
+    >>> images = data.ArraySource(np.zeros((6, 8, 8), "uint8"))
+    >>> batches = models.EncodedBatches(vqvae, data.ImageBatches(images, batch_size=4))
+    >>> [codes.shape for codes in batches]
+    [(4, 4, 4), (2, 4, 4)]
+    """
+
+    def __init__(self, vqvae: VQVAE, batches: keras.utils.PyDataset) -> None:
+        if not isinstance(batches, keras.utils.PyDataset):
+            raise TypeError(
+                "`batches` should be a `keras.utils.PyDataset` of images, such as "
+                f"`data.ImageBatches(source)`. Received: {type(batches).__name__}"
+            )
+        # Its own threads, if it has any, prepare images ahead; one at a time is encoded.
+        super().__init__(workers=1, use_multiprocessing=False)
+        self.vqvae = vqvae
+        self.batches = batches
+        #: Of the model, so that a prior is fitted on the codes of one model only.
+        self.fingerprint = vqvae.fingerprint()
+        model = vqvae.codes_model()
+        self._encode = CompiledFunction(
+            model, lambda: model.variables, resolve_jit_compile("auto") is not False
+        )
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> np.ndarray | tuple[Any, ...]:
+        batch = self.batches[index]
+        images, *others = batch if isinstance(batch, tuple) else (batch,)
+        self.vqvae.check_images(images, "images")
+        images = ops.convert_to_tensor(np.asarray(images, "float32"))
+        codes = ops.convert_to_numpy(self._encode(images))
+        return (codes, *others) if others else codes
+
+    def on_epoch_begin(self) -> None:
+        """Called by Keras; handed on."""
+        self.batches.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        """Called by Keras; handed on."""
+        self.batches.on_epoch_end()
