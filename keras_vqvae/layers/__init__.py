@@ -19,6 +19,9 @@ from keras_vqvae.layers.quantize_dropout import QuantizeDropout as QuantizeDropo
 from keras_vqvae.layers.quantizer import Quantizer as Quantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput as QuantizerOutput
 from keras_vqvae.layers.quantizer import TableUse as TableUse
+from keras_vqvae.layers.residual_finite_scalar_quantizer import (
+    ResidualFiniteScalarQuantizer as ResidualFiniteScalarQuantizer,
+)
 from keras_vqvae.layers.residual_vector_quantizer import (
     ResidualVectorQuantizer as ResidualVectorQuantizer,
 )
@@ -37,6 +40,7 @@ __all__ = [
     "QuantizeDropout",
     "Quantizer",
     "QuantizerOutput",
+    "ResidualFiniteScalarQuantizer",
     "ResidualVectorQuantizer",
     "TableUse",
     "VectorQuantizer",

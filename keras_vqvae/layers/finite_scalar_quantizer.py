@@ -13,7 +13,7 @@ from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput
 from keras_vqvae.ops import check_index_bits, pack_digits, unpack_digits, with_value
 
-__all__ = ["FiniteScalarQuantizer"]
+__all__ = ["FiniteScalarQuantizer", "check_levels"]
 
 # Bounds are drawn in by this much, so that the outermost levels are no wider than they need be.
 _EPSILON = 1e-3
@@ -80,17 +80,10 @@ class FiniteScalarQuantizer(Quantizer):
 
     def __init__(self, levels: Sequence[int], symmetric: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        valid = not isinstance(levels, Integral | str) and len(levels) > 0
-        if not valid or any(isinstance(n, bool) or not isinstance(n, Integral) for n in levels):
-            raise ValueError(
-                f"`levels` should be a sequence of integers ≥ 2. Received: levels={levels!r}"
-            )
-        if min(levels) < 2:
-            raise ValueError(f"`levels` should be integers ≥ 2. Received: levels={levels!r}")
+        self.levels = check_levels(levels)
         check_index_bits(
-            levels, "Use fewer levels, or `ProductQuantizer` or a residual quantizer for more."
+            self.levels, "Use fewer levels, or `ProductQuantizer` or a residual quantizer for more."
         )
-        self.levels = tuple(int(n) for n in levels)
         self.symmetric = bool(symmetric)
         self._sizes = np.array(self.levels, "float32")
         self._counter: Any = None
@@ -102,20 +95,30 @@ class FiniteScalarQuantizer(Quantizer):
         self._counter = self.make_counter()
         self.built = True
 
-    def _bounded(self, x: Any) -> tuple[Any, Any]:
-        """What is rounded, in steps of one level, and the digits, float32 in [0, L)."""
+    def _bounded(self, x: Any) -> Any:
+        """What is rounded, in steps of one level."""
         sizes = self._sizes
         if self.symmetric:
-            steps = (sizes - 1.0) * (ops.tanh(x) + 1.0) / 2.0
+            steps = self.steps_to(ops.tanh(x))
         else:
             half = (sizes - 1.0) * (1.0 - _EPSILON) / 2.0
             offset = np.where(sizes % 2 == 0, np.float32(0.5), np.float32(0.0))
             shift = np.arctanh(np.where(sizes > 2, offset / half, 0.0)).astype("float32")
             steps = half * ops.tanh(x + shift) - offset + sizes // 2
-        return steps, ops.clip(ops.floor(steps + 0.5), 0.0, sizes - 1.0)
+        return steps
 
-    def _scaled(self, steps: Any) -> Any:
-        """Digits, or what they were rounded from, to codes."""
+    def steps_to(self, values: Any) -> Any:
+        """How many levels above the lowest one `values` are: the inverse of `scaled`."""
+        if self.symmetric:
+            return (self._sizes - 1.0) * (values + 1.0) / 2.0
+        return values * (self._sizes // 2) + self._sizes // 2
+
+    def rounded(self, steps: Any) -> Any:
+        """The nearest level, float32 in [0, L)."""
+        return ops.stop_gradient(ops.clip(ops.floor(steps + 0.5), 0.0, self._sizes - 1.0))
+
+    def scaled(self, steps: Any) -> Any:
+        """Levels, or what they were rounded from, to codes."""
         if self.symmetric:
             return 2.0 * steps / (self._sizes - 1.0) - 1.0
         return (steps - self._sizes // 2) / (self._sizes // 2)
@@ -123,17 +126,17 @@ class FiniteScalarQuantizer(Quantizer):
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
-        steps, digits = self._bounded(x)
-        digits = ops.stop_gradient(digits)
-        codes = self._scaled(digits)
+        steps = self._bounded(x)
+        digits = self.rounded(steps)
+        codes = self.scaled(digits)
         indices = pack_digits(digits, self.levels)
         if training:
             self.count(indices, valid)
-        return self.restore(z_e, valid, with_value(self._scaled(steps), codes), indices, {}, codes)
+        return self.restore(z_e, valid, with_value(self.scaled(steps), codes), indices, {}, codes)
 
     def codes_of(self, indices: Any) -> Any:
         digits = unpack_digits(ops.maximum(indices, 0), self.levels)
-        codes = self._scaled(ops.cast(digits, "float32"))
+        codes = self.scaled(ops.cast(digits, "float32"))
         return ops.where(ops.expand_dims(indices >= 0, -1), codes, 0.0)
 
     @property
@@ -161,3 +164,19 @@ class FiniteScalarQuantizer(Quantizer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "levels": list(self.levels), "symmetric": self.symmetric}
+
+
+def check_levels(levels: Any) -> tuple[int, ...]:
+    """The numbers of levels as integers.
+
+    Raises:
+        ValueError: if they are no sequence of integers ≥ 2.
+    """
+    sequence = not isinstance(levels, Integral | str) and len(levels) > 0
+    if not sequence or any(isinstance(n, bool) or not isinstance(n, Integral) for n in levels):
+        raise ValueError(
+            f"`levels` should be a sequence of integers ≥ 2. Received: levels={levels!r}"
+        )
+    if min(levels) < 2:
+        raise ValueError(f"`levels` should be integers ≥ 2. Received: levels={levels!r}")
+    return tuple(int(n) for n in levels)

@@ -1,7 +1,6 @@
 """A stack of quantizers, each for what the ones before it left over."""
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import keras
@@ -10,24 +9,20 @@ from keras import ops
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.composite import (
     concatenated_counts,
-    joined_sizes,
     mean_losses,
     spread_initializers,
     table_config,
 )
-from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
-from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
+from keras_vqvae.layers.quantizer import QuantizerOutput, TableUse
+from keras_vqvae.layers.residual_quantizer import ResidualQuantizer
 from keras_vqvae.layers.vector_quantizer import VectorQuantizer
 from keras_vqvae.ops import get_gradient_estimator
 
 __all__ = ["ResidualVectorQuantizer"]
 
-# The key of the dropout's random state among the saved weights.
-_GENERATOR = "seed_generator"
-
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class ResidualVectorQuantizer(Quantizer):
+class ResidualVectorQuantizer(ResidualQuantizer):
     """Quantizes a vector, then what is left over, and so on, Q times (RVQ).
 
     ```
@@ -109,14 +104,7 @@ class ResidualVectorQuantizer(Quantizer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        wrong = isinstance(num_quantizers, bool) or not isinstance(num_quantizers, Integral)
-        if wrong or num_quantizers < 1:
-            raise ValueError(
-                "`num_quantizers` should be a positive integer. "
-                f"Received: num_quantizers={num_quantizers!r}"
-            )
-        self.num_quantizers = int(num_quantizers)
+        super().__init__(num_quantizers, dropout, seed, **kwargs)
         sizes = self._per_depth("num_embeddings", num_embeddings)
         weights = self._per_depth("depth_weights", 1.0 if depth_weights is None else depth_weights)
         if min(weights) < 0:
@@ -128,13 +116,6 @@ class ResidualVectorQuantizer(Quantizer):
             )
         self.shared_codebook = bool(shared_codebook)
         self.depth_weights = tuple(float(w) for w in weights)
-        self.dropout = get_quantize_dropout(dropout)
-        if self.dropout is not None:
-            self.dropout.check(self.num_quantizers)
-        self.seed = seed
-        self.dropout_seed: Any = None
-        if self.dropout is not None:
-            self.dropout_seed = keras.random.SeedGenerator(seed)
         self._pass_gradient = get_gradient_estimator(estimator)
         self.estimator = estimator if isinstance(estimator, str) else self._pass_gradient
         tables = 1 if self.shared_codebook else self.num_quantizers
@@ -179,18 +160,10 @@ class ResidualVectorQuantizer(Quantizer):
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
-        depths_kept = None
-        if training and self.dropout is not None:
-            depths_kept = self.dropout.draw(
-                ops.shape(z_e)[:-1], self.num_quantizers, self.dropout_seed
-            )
         if training and self.shared_codebook:
             self.quantizers[0].codebook.initialize(x, valid)
         residual, total, outputs, seen = x, None, [], []
-        for i in range(self.num_quantizers):
-            used = valid
-            if depths_kept is not None:
-                used = ops.cast(depths_kept > i, "float32") * (1.0 if valid is None else valid)
+        for i, used in enumerate(self.kept(z_e, valid, training)):
             part = self._at(i)
             # A shared table learns behind the loop: until then all depths see the same one.
             learns = training and not self.shared_codebook
@@ -217,11 +190,6 @@ class ResidualVectorQuantizer(Quantizer):
         for i in range(1, self.num_quantizers):
             total = total + self._at(i).codes_of(indices[..., i])
         return total
-
-    @property
-    def num_embeddings(self) -> Any:
-        """K, the number of codes of a depth; a tuple if depths differ."""
-        return joined_sizes(self.table_sizes)
 
     @property
     def table_sizes(self) -> tuple[int, ...]:
@@ -257,32 +225,14 @@ class ResidualVectorQuantizer(Quantizer):
     def code_counts(self) -> Any:
         return concatenated_counts(self.tables())
 
-    def indices_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        return (*input_shape[:-1], self.num_quantizers)
-
-    def save_own_variables(self, store: Any) -> None:
-        super().save_own_variables(store)
-        if self.dropout_seed is not None:  # Keras saves no generator's state
-            store[_GENERATOR] = self.dropout_seed.state
-
-    def load_own_variables(self, store: Any) -> None:
-        values = {key: store[key] for key in store.keys()}  # noqa: SIM118 - Keras's is no mapping
-        if _GENERATOR in values:
-            self.dropout_seed.state.assign(values.pop(_GENERATOR))
-        super().load_own_variables(values)
-
     def get_config(self) -> dict[str, Any]:
-        serialize = keras.saving.serialize_keras_object
         config = {
-            **super().get_config(),
             **table_config(self.quantizers[0]),
-            "num_quantizers": self.num_quantizers,
+            **super().get_config(),
             "num_embeddings": self.num_embeddings,
             "embedding_dim": self.embedding_dim,
             "shared_codebook": self.shared_codebook,
             "depth_weights": list(self.depth_weights),
-            "dropout": None if self.dropout is None else serialize(self.dropout),
-            "seed": self.seed,
         }
         config.pop("distance")
         return config

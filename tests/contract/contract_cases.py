@@ -135,6 +135,14 @@ QUANTIZERS = [
     _vq("diveq", estimator="diveq", embeddings_initializer="random_normal"),
     _quantizer("fsq", layers.FiniteScalarQuantizer, (4, 3, 5)),
     _quantizer("fsq_symmetric", layers.FiniteScalarQuantizer, (2, 3, 4), symmetric=True),
+    _quantizer(
+        "rfsq",
+        layers.ResidualFiniteScalarQuantizer,
+        2,
+        (4, 3, 5),
+        dropout=layers.QuantizeDropout("sample", minimum=2),  # drawn, but none is dropped
+        seed=3,
+    ),
     _quantizer("lfq", layers.LookupFreeQuantizer, 3),
     _quantizer("bsq", layers.BinarySphericalQuantizer, 3),
     _quantizer("rvq", layers.ResidualVectorQuantizer, 3, (5, 4, 5), seed=3),
