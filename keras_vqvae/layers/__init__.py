@@ -25,6 +25,7 @@ from keras_vqvae.layers.residual_finite_scalar_quantizer import (
 from keras_vqvae.layers.residual_vector_quantizer import (
     ResidualVectorQuantizer as ResidualVectorQuantizer,
 )
+from keras_vqvae.layers.sim_vq import SimVQ as SimVQ
 from keras_vqvae.layers.vector_quantizer import VectorQuantizer as VectorQuantizer
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "QuantizerOutput",
     "ResidualFiniteScalarQuantizer",
     "ResidualVectorQuantizer",
+    "SimVQ",
     "TableUse",
     "VectorQuantizer",
 ]

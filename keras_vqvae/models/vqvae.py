@@ -147,8 +147,8 @@ class VQVAE(Autoencoder):
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
 
     def _codebook_path_pattern(self) -> str:
-        """A regular expression for the paths of the tables' weights."""
-        return rf"(.*/)?{re.escape(self.quantizer.name)}/(.*/)?codebook/embeddings"
+        """A regular expression for the paths of the weights that codes are made of."""
+        return rf"(.*/)?{re.escape(self.quantizer.name)}/(.*/)?codebook/[^/]+"
 
     # -- use --------------------------------------------------------------------------------------
 

@@ -145,6 +145,13 @@ QUANTIZERS = [
     ),
     _quantizer("lfq", layers.LookupFreeQuantizer, 3),
     _quantizer("bsq", layers.BinarySphericalQuantizer, 3),
+    _quantizer(
+        "sim_vq",
+        layers.SimVQ,
+        5,
+        beta=keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5),
+        seed=3,
+    ),
     _quantizer("rvq", layers.ResidualVectorQuantizer, 3, (5, 4, 5), seed=3),
     _quantizer(
         "rvq_shared_ema_dropout",

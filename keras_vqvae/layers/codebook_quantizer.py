@@ -1,0 +1,69 @@
+"""What quantizers with one explicit table share."""
+
+from typing import Any
+
+from keras import ops
+
+from keras_vqvae.codebooks import Codebook
+from keras_vqvae.layers.scheduled_quantizer import ScheduledQuantizer
+from keras_vqvae.ops import mean_over_valid
+
+__all__ = ["CodebookQuantizer"]
+
+
+class CodebookQuantizer(ScheduledQuantizer):
+    """One index a position into one table, `self.codebook`, made by the subclass.
+
+    The subclass says how a code is chosen and how it learns.
+    """
+
+    codebook: Codebook
+
+    def build(self, input_shape: Any) -> None:
+        if self.built:
+            return
+        self.check_last_axis(input_shape)
+        self.codebook.build((None, input_shape[-1]))
+        self.build_numbers()
+        self.built = True
+
+    def two_losses(self, x: Any, codes: Any, valid: Any) -> dict[str, Any]:
+        """`‖sg(x) − q‖²` and `β ‖x − sg(q)‖²` of vectors and codes `(N, D)`."""
+        codebook_error = ops.square(ops.stop_gradient(x) - codes)
+        commitment_error = ops.square(x - ops.stop_gradient(codes))
+        return {
+            "codebook_loss": mean_over_valid(codebook_error, valid),
+            "commitment_loss": self.number("beta") * mean_over_valid(commitment_error, valid),
+        }
+
+    def codes_of(self, indices: Any) -> Any:
+        return self.codebook.lookup(indices)
+
+    @property
+    def num_embeddings(self) -> int:
+        """K, the number of codes."""
+        return self.codebook.num_embeddings
+
+    @property
+    def embedding_dim(self) -> int | None:
+        """D, the length of a code; `None` until it is known."""
+        return self.codebook.embedding_dim
+
+    @property
+    def codebook_shape(self) -> tuple[int | None, ...]:
+        """`(K, D)`."""
+        return (self.num_embeddings, self.embedding_dim)
+
+    @property
+    def embeddings(self) -> Any:
+        """The table's weight, float32 `(K, D)`."""
+        return self.codebook.embeddings
+
+    @property
+    def code_counts(self) -> Any:
+        return self.codebook.code_counts
+
+    def table_config(self, *keys: str) -> dict[str, Any]:
+        """These entries of the table's config."""
+        config = self.codebook.get_config()
+        return {key: config[key] for key in keys}

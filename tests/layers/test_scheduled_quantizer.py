@@ -1,0 +1,112 @@
+import keras
+import numpy as np
+import pytest
+from support import normal, to_numpy, train_often
+
+from keras_vqvae.layers import SimVQ
+
+schedules = keras.optimizers.schedules
+
+
+def halving():
+    # 8 · ½^step
+    return schedules.ExponentialDecay(8.0, decay_steps=1, decay_rate=0.5)
+
+
+def built(beta):
+    layer = SimVQ(4, beta=beta, seed=1)
+    layer.build((None, 3))
+    return layer
+
+
+def test_a_plain_number_is_no_weight():
+    layer = built(0.5)
+    assert layer.number("beta") == 0.5
+    names = [w.path.split("/")[-1] for w in layer.weights]
+    assert sorted(names) == ["code_counts", "embeddings", "kernel"]
+    assert layer.get_config()["beta"] == 0.5
+
+
+def test_each_training_step_takes_the_next_value():
+    layer, x = built(halving()), normal((6, 3))
+    plain = float(built(1.0).discretize(x).losses["commitment_loss"])
+    for expected in (8.0, 4.0, 2.0, 1.0):
+        evaluation = float(layer.discretize(x).losses["commitment_loss"])
+        assert evaluation == float(layer.discretize(x).losses["commitment_loss"])
+        training = float(layer.discretize(x, training=True).losses["commitment_loss"])
+        assert training == evaluation == pytest.approx(expected * plain, rel=1e-6)
+    assert float(layer.number("beta")) == 0.5
+
+
+def test_compiled_steps_see_the_change():
+    layer = built(halving())
+    train_often(layer, normal((6, 3)), 5)
+    assert float(layer.number("beta")) == 8 / 2**5
+    assert float(layer.schedule_step) == 5.0
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_fit_takes_one_value_a_batch(jit_compile):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, SimVQ(4, beta=halving())(keras.layers.Dense(3)(inputs)))
+    model.compile("sgd", "mse", jit_compile=jit_compile)
+    x = normal((8, 3))
+    model.fit(x, x, batch_size=4, epochs=2, validation_data=(x, x), verbose=0)
+    assert float(model.layers[-1].number("beta")) == 8 / 2**4
+
+
+def test_a_wholly_masked_step_is_none_and_a_frozen_layer_takes_none():
+    layer, x = built(halving()), normal((2, 3))
+    layer.discretize(x, training=True, mask=np.zeros((2,), bool))
+    assert float(layer.number("beta")) == 8.0
+    layer.discretize(x, training=True, mask=np.array([True, False]))
+    assert float(layer.number("beta")) == 4.0
+    layer.trainable = False
+    layer.discretize(x, training=True)
+    assert float(layer.number("beta")) == 4.0
+
+
+def test_trap_19_a_saved_model_goes_on_where_it_was(tmp_path):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, SimVQ(4, beta=halving())(inputs))
+    x = normal((6, 3))
+    for _ in range(3):
+        model(x, training=True)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras").layers[-1]
+    assert float(again.number("beta")) == 1.0
+    again.discretize(x, training=True)
+    assert float(again.number("beta")) == 0.5
+
+
+def test_any_schedule_of_keras_serves():
+    x = normal((2, 3))
+    steps = schedules.PiecewiseConstantDecay([1, 2], [3.0, 2.0, 1.0])
+    found = []
+    for schedule in (steps, schedules.CosineDecay(4.0, 2)):
+        layer, values = built(schedule), []
+        for _ in range(3):
+            values.append(float(layer.number("beta")))
+            layer.discretize(x, training=True)
+        found.append(values)
+    np.testing.assert_allclose(found, [[3, 3, 2], [4, 2, 0]], atol=1e-6)
+
+
+def test_configs_hold_the_schedule():
+    config = built(halving()).get_config()
+    again = SimVQ.from_config(config)
+    assert again.get_config() == config
+    assert isinstance(again.beta, schedules.ExponentialDecay)
+
+
+def test_what_is_neither_number_nor_schedule_is_refused():
+    for wrong in (-0.5, "cosine", float("nan")):
+        with pytest.raises(ValueError, match=r"`beta` should be ≥ 0, or a schedule out of"):
+            SimVQ(4, beta=wrong)
+
+
+def test_replicas_of_the_number_are_scalars_in_float32_under_every_policy():
+    layer = SimVQ(4, beta=halving(), dtype="mixed_bfloat16")
+    layer(normal((6, 3)), training=True)
+    assert to_numpy(layer.number("beta")).dtype == np.float32
+    assert to_numpy(layer.number("beta")).shape == ()
