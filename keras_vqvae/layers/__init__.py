@@ -12,6 +12,7 @@ from keras_vqvae.layers.gated_masked_conv2d import GatedMaskedConv2D as GatedMas
 from keras_vqvae.layers.grouped_residual_vector_quantizer import (
     GroupedResidualVectorQuantizer as GroupedResidualVectorQuantizer,
 )
+from keras_vqvae.layers.gumbel_quantizer import GumbelQuantizer as GumbelQuantizer
 from keras_vqvae.layers.lookup_free_quantizer import LookupFreeQuantizer as LookupFreeQuantizer
 from keras_vqvae.layers.masked_conv2d import MaskedConv2D as MaskedConv2D
 from keras_vqvae.layers.product_quantizer import ProductQuantizer as ProductQuantizer
@@ -35,6 +36,7 @@ __all__ = [
     "FiniteScalarQuantizer",
     "GatedMaskedConv2D",
     "GroupedResidualVectorQuantizer",
+    "GumbelQuantizer",
     "LookupFreeQuantizer",
     "MaskedConv2D",
     "ProductQuantizer",

@@ -14,11 +14,14 @@ from keras_vqvae.ops.gradient_estimators import straight_through as straight_thr
 from keras_vqvae.ops.mixed_radix import check_index_bits as check_index_bits
 from keras_vqvae.ops.mixed_radix import pack_digits as pack_digits
 from keras_vqvae.ops.mixed_radix import unpack_digits as unpack_digits
+from keras_vqvae.ops.nearest_code import highest_score as highest_score
 from keras_vqvae.ops.nearest_code import nearest_code as nearest_code
 from keras_vqvae.ops.noise_estimators import NSVQ as NSVQ
 from keras_vqvae.ops.noise_estimators import DiVeQ as DiVeQ
 from keras_vqvae.ops.noise_estimators import with_value as with_value
 from keras_vqvae.ops.reductions import mean_over_valid as mean_over_valid
+from keras_vqvae.ops.soft_choice import categorical_entropy as categorical_entropy
+from keras_vqvae.ops.soft_choice import with_soft_gradient as with_soft_gradient
 from keras_vqvae.ops.usage import code_counts as code_counts
 from keras_vqvae.ops.usage import code_sums as code_sums
 from keras_vqvae.ops.usage import codebook_usage as codebook_usage
@@ -30,6 +33,7 @@ __all__ = [
     "DiVeQ",
     "all_reduce_sum",
     "binary_entropy",
+    "categorical_entropy",
     "causal_kernel_mask",
     "check_index_bits",
     "code_counts",
@@ -39,6 +43,7 @@ __all__ = [
     "estimator_trains_codes",
     "gather_rows",
     "get_gradient_estimator",
+    "highest_score",
     "mean_code_distribution",
     "mean_distribution_entropy",
     "mean_over_valid",
@@ -49,5 +54,6 @@ __all__ = [
     "share_rows",
     "straight_through",
     "unpack_digits",
+    "with_soft_gradient",
     "with_value",
 ]

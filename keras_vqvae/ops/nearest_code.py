@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["DEFAULT_CHUNK_ELEMENTS", "nearest_code"]
+__all__ = ["DEFAULT_CHUNK_ELEMENTS", "highest_score", "nearest_code"]
 
 # Scores held at one time when the caller sets no bound: 2**23 float32 = 32 MiB.
 DEFAULT_CHUNK_ELEMENTS = 2**23
@@ -48,6 +48,22 @@ def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any
     backend = keras.backend.backend()
     search = {"tensorflow": _search_tensorflow, "jax": _search_jax}.get(backend, _search_any)
     return search(vectors, augmented_table, chunk_size)
+
+
+def highest_score(scores: Any) -> Any:
+    """The index of the highest of K scores, the lowest one of equals: `(N, K)` to int32 `(N,)`.
+
+    Example:
+    >>> import numpy as np
+    >>> keras.ops.convert_to_numpy(highest_score(np.array([[0.1, 0.7, 0.7]])))
+    array([1], dtype=int32)
+    """
+    scores = ops.stop_gradient(scores)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.argmax(scores, axis=-1, output_type=tf.int32)
+    return ops.cast(ops.argmax(scores, axis=-1), "int32")
 
 
 def _augment(vectors: Any) -> Any:

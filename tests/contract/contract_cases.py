@@ -43,9 +43,13 @@ class LayerCase(Case):
 
 @dataclass(frozen=True)
 class QuantizerCase(LayerCase):
-    """A quantizer of vectors of length `dim`; also goes through all that layers go through."""
+    """A quantizer of vectors of length `dim`; also goes through all that layers go through.
+
+    `draws` says that training draws the indices at random, for each position anew.
+    """
 
     dim: int = 3
+    draws: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,14 +105,16 @@ def _vectors(seed: int) -> np.ndarray:
     return normal((4, 2, 3, 3), seed)
 
 
-def _quantizer(name: str, cls: Any, *args: Any, dim: int = 3, **options: Any) -> QuantizerCase:
+def _quantizer(
+    name: str, cls: Any, *args: Any, dim: int = 3, draws: bool = False, **options: Any
+) -> QuantizerCase:
     def make(**kwargs: Any) -> Any:
         return cls(*args, **{**options, **kwargs})
 
     def inputs(seed: int) -> np.ndarray:
         return normal((4, 2, 3, dim), seed)
 
-    return QuantizerCase(name, (cls,), make, inputs, dim=dim)
+    return QuantizerCase(name, (cls,), make, inputs, dim=dim, draws=draws)
 
 
 def _revive_soon() -> Any:
@@ -152,6 +158,7 @@ QUANTIZERS = [
         beta=keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5),
         seed=3,
     ),
+    _quantizer("gumbel", layers.GumbelQuantizer, 5, seed=3, draws=True),
     _quantizer("rvq", layers.ResidualVectorQuantizer, 3, (5, 4, 5), seed=3),
     _quantizer(
         "rvq_shared_ema_dropout",
