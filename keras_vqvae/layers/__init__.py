@@ -13,6 +13,9 @@ from keras_vqvae.layers.grouped_residual_vector_quantizer import (
     GroupedResidualVectorQuantizer as GroupedResidualVectorQuantizer,
 )
 from keras_vqvae.layers.gumbel_quantizer import GumbelQuantizer as GumbelQuantizer
+from keras_vqvae.layers.index_backprop_quantizer import (
+    IndexBackpropQuantizer as IndexBackpropQuantizer,
+)
 from keras_vqvae.layers.lookup_free_quantizer import LookupFreeQuantizer as LookupFreeQuantizer
 from keras_vqvae.layers.masked_conv2d import MaskedConv2D as MaskedConv2D
 from keras_vqvae.layers.product_quantizer import ProductQuantizer as ProductQuantizer
@@ -37,6 +40,7 @@ __all__ = [
     "GatedMaskedConv2D",
     "GroupedResidualVectorQuantizer",
     "GumbelQuantizer",
+    "IndexBackpropQuantizer",
     "LookupFreeQuantizer",
     "MaskedConv2D",
     "ProductQuantizer",

@@ -159,6 +159,14 @@ QUANTIZERS = [
         seed=3,
     ),
     _quantizer("gumbel", layers.GumbelQuantizer, 5, seed=3, draws=True),
+    _quantizer(
+        "ibq",
+        layers.IndexBackpropQuantizer,
+        5,
+        entropy_weight=0.1,
+        embeddings_initializer="random_normal",
+        seed=3,
+    ),
     _quantizer("rvq", layers.ResidualVectorQuantizer, 3, (5, 4, 5), seed=3),
     _quantizer(
         "rvq_shared_ema_dropout",
