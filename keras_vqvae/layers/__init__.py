@@ -23,6 +23,9 @@ from keras_vqvae.layers.quantize_dropout import QuantizeDropout as QuantizeDropo
 from keras_vqvae.layers.quantizer import Quantizer as Quantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput as QuantizerOutput
 from keras_vqvae.layers.quantizer import TableUse as TableUse
+from keras_vqvae.layers.random_projection_quantizer import (
+    RandomProjectionQuantizer as RandomProjectionQuantizer,
+)
 from keras_vqvae.layers.residual_finite_scalar_quantizer import (
     ResidualFiniteScalarQuantizer as ResidualFiniteScalarQuantizer,
 )
@@ -47,6 +50,7 @@ __all__ = [
     "QuantizeDropout",
     "Quantizer",
     "QuantizerOutput",
+    "RandomProjectionQuantizer",
     "ResidualFiniteScalarQuantizer",
     "ResidualVectorQuantizer",
     "SimVQ",

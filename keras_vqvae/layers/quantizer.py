@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vqvae.codebooks import Codebook
 from keras_vqvae.compilation import is_concrete
 from keras_vqvae.ops import all_reduce_sum, code_counts
 
@@ -39,12 +40,12 @@ class TableUse(NamedTuple):
 
     Attributes:
         name: its name in statistics; an empty one if it is the only one.
-        quantizer: the quantizer that counts its codes.
+        quantizer: the quantizer, or the codebook, that counts its codes.
         positions: which of the Q indices of a position it answers.
     """
 
     name: str
-    quantizer: "Quantizer"
+    quantizer: "Quantizer | Codebook"
     positions: tuple[int, ...]
 
 

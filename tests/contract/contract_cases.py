@@ -167,6 +167,9 @@ QUANTIZERS = [
         embeddings_initializer="random_normal",
         seed=3,
     ),
+    _quantizer(
+        "random_projection", layers.RandomProjectionQuantizer, 5, 2, num_codebooks=2, seed=3
+    ),
     _quantizer("rvq", layers.ResidualVectorQuantizer, 3, (5, 4, 5), seed=3),
     _quantizer(
         "rvq_shared_ema_dropout",
