@@ -16,6 +16,7 @@ from keras_vqvae.layers.gumbel_quantizer import GumbelQuantizer as GumbelQuantiz
 from keras_vqvae.layers.index_backprop_quantizer import (
     IndexBackpropQuantizer as IndexBackpropQuantizer,
 )
+from keras_vqvae.layers.latent_quantizer import LatentQuantizer as LatentQuantizer
 from keras_vqvae.layers.lookup_free_quantizer import LookupFreeQuantizer as LookupFreeQuantizer
 from keras_vqvae.layers.masked_conv2d import MaskedConv2D as MaskedConv2D
 from keras_vqvae.layers.product_quantizer import ProductQuantizer as ProductQuantizer
@@ -44,6 +45,7 @@ __all__ = [
     "GroupedResidualVectorQuantizer",
     "GumbelQuantizer",
     "IndexBackpropQuantizer",
+    "LatentQuantizer",
     "LookupFreeQuantizer",
     "MaskedConv2D",
     "ProductQuantizer",

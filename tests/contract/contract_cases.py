@@ -170,6 +170,7 @@ QUANTIZERS = [
     _quantizer(
         "random_projection", layers.RandomProjectionQuantizer, 5, 2, num_codebooks=2, seed=3
     ),
+    _quantizer("latent", layers.LatentQuantizer, (4, 3, 2)),
     _quantizer("rvq", layers.ResidualVectorQuantizer, 3, (5, 4, 5), seed=3),
     _quantizer(
         "rvq_shared_ema_dropout",
