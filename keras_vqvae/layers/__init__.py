@@ -19,6 +19,9 @@ from keras_vqvae.layers.index_backprop_quantizer import (
 from keras_vqvae.layers.latent_quantizer import LatentQuantizer as LatentQuantizer
 from keras_vqvae.layers.lookup_free_quantizer import LookupFreeQuantizer as LookupFreeQuantizer
 from keras_vqvae.layers.masked_conv2d import MaskedConv2D as MaskedConv2D
+from keras_vqvae.layers.multi_scale_vector_quantizer import (
+    MultiScaleVectorQuantizer as MultiScaleVectorQuantizer,
+)
 from keras_vqvae.layers.product_quantizer import ProductQuantizer as ProductQuantizer
 from keras_vqvae.layers.quantize_dropout import QuantizeDropout as QuantizeDropout
 from keras_vqvae.layers.quantizer import Quantizer as Quantizer
@@ -48,6 +51,7 @@ __all__ = [
     "LatentQuantizer",
     "LookupFreeQuantizer",
     "MaskedConv2D",
+    "MultiScaleVectorQuantizer",
     "ProductQuantizer",
     "QuantizeDropout",
     "Quantizer",

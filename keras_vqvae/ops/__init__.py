@@ -11,6 +11,9 @@ from keras_vqvae.ops.gradient_estimators import estimator_trains_codes as estima
 from keras_vqvae.ops.gradient_estimators import get_gradient_estimator as get_gradient_estimator
 from keras_vqvae.ops.gradient_estimators import rotation_trick as rotation_trick
 from keras_vqvae.ops.gradient_estimators import straight_through as straight_through
+from keras_vqvae.ops.grids import area_matrix as area_matrix
+from keras_vqvae.ops.grids import cubic_matrix as cubic_matrix
+from keras_vqvae.ops.grids import resize_grid as resize_grid
 from keras_vqvae.ops.mixed_radix import check_index_bits as check_index_bits
 from keras_vqvae.ops.mixed_radix import pack_digits as pack_digits
 from keras_vqvae.ops.mixed_radix import unpack_digits as unpack_digits
@@ -32,6 +35,7 @@ __all__ = [
     "NSVQ",
     "DiVeQ",
     "all_reduce_sum",
+    "area_matrix",
     "binary_entropy",
     "categorical_entropy",
     "causal_kernel_mask",
@@ -39,6 +43,7 @@ __all__ = [
     "code_counts",
     "code_sums",
     "codebook_usage",
+    "cubic_matrix",
     "entropy",
     "estimator_trains_codes",
     "gather_rows",
@@ -50,6 +55,7 @@ __all__ = [
     "nearest_code",
     "pack_digits",
     "perplexity",
+    "resize_grid",
     "rotation_trick",
     "share_rows",
     "straight_through",

@@ -199,6 +199,13 @@ QUANTIZERS = [
 
 LAYERS: list[LayerCase] = [
     *QUANTIZERS,
+    # No `QuantizerCase`: it takes grids of one size, no mask, and has no indices of a position.
+    LayerCase(
+        "multi_scale",
+        (layers.MultiScaleVectorQuantizer,),
+        lambda **kwargs: layers.MultiScaleVectorQuantizer(5, (1, 2, (2, 3)), seed=3, **kwargs),
+        lambda seed: normal((4, 2, 3, 3), seed),
+    ),
     LayerCase(
         "masked_conv2d",
         (layers.MaskedConv2D,),

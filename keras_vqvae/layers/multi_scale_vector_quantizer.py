@@ -1,0 +1,247 @@
+"""A grid quantized from coarse to fine."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from numbers import Integral
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vqvae.choices import PACKAGE
+from keras_vqvae.codebooks import Codebook
+from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
+from keras_vqvae.layers.quantizer import QuantizerOutput
+from keras_vqvae.ops import area_matrix, cubic_matrix, resize_grid, straight_through
+
+__all__ = ["MultiScaleVectorQuantizer"]
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class MultiScaleVectorQuantizer(CodebookQuantizer):
+    """Quantizes a grid at a coarse scale, then what is left over at finer ones (as VAR does).
+
+    All S scales share one table. For scale s of `(h_s, w_s)` positions:
+
+    ```
+    r_0 = z_e,   f_0 = 0
+    k_s = nearest code of each vector of area(r_s → h_s × w_s)
+    u_s = bicubic(e_k → H × W),   φ_s(u) = (1 − r) u + r · conv3×3(u)
+    f_{s+1} = f_s + φ_s(u_s),   r_{s+1} = r_s − sg(φ_s(u_s)),   z_q = f_S
+    codebook_loss   = 1/S Σ_s ‖sg(z_e) − f_s‖²           moves codes and convolutions
+    commitment_loss = β/S Σ_s ‖z_e − sg(f_s)‖²
+    ```
+
+    An image then has one sequence of indices, `(batch, Σ h_s w_s)`, the scales one after another
+    and each in raster order: no grid, for no position of the input has indices of its own. So
+    `VQVAE.code_shape` is `(Σ h_s w_s,)`, and `uniform_bits_per_position` are the bits of one index;
+    priors over grids (`PixelCNN`) refuse such codes. An index of −1 leaves a code out: with all
+    finer scales at −1, `decode` gives the coarse image. A mask would have to divide positions that
+    coarse codes share, and is refused.
+
+    The gradient passes straight through.
+
+    Args:
+        num_embeddings: K, the number of codes.
+        scales: sides of square grids, or `(height, width)` pairs, from coarse to fine; the last one
+            is the grid of the input. VAR's for 16 × 16 are `(1, 2, 3, 4, 5, 6, 8, 10, 13, 16)`.
+        embedding_dim: D. By default taken from the input.
+        beta: β, weight of the commitment loss; a number, or a schedule out of
+            `keras.optimizers.schedules` over the training steps. Defaults to `0.25`.
+        residual_ratio: r, the share of the convolution in φ, in [0, 1]. Defaults to `0.5`.
+        num_convolutions: how many convolutions there are, each shared by neighbouring scales, up to
+            S. By default 4, or S if there are fewer scales.
+        embeddings_initializer: where the codes start: `"uniform"` (±1/K), `"kmeans"` (of the
+            vectors of the finest scale), `codebooks.KMeans(...)` or a Keras initializer.
+        chunk_size: how many vectors a search compares at one time.
+        seed: seed of the draws and of the convolutions.
+        **kwargs: as for `keras.layers.Layer`. With any dtype policy the arithmetic is float32.
+
+    Call arguments:
+        z_e: float tensor `(batch, H, W, D)`.
+        training: whether the codes are counted, and a start from data is made.
+        mask: has to be `None`.
+        return_indices: whether to return the indices too.
+
+    Returns:
+        `(batch, H, W, D)`, or with `return_indices=True` also int32 `(batch, Σ h_s w_s)`.
+
+    Raises:
+        ValueError: for arguments out of range or a mask; from `build`, for an input that is no grid
+            of the size of the last scale.
+
+    Example:
+    >>> import numpy as np
+    >>> layer = MultiScaleVectorQuantizer(16, scales=(1, 2, 4))
+    >>> z_q, indices = layer(np.ones((3, 4, 4, 5)), return_indices=True)
+    >>> tuple(z_q.shape), tuple(indices.shape)  # 1 + 4 + 16
+    ((3, 4, 4, 5), (3, 21))
+
+    References:
+        - [Visual Autoregressive Modeling](https://arxiv.org/abs/2404.02905), §3.2, algorithms 1, 2
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        scales: Sequence[Any],
+        embedding_dim: int | None = None,
+        beta: Any = 0.25,
+        residual_ratio: float = 0.5,
+        num_convolutions: int | None = None,
+        embeddings_initializer: Any = "uniform",
+        chunk_size: int | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.set_numbers(beta=beta)
+        self.scales = _check_scales(scales)
+        if not 0.0 <= residual_ratio <= 1.0:
+            raise ValueError(
+                f"`residual_ratio` should be in [0, 1]. Received: residual_ratio={residual_ratio}"
+            )
+        count = min(4, len(self.scales)) if num_convolutions is None else num_convolutions
+        if not isinstance(count, int) or not 1 <= count <= len(self.scales):
+            raise ValueError(
+                f"`num_convolutions` should be from 1 to the number of scales, {len(self.scales)}. "
+                f"Received: num_convolutions={num_convolutions!r}"
+            )
+        self.residual_ratio = float(residual_ratio)
+        self.num_convolutions = count
+        self.codebook = Codebook(
+            num_embeddings,
+            embedding_dim,
+            embeddings_initializer=embeddings_initializer,
+            chunk_size=chunk_size,
+            seed=seed,
+            dtype="float32",
+            name="codebook",
+        )
+        self.convolutions: list[Any] = []
+        height, width = self.scales[-1]
+        self._down = [(area_matrix(height, h), area_matrix(width, w)) for h, w in self.scales]
+        self._up = [(cubic_matrix(h, height), cubic_matrix(w, width)) for h, w in self.scales]
+
+    def build(self, input_shape: Any) -> None:
+        if self.built:
+            return
+        if len(input_shape) != 4 or tuple(input_shape[1:3]) != self.scales[-1]:
+            raise ValueError(
+                f"Layer '{self.name}' expects grids (batch, {self.scales[-1][0]}, "
+                f"{self.scales[-1][1]}, D), the last one of `scales`. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        super().build(input_shape)
+        seed = self.codebook.seed
+        for i in range(self.num_convolutions):
+            start = keras.initializers.GlorotUniform(None if seed is None else seed + i)
+            convolution = keras.layers.Conv2D(
+                input_shape[-1],
+                3,
+                padding="same",
+                data_format="channels_last",
+                kernel_initializer=start,
+                dtype="float32",
+                name=f"convolution_{i}",
+            )
+            convolution.build((None, *input_shape[1:]))
+            self.convolutions.append(convolution)
+
+    def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
+        if mask is not None:
+            raise ValueError(
+                f"Layer '{self.name}' takes no mask: a coarse code stands for valid and masked "
+                "positions alike. Leave the mask out, or crop the grid."
+            )
+        z_e = ops.convert_to_tensor(z_e)
+        x = ops.cast(z_e, "float32")
+        target, codebook = ops.stop_gradient(x), self.codebook
+        if training:
+            codebook.initialize(ops.reshape(x, (-1, self.embedding_dim)))
+        residual, total = target, None
+        codebook_error, commitment_error = ops.zeros(()), ops.zeros(())
+        seen, indices = [], []
+        for i, (height, width) in enumerate(self.scales):
+            seen.append(ops.reshape(resize_grid(residual, *self._down[i]), (-1, x.shape[-1])))
+            indices.append(codebook.search(seen[-1]))
+            codes = codebook.lookup(ops.reshape(indices[-1], (-1, height, width)))
+            part = self._spread(codes, i)
+            total = part if total is None else total + part
+            residual = residual - ops.stop_gradient(part)
+            codebook_error += ops.mean(ops.square(target - total))
+            commitment_error += ops.mean(ops.square(x - ops.stop_gradient(total)))
+        losses = {
+            "codebook_loss": codebook_error / len(self.scales),
+            "commitment_loss": self.number("beta") * commitment_error / len(self.scales),
+        }
+        if training:
+            codebook.learn(ops.concatenate(seen), ops.concatenate(indices))
+            self.advance()
+        flat = [
+            ops.reshape(index, (-1, h * w))
+            for index, (h, w) in zip(indices, self.scales, strict=True)
+        ]
+        quantized = ops.cast(straight_through(x, total), z_e.dtype)
+        return QuantizerOutput(quantized, ops.concatenate(flat, axis=-1), losses, total)
+
+    def _spread(self, codes: Any, scale: int) -> Any:
+        """φ of the codes `(batch, h_s, w_s, D)` in the size of the input."""
+        grid = resize_grid(codes, *self._up[scale])
+        convolution = self.convolutions[scale * self.num_convolutions // len(self.scales)]
+        return (1.0 - self.residual_ratio) * grid + self.residual_ratio * convolution(grid)
+
+    def codes_of(self, indices: Any) -> Any:
+        if indices.shape[-1] != self.num_indices:
+            raise ValueError(
+                f"`indices` of layer '{self.name}' should have {self.num_indices} on the last "
+                f"axis, those of all scales. Received: shape {tuple(indices.shape)}"
+            )
+        total, first = None, 0
+        for i, (height, width) in enumerate(self.scales):
+            mine = indices[:, first : first + height * width]
+            codes = self.codebook.lookup(ops.reshape(mine, (-1, height, width)))
+            # A convolution of zeros is its bias: a scale that is left out altogether adds nothing.
+            used = ops.any(mine >= 0, axis=-1)
+            part = ops.where(ops.reshape(used, (-1, 1, 1, 1)), self._spread(codes, i), 0.0)
+            total = part if total is None else total + part
+            first += height * width
+        return total
+
+    @property
+    def num_indices(self) -> int:
+        """Σ h_s w_s, the number of indices of a grid."""
+        return sum(height * width for height, width in self.scales)
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        return ("codebook_loss", "commitment_loss")
+
+    def indices_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        return (input_shape[0], self.num_indices)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            **self.table_config(
+                "num_embeddings", "embedding_dim", "embeddings_initializer", "chunk_size", "seed"
+            ),
+            "scales": [list(scale) for scale in self.scales],
+            "residual_ratio": self.residual_ratio,
+            "num_convolutions": self.num_convolutions,
+        }
+
+
+def _check_scales(scales: Any) -> tuple[tuple[int, int], ...]:
+    pairs: list[tuple[int, int]] = []
+    for scale in scales if isinstance(scales, Sequence) and not isinstance(scales, str) else ():
+        pair = tuple(scale) if isinstance(scale, Sequence) else (scale, scale)
+        if len(pair) == 2 and all(isinstance(n, Integral) and int(n) >= 1 for n in pair):
+            pairs.append((int(pair[0]), int(pair[1])))
+    ordered = all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(pairs))
+    if not pairs or len(pairs) != len(scales) or not ordered:
+        raise ValueError(
+            "`scales` should be positive integers or (height, width) pairs from coarse to fine, "
+            f"such as (1, 2, 4). Received: scales={scales!r}"
+        )
+    return tuple(pairs)

@@ -1,0 +1,189 @@
+import keras
+import numpy as np
+import pytest
+from support import gradients, grey_images, normal, same_bits, to_numpy, train_often, values_of
+
+from keras_vqvae import models
+from keras_vqvae.layers import MultiScaleVectorQuantizer
+from keras_vqvae.ops import cubic_matrix
+
+SCALES = ((1, 1), (2, 2), (3, 4))
+
+
+def built(**options):
+    layer = MultiScaleVectorQuantizer(6, SCALES, seed=1, **options)
+    layer.build((None, 3, 4, 2))
+    layer.embeddings.assign(normal((6, 2), 5))
+    for i, convolution in enumerate(layer.convolutions):
+        convolution.bias.assign(normal((2,), 20 + i, scale=0.1))
+    return layer
+
+
+def area(x, height, width):
+    """Means over bins, one output at a time."""
+    out = np.zeros((len(x), height, width, x.shape[-1]))
+    for i in range(height):
+        for j in range(width):
+            rows = slice(i * 3 // height, int(np.ceil((i + 1) * 3 / height)))
+            columns = slice(j * 4 // width, int(np.ceil((j + 1) * 4 / width)))
+            out[:, i, j] = x[:, rows, columns].mean((1, 2))
+    return out
+
+
+def convolve(x, kernel, bias):
+    padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
+    out = np.zeros_like(x) + bias
+    for i in range(3):
+        for j in range(3):
+            out += padded[:, i : i + 3, j : j + 4] @ kernel[i, j]
+    return out
+
+
+def brute_force(layer, x, ratio=0.5):
+    """The sums so far after each scale, and the indices of each."""
+    table, sums, indices = to_numpy(layer.embeddings), [np.zeros_like(x)], []
+    for s, (height, width) in enumerate(SCALES):
+        small = area(x - sums[-1], height, width).reshape(-1, 2)
+        index = ((small[:, None] - table) ** 2).sum(-1).argmin(-1)
+        grid = table[index].reshape(-1, height, width, 2)
+        grid = np.einsum("ih,bhwd,jw->bijd", cubic_matrix(height, 3), grid, cubic_matrix(width, 4))
+        convolution = layer.convolutions[s * len(layer.convolutions) // 3]
+        smooth = convolve(grid, to_numpy(convolution.kernel), to_numpy(convolution.bias))
+        sums.append(sums[-1] + (1 - ratio) * grid + ratio * smooth)
+        indices.append(index.reshape(len(x), -1))
+    return sums[1:], np.concatenate(indices, -1)
+
+
+def losses_of(out):
+    return {name: float(value) for name, value in out.losses.items()}
+
+
+@pytest.mark.parametrize("options", [{}, {"num_convolutions": 2, "residual_ratio": 0.25}])
+def test_it_is_brute_force(options):
+    layer, x = built(beta=0.5, **options), normal((4, 3, 4, 2))
+    sums, indices = brute_force(layer, x, options.get("residual_ratio", 0.5))
+    out = layer.discretize(x)
+    np.testing.assert_array_equal(to_numpy(out.indices), indices)
+    np.testing.assert_allclose(to_numpy(out.quantized), sums[-1], rtol=1e-4, atol=1e-5)
+    error = np.mean([np.mean((x - f) ** 2) for f in sums])
+    assert losses_of(out) == pytest.approx(
+        {"codebook_loss": error, "commitment_loss": 0.5 * error}, rel=1e-4
+    )
+
+
+def test_decode_of_encode_is_the_output_to_the_last_bit():
+    layer, x = built(), normal((4, 3, 4, 2))
+    indices = layer.encode(x)
+    assert tuple(indices.shape) == (4, 1 + 4 + 12) == layer.indices_shape(x.shape)
+    np.testing.assert_array_equal(to_numpy(layer.decode(indices)), to_numpy(layer(x)))
+
+
+def test_minus_one_leaves_the_finer_scales_out():
+    layer, x = built(), normal((4, 3, 4, 2))
+    sums, indices = brute_force(layer, x)
+    for kept, expected in zip((1, 5, 17), sums, strict=True):
+        coarse = np.where(np.arange(17) < kept, indices, -1)
+        np.testing.assert_allclose(to_numpy(layer.decode(coarse)), expected, rtol=1e-4, atol=1e-5)
+    assert not to_numpy(layer.decode(np.full((2, 17), -1))).any()
+
+
+def test_traps_1_and_2_each_loss_moves_its_own_side():
+    x, weights = normal((4, 3, 4, 2)), None
+    for beta in (0.25, 1.0):
+        layer = built(beta=beta)
+        by_x, by_weights = gradients(
+            lambda x, q=layer: q.discretize(x).losses["codebook_loss"], x, layer.trainable_weights
+        )
+        assert not by_x.any()
+        assert len(by_weights) == 1 + 2 * 3
+        assert all(g.any() for g in by_weights)
+        weights = by_weights if weights is None else weights
+        assert same_bits(by_weights, weights)
+        by_x, by_weights = gradients(
+            lambda x, q=layer: q.discretize(x).losses["commitment_loss"], x, layer.trainable_weights
+        )
+        # β/3 Σ_s mean (x − f_s)²
+        expected = beta / 3 * sum(2 * (x - f) / x.size for f in brute_force(layer, x)[0])
+        np.testing.assert_allclose(by_x, expected, rtol=1e-3, atol=1e-6)
+        assert not any(g.any() for g in by_weights)
+
+
+def test_the_gradient_passes_straight_through():
+    layer, x, weights = built(), normal((2, 3, 4, 2)), normal((2, 3, 4, 2), 1)
+    by_x, _ = gradients(lambda x: keras.ops.sum(layer(x) * weights), x)
+    np.testing.assert_array_equal(by_x, weights)
+
+
+def test_trap_9_evaluation_changes_nothing_and_training_counts_all_scales():
+    layer, x = built(), normal((4, 3, 4, 2))
+    before = values_of(layer)
+    layer(x), layer.encode(x)
+    assert same_bits(values_of(layer), before)
+    train_often(layer, x, 2)
+    counts = to_numpy(layer.code_counts)
+    assert counts.sum() == 2 * 4 * 17
+    np.testing.assert_array_equal(
+        counts, 2 * np.bincount(to_numpy(layer.encode(x)).ravel(), minlength=6)
+    )
+
+
+def test_kmeans_starts_from_the_vectors():
+    layer = MultiScaleVectorQuantizer(4, SCALES, embeddings_initializer="kmeans", seed=1)
+    x = normal((8, 3, 4, 2), scale=10.0)
+    layer(x, training=True)
+    assert np.abs(to_numpy(layer.embeddings)).max() > 3.0
+
+
+def test_trap_14_mixed_precision_chooses_the_same_codes():
+    x = to_numpy(keras.ops.cast(keras.ops.cast(normal((4, 3, 4, 2)), "bfloat16"), "float32"))
+    full, mixed = built(), built(dtype="mixed_bfloat16")
+    quantized, indices = mixed(x, return_indices=True)
+    np.testing.assert_array_equal(to_numpy(indices), to_numpy(full.encode(x)))
+    assert keras.backend.standardize_dtype(quantized.dtype) == "bfloat16"
+    assert [float(loss) for loss in mixed.losses] == list(losses_of(full.discretize(x)).values())
+
+
+def test_in_a_vqvae_an_image_is_one_sequence_of_codes(tmp_path):
+    model = models.VQVAE(
+        models.convolutional_encoder((8, 8, 1), embedding_dim=3, widths=(4,)),
+        MultiScaleVectorQuantizer(8, (1, 2, 4)),
+        models.convolutional_decoder((8, 8, 1), embedding_dim=3, widths=(4,)),
+    )
+    model.compile("adam", codebook_optimizer="sgd")
+    images = grey_images(4)
+    logs = model.fit(images, validation_data=images, verbose=0).history
+    assert {"codebook_loss", "perplexity", "val_perplexity"} <= set(logs)
+    codes = model.encode(images)
+    assert codes.shape == (4, 21)
+    assert model.code_shape == (21,)
+    assert model.bits_per_image == 21 * 3
+    np.testing.assert_allclose(model.decode(codes), model.reconstruct(images), atol=1e-3)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again.encode(images), codes)
+    with pytest.raises(ValueError, match=r"`code_shape` should be \(height, width\)"):
+        models.PixelCNN(model.code_shape, model.num_embeddings)
+
+
+def test_what_it_cannot_take_is_refused():
+    layer = built()
+    with pytest.raises(ValueError, match="takes no mask"):
+        layer.discretize(normal((2, 3, 4, 2)), mask=np.ones((2, 3, 4), bool))
+    with pytest.raises(ValueError, match=r"expects grids \(batch, 3, 4, D\)"):
+        MultiScaleVectorQuantizer(4, SCALES)(normal((2, 4, 4, 2)))
+    with pytest.raises(ValueError, match=r"expects grids"):
+        MultiScaleVectorQuantizer(4, SCALES)(normal((2, 4, 2)))
+    with pytest.raises(ValueError, match="should have 17 on the last axis"):
+        layer.decode(np.zeros((2, 16), int))
+
+
+def test_arguments_are_checked():
+    for wrong in ((), 4, (2, 1), (0, 2), (1.5,), ((1, 2, 3),), "12"):
+        with pytest.raises(ValueError, match="`scales` should be positive integers"):
+            MultiScaleVectorQuantizer(4, wrong)
+    with pytest.raises(ValueError, match="`residual_ratio` should be in"):
+        MultiScaleVectorQuantizer(4, (1, 2), residual_ratio=1.5)
+    with pytest.raises(ValueError, match="`num_convolutions` should be from 1"):
+        MultiScaleVectorQuantizer(4, (1, 2), num_convolutions=3)
+    with pytest.raises(ValueError, match="`beta` should be ≥ 0"):
+        MultiScaleVectorQuantizer(4, (1, 2), beta=-1.0)
