@@ -5,7 +5,8 @@ from typing import Any
 
 from keras import ops
 
-from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput
+from keras_vqvae.layers.quantizer import QuantizerOutput
+from keras_vqvae.layers.scheduled_quantizer import ScheduledQuantizer
 from keras_vqvae.ops import (
     binary_entropy,
     check_index_bits,
@@ -19,7 +20,7 @@ from keras_vqvae.ops import (
 __all__ = ["BinaryQuantizer"]
 
 
-class BinaryQuantizer(Quantizer):
+class BinaryQuantizer(ScheduledQuantizer):
     """Vectors to corners of a cube, with entropy losses that need no table.
 
     A subclass gives `normalize` and `corner`.
@@ -28,10 +29,10 @@ class BinaryQuantizer(Quantizer):
     def __init__(
         self,
         num_bits: int,
-        beta: float,
-        entropy_weight: float,
-        diversity_weight: float,
-        temperature: float,
+        beta: Any,
+        entropy_weight: Any,
+        diversity_weight: Any,
+        temperature: Any,
         entropy_group_bits: int,
         **kwargs: Any,
     ) -> None:
@@ -49,20 +50,11 @@ class BinaryQuantizer(Quantizer):
         check_index_bits(
             (2,) * num_bits, "Use fewer bits, or `ProductQuantizer` with several indices."
         )
-        for name, weight in (
-            ("beta", beta),
-            ("entropy_weight", entropy_weight),
-            ("diversity_weight", diversity_weight),
-        ):
-            if weight < 0:
-                raise ValueError(f"`{name}` should be ≥ 0. Received: {name}={weight}")
-        if temperature <= 0:
-            raise ValueError(f"`temperature` should be > 0. Received: temperature={temperature}")
+        self.set_numbers(
+            beta=beta, entropy_weight=entropy_weight, diversity_weight=diversity_weight
+        )
+        self.set_numbers(above_zero=True, temperature=temperature)
         self.num_bits = int(num_bits)
-        self.beta = float(beta)
-        self.entropy_weight = float(entropy_weight)
-        self.diversity_weight = float(diversity_weight)
-        self.temperature = float(temperature)
         self.entropy_group_bits = int(entropy_group_bits)
         self._counter: Any = None
 
@@ -80,6 +72,7 @@ class BinaryQuantizer(Quantizer):
             return
         self.check_last_axis(input_shape)
         self._counter = self.make_counter()
+        self.build_numbers()
         self.built = True
 
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
@@ -89,20 +82,22 @@ class BinaryQuantizer(Quantizer):
         bits = ops.cast(x > 0, "int32")
         codes = self._codes_of_bits(bits)
         indices = pack_digits(bits, (2,) * self.num_bits)
+        commitment = mean_over_valid(ops.square(x - codes), valid)
+        losses = {
+            "commitment_loss": self.number("beta") * commitment,
+            "entropy_loss": self.number("entropy_weight") * self._entropy_difference(x, valid),
+        }
         if training:
             self.count(indices, valid)
-        losses = {
-            "commitment_loss": self.beta * mean_over_valid(ops.square(x - codes), valid),
-            "entropy_loss": self.entropy_weight * self._entropy_difference(x, valid),
-        }
+            self.advance(valid)
         return self.restore(z_e, valid, with_value(x, codes), indices, losses, codes)
 
     def _entropy_difference(self, x: Any, valid: Any) -> Any:
         # softmax(2 x·c / τ) over all corners c is a product over bits of σ(4 |c| x / τ).
-        logits = (4.0 * self.corner / self.temperature) * x
+        logits = (4.0 * self.corner / self.number("temperature")) * x
         of_each = mean_over_valid(binary_entropy(logits), valid) * self.num_bits
         of_mean = mean_distribution_entropy(ops.sigmoid(logits), self.entropy_group_bits, valid)
-        return of_each - self.diversity_weight * of_mean
+        return of_each - self.number("diversity_weight") * of_mean
 
     def _codes_of_bits(self, bits: Any) -> Any:
         return self.corner * (2.0 * ops.cast(bits, "float32") - 1.0)
@@ -138,9 +133,5 @@ class BinaryQuantizer(Quantizer):
         return {
             **super().get_config(),
             "num_bits": self.num_bits,
-            "beta": self.beta,
-            "entropy_weight": self.entropy_weight,
-            "diversity_weight": self.diversity_weight,
-            "temperature": self.temperature,
             "entropy_group_bits": self.entropy_group_bits,
         }

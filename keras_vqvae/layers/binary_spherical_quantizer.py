@@ -36,10 +36,11 @@ class BinarySphericalQuantizer(BinaryQuantizer):
 
     Args:
         num_bits: D, at most 30. The input's last axis has as many numbers.
-        beta: β, weight of the commitment loss. Defaults to `0.25`.
-        entropy_weight: w. Defaults to `0.1`.
-        diversity_weight: γ. Defaults to `1.0`.
-        temperature: τ. Defaults to `0.01`.
+        beta: β, weight of the commitment loss; a number, or a schedule out of
+            `keras.optimizers.schedules` over the training steps. Defaults to `0.25`.
+        entropy_weight: w; a number or a schedule. Defaults to `0.1`.
+        diversity_weight: γ; a number or a schedule. Defaults to `1.0`.
+        temperature: τ; a number or a schedule. Defaults to `0.01`.
         entropy_group_bits: bits in a group of the second entropy, at most 20. Defaults to `9`, the
             paper's.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy the arithmetic is float32, and
@@ -71,10 +72,10 @@ class BinarySphericalQuantizer(BinaryQuantizer):
     def __init__(
         self,
         num_bits: int,
-        beta: float = 0.25,
-        entropy_weight: float = 0.1,
-        diversity_weight: float = 1.0,
-        temperature: float = 0.01,
+        beta: Any = 0.25,
+        entropy_weight: Any = 0.1,
+        diversity_weight: Any = 1.0,
+        temperature: Any = 0.01,
         entropy_group_bits: int = 9,
         **kwargs: Any,
     ) -> None:

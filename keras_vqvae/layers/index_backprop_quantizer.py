@@ -51,8 +51,8 @@ class IndexBackpropQuantizer(CodebookQuantizer):
         beta: β, weight of the commitment loss; a number, or a schedule out of
             `keras.optimizers.schedules` over the training steps. Defaults to `0.25`.
         entropy_weight: w; a number or a schedule. Defaults to `0.0`: no such loss.
-        diversity_weight: γ. Defaults to `1.0`.
-        entropy_temperature: τ of the entropy loss. Defaults to `0.01`.
+        diversity_weight: γ; a number or a schedule. Defaults to `1.0`.
+        entropy_temperature: τ of the entropy loss; a number or a schedule. Defaults to `0.01`.
         embeddings_initializer: where the codes start: `"uniform"` (±1/K), `"kmeans"`,
             `codebooks.KMeans(...)` or a Keras initializer. Defaults to `"uniform"`.
         seed: seed of the draws.

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from support import normal, to_numpy, train_often
 
-from keras_vqvae.layers import SimVQ
+from keras_vqvae.layers import BinarySphericalQuantizer, LookupFreeQuantizer, SimVQ
 
 schedules = keras.optimizers.schedules
 
@@ -110,3 +110,26 @@ def test_replicas_of_the_number_are_scalars_in_float32_under_every_policy():
     layer(normal((6, 3)), training=True)
     assert to_numpy(layer.number("beta")).dtype == np.float32
     assert to_numpy(layer.number("beta")).shape == ()
+
+
+@pytest.mark.parametrize("cls", [LookupFreeQuantizer, BinarySphericalQuantizer])
+def test_quantizers_to_signs_take_schedules_and_have_no_weight_without(cls):
+    x = normal((6, 3))
+    plain = cls(3, entropy_weight=1.0)
+    plain.build((None, 3))
+    once = float(plain.discretize(x).losses["entropy_loss"])
+    assert [w.path.split("/")[-1] for w in plain.weights] == ["code_counts"]
+    layer = cls(3, entropy_weight=halving(), temperature=0.01)
+    layer.build((None, 3))
+    for expected in (8.0, 4.0, 2.0):
+        loss = float(layer.discretize(x, training=True).losses["entropy_loss"])
+        assert loss == pytest.approx(expected * once, rel=1e-5)
+    colder = cls(
+        3, entropy_weight=1.0, temperature=schedules.PiecewiseConstantDecay([0], [2.0, 1.0])
+    )
+    colder.build((None, 3))
+    found = [float(colder.discretize(x, training=True).losses["entropy_loss"]) for _ in range(2)]
+    for temperature, loss in zip((2.0, 1.0), found, strict=True):
+        steady = cls(3, entropy_weight=1.0, temperature=temperature)
+        steady.build((None, 3))
+        assert loss == pytest.approx(float(steady.discretize(x).losses["entropy_loss"]), rel=1e-5)

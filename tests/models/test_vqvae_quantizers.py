@@ -56,8 +56,10 @@ def test_a_shared_table_has_one_perplexity():
         (layers.BinarySphericalQuantizer(3), 3, 3),
         (layers.ProductQuantizer(2, 4), 4, 4),
         (layers.GroupedResidualVectorQuantizer(2, 2, 4), 4, 8),
+        (layers.ResidualFiniteScalarQuantizer(2, (4, 4)), 2, 8),
+        (layers.RandomProjectionQuantizer(4, 2, num_codebooks=2), 3, 4),
     ],
-    ids=["fsq", "lfq", "bsq", "product", "grouped"],
+    ids=["fsq", "lfq", "bsq", "product", "grouped", "rfsq", "random"],
 )
 def test_every_quantizer_trains(quantizer, dim, bits):
     model, logs = fitted(type(quantizer).from_config(quantizer.get_config()), dim)
