@@ -1,5 +1,6 @@
 """Quantizers with numbers that may change over training: a temperature, a weight of a loss."""
 
+from numbers import Real
 from typing import Any
 
 import keras
@@ -42,10 +43,11 @@ class ScheduledQuantizer(Quantizer):
             if isinstance(value, dict):
                 value = keras.saving.deserialize_keras_object(value)
             if not isinstance(value, Schedule):
-                if isinstance(value, str) or not (value > 0 if above_zero else value >= 0):
+                number = isinstance(value, Real)
+                if not number or not (value > 0 if above_zero else value >= 0):
                     raise ValueError(
                         f"`{name}` should be {'> 0' if above_zero else '≥ 0'}, or a schedule out "
-                        f"of `keras.optimizers.schedules`. Received: {name}={value}"
+                        f"of `keras.optimizers.schedules`. Received: {name}={value!r}"
                     )
                 value = float(value)
             setattr(self, name, value)

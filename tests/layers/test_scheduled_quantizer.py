@@ -100,7 +100,7 @@ def test_configs_hold_the_schedule():
 
 
 def test_what_is_neither_number_nor_schedule_is_refused():
-    for wrong in (-0.5, "cosine", float("nan")):
+    for wrong in (-0.5, "cosine", None, float("nan")):
         with pytest.raises(ValueError, match=r"`beta` should be ≥ 0, or a schedule out of"):
             SimVQ(4, beta=wrong)
 
