@@ -6,7 +6,9 @@ from keras_vqvae.codebooks.distances import Distance as Distance
 from keras_vqvae.codebooks.distances import Euclidean as Euclidean
 from keras_vqvae.codebooks.initialization import DataInitializer as DataInitializer
 from keras_vqvae.codebooks.initialization import KMeans as KMeans
+from keras_vqvae.codebooks.revival import AnchorRevival as AnchorRevival
 from keras_vqvae.codebooks.revival import ReplaceDead as ReplaceDead
+from keras_vqvae.codebooks.revival import ReplaceUnused as ReplaceUnused
 from keras_vqvae.codebooks.revival import Revival as Revival
 from keras_vqvae.codebooks.update_rules import EMAUpdate as EMAUpdate
 from keras_vqvae.codebooks.update_rules import FrozenTable as FrozenTable
@@ -14,6 +16,7 @@ from keras_vqvae.codebooks.update_rules import GradientUpdate as GradientUpdate
 from keras_vqvae.codebooks.update_rules import UpdateRule as UpdateRule
 
 __all__ = [
+    "AnchorRevival",
     "Codebook",
     "Cosine",
     "DataInitializer",
@@ -24,6 +27,7 @@ __all__ = [
     "GradientUpdate",
     "KMeans",
     "ReplaceDead",
+    "ReplaceUnused",
     "Revival",
     "UpdateRule",
 ]

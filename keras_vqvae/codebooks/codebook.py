@@ -33,7 +33,8 @@ class Codebook(keras.layers.Layer):
         update: how the table learns: `"gradient"`, `"ema"` or an `UpdateRule`.
         embeddings_initializer: `"uniform"` (±1/K), `"kmeans"`, a `DataInitializer` or anything that
             `keras.initializers.get` takes.
-        revival: what happens to unused codes: `None`, `"replace_dead"` or a `Revival`.
+        revival: what happens to unused codes: `None`, `"replace_dead"`, `"replace_unused"`,
+            `"cvq"` or a `Revival`.
         distance: `"euclidean"`, `"cosine"` or a `Distance`.
         chunk_size: how many vectors the search compares at one time. By default as many as keep the
             scores within 32 MiB.
@@ -106,16 +107,20 @@ class Codebook(keras.layers.Layer):
             trainable=self.update_rule.trains_by_gradient,
             autocast=False,
         )
-        self.code_counts = self._statistic("code_counts", (self.num_embeddings,))
-        self.initialized = self._statistic("initialized", ()) if from_data else None
+        self.code_counts = self.add_statistic("code_counts", (self.num_embeddings,))
+        self.refused_batches = self.add_statistic("refused_batches", ())
+        self.initialized = self.add_statistic("initialized", ()) if from_data else None
         self.update_state = self.update_rule.build(self)
         self.revival_state = {} if self.revival is None else self.revival.build(self)
 
-    def _statistic(self, name: str, shape: tuple[int, ...]) -> Any:
+    def add_statistic(
+        self, name: str, shape: tuple[int | None, ...], initializer: Any = "zeros"
+    ) -> Any:
+        """A float32 weight that no gradient changes; for the state of rules and revivals."""
         return self.add_weight(
             name=name,
             shape=shape,
-            initializer="zeros",
+            initializer=initializer,
             dtype="float32",
             trainable=False,
             autocast=False,
@@ -170,20 +175,31 @@ class Codebook(keras.layers.Layer):
         """One training step of everything but gradients: usage, update rule, revival.
 
         Args:
-            vectors: float32 `(N, D)`, normalised; no gradient flows into them.
+            vectors: float32 `(N, D)`, normalised, finite where masked; no gradient flows into them.
             indices: int32 `(N,)`, the code that each vector chose before this step.
             weights: float32 `(N,)`, 0 for masked rows, or `None`.
 
-        A frozen codebook (`trainable = False`) learns nothing, as a frozen `BatchNormalization`.
+        A batch with values that are not finite is refused as a whole, on all replicas: it changes
+        nothing but `refused_batches`. One without vectors changes nothing at all. A frozen codebook
+        (`trainable = False`) learns nothing, as a frozen `BatchNormalization`.
         """
         if not self.trainable:
             return
         vectors = ops.stop_gradient(vectors)
         counts = all_reduce_sum(code_counts(indices, self.num_embeddings, weights))
-        self.code_counts.assign_add(counts)
-        self.update_rule.step(self, vectors, indices, weights, counts)
+        finite = ops.isfinite(all_reduce_sum(ops.sum(vectors)))
+        usable = ops.logical_and(finite, ops.sum(counts) > 0)
+        self.code_counts.assign_add(ops.where(usable, counts, 0.0))
+        self.refused_batches.assign_add(1.0 - ops.cast(finite, "float32"))
+        self.update_rule.step(self, vectors, indices, weights, counts, usable)
         if self.revival is not None:
-            self.revival.step(self, vectors, weights, counts)
+            self.revival.step(self, vectors, weights, counts, usable)
+
+    def replace(self, replaced: Any, codes: Any) -> None:
+        """Moves the codes marked in `replaced` `(K,)` to `codes` `(K, D)`, as if they were new."""
+        table = ops.convert_to_tensor(self.embeddings)
+        self.embeddings.assign(ops.where(ops.expand_dims(replaced, -1), codes, table))
+        self.update_rule.reset(self, replaced, ops.zeros((self.num_embeddings,)))
 
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)

@@ -1,5 +1,6 @@
 """What happens to codes that nothing chooses any more."""
 
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -7,12 +8,12 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE, Choice, get_choice
 from keras_vqvae.codebooks.draws import uniform_rows
-from keras_vqvae.ops import share_rows
+from keras_vqvae.ops import gather_rows, nearest_code, share_rows
 
 if TYPE_CHECKING:
     from keras_vqvae.codebooks.codebook import Codebook
 
-__all__ = ["ReplaceDead", "Revival", "get_revival"]
+__all__ = ["AnchorRevival", "ReplaceDead", "ReplaceUnused", "Revival", "get_revival"]
 
 
 class Revival(Choice):
@@ -25,7 +26,9 @@ class Revival(Choice):
         """Creates the weights on `codebook` and returns them by name."""
         return {}
 
-    def step(self, codebook: "Codebook", vectors: Any, weights: Any, counts: Any) -> None:
+    def step(
+        self, codebook: "Codebook", vectors: Any, weights: Any, counts: Any, usable: Any
+    ) -> None:
         """One training step, after the update rule's: the last word on the table is revival's.
 
         Args:
@@ -33,6 +36,8 @@ class Revival(Choice):
             vectors: float32 `(N, D)`, this replica's.
             weights: float32 `(N,)`, 0 for masked rows, or `None`.
             counts: float32 `(K,)`, how many vectors of all replicas chose each code.
+            usable: a boolean scalar. Where it is `False` the batch is empty or not finite, and the
+                step should change nothing.
         """
         raise NotImplementedError
 
@@ -65,29 +70,21 @@ class ReplaceDead(Revival):
         self.decay = decay
 
     def build(self, codebook: "Codebook") -> dict[str, Any]:
-        share = codebook.add_weight(
-            name="share",
-            shape=(codebook.num_embeddings,),
-            initializer=keras.initializers.Constant(1.0 / codebook.num_embeddings),
-            dtype="float32",
-            trainable=False,
-            autocast=False,
-        )
-        return {"share": share}
+        K = codebook.num_embeddings
+        even = keras.initializers.Constant(1.0 / K)
+        return {"share": codebook.add_statistic("share", (K,), even)}
 
-    def step(self, codebook: "Codebook", vectors: Any, weights: Any, counts: Any) -> None:
+    def step(
+        self, codebook: "Codebook", vectors: Any, weights: Any, counts: Any, usable: Any
+    ) -> None:
         K = codebook.num_embeddings
         total = ops.sum(counts)
         old_share = ops.convert_to_tensor(codebook.revival_state["share"])
         share = self.decay * old_share + (1.0 - self.decay) * counts / ops.maximum(total, 1.0)
         uniforms = keras.random.uniform((K,), seed=codebook.seed_generator)
         rows = share_rows(uniform_rows(vectors, uniforms, weights))
-        # An empty or wholly masked batch has nothing to say, one that is not finite even less.
-        usable = ops.logical_and(total > 0, ops.isfinite(ops.sum(rows)))
         dead = ops.logical_and(share < self.threshold / K, usable)
-        table = ops.convert_to_tensor(codebook.embeddings)
-        codebook.embeddings.assign(ops.where(ops.expand_dims(dead, -1), rows, table))
-        codebook.update_rule.reset(codebook, dead, ops.zeros((K,)))
+        codebook.replace(dead, rows)
         share = ops.where(usable, share, old_share)
         codebook.revival_state["share"].assign(ops.where(dead, 1.0 / K, share))
 
@@ -95,9 +92,140 @@ class ReplaceDead(Revival):
         return {"threshold": self.threshold, "decay": self.decay}
 
 
+@keras.saving.register_keras_serializable(PACKAGE)
+class ReplaceUnused(Revival):
+    """A code that nothing has chosen for a number of steps is moved near a random vector.
+
+    ```
+    e_k = z + noise_scale · ‖z‖ · n,   n ~ N(0, I),   z a random vector of the batch
+    ```
+
+    The rule looks at age alone: one vector that chooses a code starts its count anew. Codes that
+    are chosen rarely are kept, where `ReplaceDead` replaces them.
+
+    Args:
+        after_steps: after how many training steps in which nothing chose it a code is moved.
+            Defaults to `100`.
+        noise_scale: length of the noise relative to the vector's, per dimension. Defaults to
+            `1e-4`, which keeps apart two codes that are moved onto the same vector.
+
+    References:
+        - [Straightening Out the Straight-Through Estimator](https://arxiv.org/abs/2305.08842)
+    """
+
+    def __init__(self, after_steps: int = 100, noise_scale: float = 1e-4) -> None:
+        wrong = isinstance(after_steps, bool) or not isinstance(after_steps, Integral)
+        if wrong or after_steps < 1:
+            raise ValueError(
+                f"`after_steps` should be a positive integer. Received: after_steps={after_steps!r}"
+            )
+        if not noise_scale >= 0.0:
+            raise ValueError(f"`noise_scale` should be ≥ 0. Received: noise_scale={noise_scale}")
+        self.after_steps = int(after_steps)
+        self.noise_scale = noise_scale
+
+    def build(self, codebook: "Codebook") -> dict[str, Any]:
+        unused = codebook.add_statistic("unused_steps", (codebook.num_embeddings,))
+        return {"unused_steps": unused}
+
+    def step(
+        self, codebook: "Codebook", vectors: Any, weights: Any, counts: Any, usable: Any
+    ) -> None:
+        uniforms = keras.random.uniform((codebook.num_embeddings,), seed=codebook.seed_generator)
+        rows = uniform_rows(vectors, uniforms, weights)
+        noise = keras.random.normal(ops.shape(rows), seed=codebook.seed_generator)
+        length = ops.sqrt(ops.sum(ops.square(rows), axis=-1, keepdims=True))
+        rows = share_rows(rows + self.noise_scale * length * noise)
+        variable = codebook.revival_state["unused_steps"]
+        old = ops.convert_to_tensor(variable)
+        unused = ops.where(usable, ops.where(counts > 0, 0.0, old + 1.0), old)
+        expired = ops.logical_and(unused >= self.after_steps, usable)
+        codebook.replace(expired, rows)
+        variable.assign(ops.where(expired, 0.0, unused))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"after_steps": self.after_steps, "noise_scale": self.noise_scale}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class AnchorRevival(Revival):
+    """Clustering VQ (CVQ): codes are drawn to the vectors nearest to them, the more the less used.
+
+    With `s_k` the share of a batch's vectors that chose code k, and `x_k` the vector of the batch
+    nearest to it, its anchor:
+
+    ```
+    p_k ← γ p_k + (1 − γ) s_k
+    α_k = exp(−10 K p_k / (1 − γ) − 0.001)
+    e_k ← (1 − α_k) e_k + α_k x_k
+    ```
+
+    A code in even use has α = 0 and is left alone; one that is not in use jumps onto its anchor in
+    one step, and does so about `7 / (1 − γ)` steps after its last use. The averages start at 0,
+    so codes that the first batches do not choose jump at once. The anchors cost a second search of
+    the same size.
+
+    Args:
+        decay: γ, decay of the averages a step, in (0, 1). Defaults to `0.99`.
+
+    References:
+        - [Online Clustered Codebook](https://arxiv.org/abs/2307.15139), §3.2
+    """
+
+    def __init__(self, decay: float = 0.99) -> None:
+        if not 0.0 < decay < 1.0:
+            raise ValueError(f"`decay` should be in (0, 1). Received: decay={decay}")
+        self.decay = decay
+
+    def build(self, codebook: "Codebook") -> dict[str, Any]:
+        return {"share": codebook.add_statistic("share", (codebook.num_embeddings,))}
+
+    def step(
+        self, codebook: "Codebook", vectors: Any, weights: Any, counts: Any, usable: Any
+    ) -> None:
+        K = codebook.num_embeddings
+        variable = codebook.revival_state["share"]
+        old = ops.convert_to_tensor(variable)
+        share = self.decay * old + (1.0 - self.decay) * counts / ops.maximum(ops.sum(counts), 1.0)
+        alpha = ops.exp(-10.0 * K * share / (1.0 - self.decay) - 1e-3)
+        alpha = ops.where(usable, alpha, 0.0)
+        table = ops.convert_to_tensor(codebook.embeddings)
+        codes = codebook.distance.normalize(table)
+        anchors = self._anchors(codes, gather_rows(vectors), weights)
+        # 0 · NaN would be NaN, so a batch that is not finite is left out whole.
+        way = ops.where(usable, anchors - table, 0.0)
+        codebook.embeddings.assign(table + ops.expand_dims(alpha, -1) * way)
+        # What moved half of its way or more stands for other vectors now.
+        codebook.update_rule.reset(codebook, alpha > 0.5, ops.zeros((K,)))
+        variable.assign(ops.where(usable, share, old))
+
+    @staticmethod
+    def _anchors(codes: Any, vectors: Any, weights: Any) -> Any:
+        """For each code the nearest valid vector of all replicas."""
+        if weights is not None:
+            weights = gather_rows(weights)
+        # In place of masked rows stands a valid one, which is a candidate anyway; it is also put in
+        # front, so that the search never runs over nothing.
+        valid = uniform_rows(vectors, ops.zeros((1,)), weights)
+        if weights is not None:
+            vectors = ops.where(ops.expand_dims(weights > 0, -1), vectors, valid)
+        candidates = ops.concatenate([valid, vectors], axis=0)
+        return ops.take(candidates, nearest_code(codes, candidates), axis=0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"decay": self.decay}
+
+
 def get_revival(identifier: Any) -> Revival | None:
-    """The revival of that name (`"replace_dead"`), config or instance; `None` for none."""
+    """The revival of that name, config or instance; `None` for none.
+
+    The names are `"replace_dead"`, `"replace_unused"` and `"cvq"`.
+    """
     if identifier is None:
         return None
-    names: dict[str, type[Revival]] = {"replace_dead": ReplaceDead}
+    names: dict[str, type[Revival]] = {
+        "replace_dead": ReplaceDead,
+        "replace_unused": ReplaceUnused,
+        "cvq": AnchorRevival,
+    }
     return get_choice(identifier, Revival, names, "revival")

@@ -28,7 +28,13 @@ class UpdateRule(Choice):
         return {}
 
     def step(
-        self, codebook: "Codebook", vectors: Any, indices: Any, weights: Any, counts: Any
+        self,
+        codebook: "Codebook",
+        vectors: Any,
+        indices: Any,
+        weights: Any,
+        counts: Any,
+        usable: Any,
     ) -> None:
         """One training step.
 
@@ -38,6 +44,8 @@ class UpdateRule(Choice):
             indices: int32 `(N,)`, the code that each vector chose.
             weights: float32 `(N,)`, 0 for masked rows, or `None`.
             counts: float32 `(K,)`, how many vectors of all replicas chose each code.
+            usable: a boolean scalar. Where it is `False` the batch is empty or not finite, and the
+                step should change nothing.
         """
 
     def reset(self, codebook: "Codebook", replaced: Any, counts: Any) -> None:
@@ -72,8 +80,6 @@ class EMAUpdate(UpdateRule):
     the state is K numbers instead of K·(D + 1). Counts start at 0, which gives the first vectors
     that choose a code their full weight, as a bias-corrected average would.
 
-    A batch whose sums are not finite is refused: it leaves counts and table as they were.
-
     Args:
         decay: γ, in [0, 1). Defaults to `0.99`.
 
@@ -87,18 +93,16 @@ class EMAUpdate(UpdateRule):
         self.decay = decay
 
     def build(self, codebook: "Codebook") -> dict[str, Any]:
-        counts = codebook.add_weight(
-            name="ema_counts",
-            shape=(codebook.num_embeddings,),
-            initializer="zeros",
-            dtype="float32",
-            trainable=False,
-            autocast=False,
-        )
-        return {"counts": counts}
+        return {"counts": codebook.add_statistic("ema_counts", (codebook.num_embeddings,))}
 
     def step(
-        self, codebook: "Codebook", vectors: Any, indices: Any, weights: Any, counts: Any
+        self,
+        codebook: "Codebook",
+        vectors: Any,
+        indices: Any,
+        weights: Any,
+        counts: Any,
+        usable: Any,
     ) -> None:
         table = ops.convert_to_tensor(codebook.embeddings)
         old_counts = ops.convert_to_tensor(codebook.update_state["counts"])
@@ -107,12 +111,11 @@ class EMAUpdate(UpdateRule):
         towards = s - ops.expand_dims(counts, -1) * table
         # Where a count is 0 the numerator is 0 too; the floor only keeps 0/0 out.
         step = (1.0 - self.decay) * towards / ops.expand_dims(ops.maximum(new_counts, 1e-12), -1)
-        finite = ops.isfinite(ops.sum(s))
-        moves = ops.expand_dims(ops.logical_and(finite, counts > 0), -1)
+        moves = ops.expand_dims(ops.logical_and(usable, counts > 0), -1)
         codebook.embeddings.assign(
             ops.where(moves, codebook.distance.normalize(table + step), table)
         )
-        codebook.update_state["counts"].assign(ops.where(finite, new_counts, old_counts))
+        codebook.update_state["counts"].assign(ops.where(usable, new_counts, old_counts))
 
     def reset(self, codebook: "Codebook", replaced: Any, counts: Any) -> None:
         variable = codebook.update_state["counts"]

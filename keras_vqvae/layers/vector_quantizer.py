@@ -42,8 +42,8 @@ class VectorQuantizer(Quantizer):
             such as `codebooks.EMAUpdate(decay=0.99)`. Defaults to `"gradient"`.
         embeddings_initializer: where the codes start: `"uniform"` (±1/K), `"kmeans"` (the first
             training batch; also compiled), `codebooks.KMeans(...)` or a Keras initializer.
-        revival: what happens to unused codes: `None`, `"replace_dead"` or
-            `codebooks.ReplaceDead(...)`. Defaults to `None`.
+        revival: what happens to unused codes: `None`, `"replace_dead"`, `"replace_unused"`, `"cvq"`
+            or an object such as `codebooks.ReplaceDead(threshold=0.1)`. Defaults to `None`.
         distance: `"euclidean"` or `"cosine"`. Defaults to `"euclidean"`.
         estimator: how the gradient passes: `"straight_through"`, `"rotation"`, `"diveq"`, `"nsvq"`
             or an object such as `ops.DiVeQ(noise_std=0.01)`. The last two hand the codes a gradient

@@ -4,12 +4,13 @@
 export on TensorFlow; the backend's own argmax does neither.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
-__all__ = ["DEFAULT_CHUNK_ELEMENTS", "highest_score", "nearest_code"]
+__all__ = ["DEFAULT_CHUNK_ELEMENTS", "highest_score", "map_chunks", "nearest_code"]
 
 # Scores held at one time when the caller sets no bound: 2**23 float32 = 32 MiB.
 DEFAULT_CHUNK_ELEMENTS = 2**23
@@ -25,7 +26,7 @@ def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any
 
     Args:
         vectors: float tensor `(N, D)`. `N` may be unknown when traced.
-        table: float tensor `(K, D)`.
+        table: float tensor `(K, D)`. `K` may be unknown too.
         chunk_size: how many vectors are compared at one time, a positive integer. By default as
             many as keep the scores within 32 MiB.
 
@@ -40,14 +41,37 @@ def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any
     """
     vectors = ops.stop_gradient(ops.cast(vectors, "float32"))
     table = ops.stop_gradient(ops.cast(table, "float32"))
-    if chunk_size is None:
-        chunk_size = max(1, DEFAULT_CHUNK_ELEMENTS // int(table.shape[0]))
+    bound: Any = chunk_size
+    if bound is None and table.shape[0] is None:
+        bound = ops.maximum(DEFAULT_CHUNK_ELEMENTS // ops.shape(table)[0], 1)
+    elif bound is None:
+        bound = max(1, DEFAULT_CHUNK_ELEMENTS // int(table.shape[0]))
     half_norms = 0.5 * ops.sum(ops.square(table), axis=-1, keepdims=True)
     augmented_table = ops.transpose(ops.concatenate([table, -half_norms], axis=-1))
     # The constant 1 is appended per chunk by `_scores`, not to all of `vectors`: one copy less.
+    best = {"tensorflow": _best_tensorflow, "jax": _best_jax}.get(
+        keras.backend.backend(), _best_any
+    )
+    return map_chunks(lambda chunk: best(_augment(chunk), augmented_table), vectors, bound)
+
+
+def map_chunks(
+    function: Callable[[Any], Any], rows: Any, chunk_size: Any, shape: tuple[int, ...] = ()
+) -> Any:
+    """`function(rows)`, computed for `chunk_size` rows at a time.
+
+    Args:
+        function: takes float `(n, D)` and gives int32 `(n, *shape)`, each row from its row alone.
+        rows: float tensor `(N, D)`. `N` may be unknown when traced.
+        chunk_size: how many rows at one time.
+        shape: what follows the first axis of the results.
+
+    Returns:
+        int32 tensor `(N, *shape)`.
+    """
     backend = keras.backend.backend()
-    search = {"tensorflow": _search_tensorflow, "jax": _search_jax}.get(backend, _search_any)
-    return search(vectors, augmented_table, chunk_size)
+    run = {"tensorflow": _map_tensorflow, "jax": _map_jax}.get(backend, _map_any)
+    return run(function, rows, chunk_size, shape)
 
 
 def highest_score(scores: Any) -> Any:
@@ -70,48 +94,54 @@ def _augment(vectors: Any) -> Any:
     return ops.concatenate([vectors, ops.ones_like(vectors[:, :1])], axis=-1)
 
 
-def _search_tensorflow(vectors: Any, table: Any, chunk_size: int) -> Any:
+def _best_tensorflow(vectors: Any, table: Any) -> Any:
     import tensorflow as tf
 
-    def best(chunk: Any) -> Any:
-        scores = tf.matmul(_augment(chunk), table)
-        return tf.argmax(scores, axis=-1, output_type=tf.int32)
+    return tf.argmax(tf.matmul(vectors, table), axis=-1, output_type=tf.int32)
 
-    if vectors.shape[0] is not None and vectors.shape[0] <= chunk_size:
-        return best(vectors)
+
+def _best_jax(vectors: Any, table: Any) -> Any:
+    import jax.numpy as jnp
+
+    # Full float32 products: the default on accelerators is coarser, and would change indices.
+    return jnp.argmax(jnp.matmul(vectors, table, precision="highest"), axis=-1).astype("int32")
+
+
+def _best_any(vectors: Any, table: Any) -> Any:
+    return ops.cast(ops.argmax(ops.matmul(vectors, table), axis=-1), "int32")
+
+
+def _map_tensorflow(function: Any, rows: Any, chunk_size: Any, shape: tuple[int, ...]) -> Any:
+    import tensorflow as tf
+
+    known = rows.shape[0] is not None and isinstance(chunk_size, int)
+    if known and rows.shape[0] <= chunk_size:
+        return function(rows)
     # Equal chunks of at most `chunk_size` rows, so that little is padded; one chunk if N is small.
-    count = tf.shape(vectors)[0]
+    count = tf.shape(rows)[0]
     chunks = tf.maximum((count + chunk_size - 1) // chunk_size, 1)
-    rows = (count + chunks - 1) // chunks
-    padded = tf.pad(vectors, [[0, chunks * rows - count], [0, 0]])
-    stacked = tf.reshape(padded, [chunks, rows, vectors.shape[1]])
-    indices = tf.map_fn(best, stacked, fn_output_signature=tf.int32, parallel_iterations=1)
-    return tf.reshape(indices, [-1])[:count]
+    size = (count + chunks - 1) // chunks
+    padded = tf.pad(rows, [[0, chunks * size - count], [0, 0]])
+    stacked = tf.reshape(padded, [chunks, size, rows.shape[1]])
+    found = tf.map_fn(function, stacked, fn_output_signature=tf.int32, parallel_iterations=1)
+    return tf.reshape(found, [-1, *shape])[:count]
 
 
-def _search_jax(vectors: Any, table: Any, chunk_size: int) -> Any:
+def _map_jax(function: Any, rows: Any, chunk_size: Any, shape: tuple[int, ...]) -> Any:
     import jax
     import jax.numpy as jnp
 
-    def best(chunk: Any) -> Any:
-        # Full float32 products: the default on accelerators is coarser, and would change indices.
-        scores = jnp.matmul(_augment(chunk), table, precision="highest")
-        return jnp.argmax(scores, axis=-1).astype("int32")
-
-    count, dim = vectors.shape
+    count, dim = rows.shape
     # A symbolic count (shape inference, export) compares with nothing and makes no chunks.
     if not isinstance(count, int) or count <= chunk_size:
-        return best(vectors)
+        return function(rows)
     chunks = -(-count // chunk_size)
-    rows = -(-count // chunks)
-    padded = jnp.pad(vectors, ((0, chunks * rows - count), (0, 0)))
-    return jax.lax.map(best, padded.reshape(chunks, rows, dim)).reshape(-1)[:count]
+    size = -(-count // chunks)
+    padded = jnp.pad(rows, ((0, chunks * size - count), (0, 0)))
+    stacked = padded.reshape(chunks, size, dim)
+    return jax.lax.map(function, stacked).reshape(-1, *shape)[:count]
 
 
-def _search_any(vectors: Any, table: Any, chunk_size: int) -> Any:
-    starts = range(0, max(int(vectors.shape[0]), 1), chunk_size)
-    parts = [
-        ops.argmax(ops.matmul(_augment(vectors[s : s + chunk_size]), table), axis=-1)
-        for s in starts
-    ]
-    return ops.cast(ops.concatenate(parts), "int32")
+def _map_any(function: Any, rows: Any, chunk_size: Any, shape: tuple[int, ...]) -> Any:
+    starts = range(0, max(int(rows.shape[0]), 1), chunk_size)
+    return ops.concatenate([function(rows[s : s + chunk_size]) for s in starts])

@@ -144,7 +144,9 @@ def test_an_ema_table_is_not_trainable():
     """Trap 21: an EMA table marked trainable gets the gradient None."""
     codebook = codebook_with(normal((4, 2)))
     assert codebook.trainable_variables == []
-    assert {v.name for v in codebook.weights} == {"embeddings", "code_counts", "ema_counts"}
+    assert {v.name for v in codebook.weights} == {
+        *("embeddings", "code_counts", "refused_batches", "ema_counts")
+    }
 
 
 def test_usage_counts_add_up_over_training():

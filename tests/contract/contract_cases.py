@@ -122,6 +122,14 @@ def _revive_soon() -> Any:
     return codebooks.ReplaceDead(threshold=0.5, decay=0.1)
 
 
+def _oldest() -> Any:
+    return codebooks.ReplaceUnused(after_steps=1, noise_scale=0.01)
+
+
+def _anchors() -> Any:
+    return codebooks.AnchorRevival(decay=0.5)
+
+
 def _ema() -> Any:
     return codebooks.EMAUpdate(decay=0.9)
 
@@ -135,6 +143,8 @@ QUANTIZERS = [
     ),
     _vq("cosine", distance="cosine", embeddings_initializer="random_normal"),
     _vq("cosine_ema_kmeans", distance="cosine", update=_ema(), embeddings_initializer="kmeans"),
+    _vq("cvq", update=_ema(), embeddings_initializer="kmeans", revival=_anchors()),
+    _vq("replace_unused", revival=_oldest(), embeddings_initializer="random_normal"),
     _vq("frozen", update="frozen", embeddings_initializer="random_normal"),
     _vq("chunked", chunk_size=5, embeddings_initializer="random_normal"),
     _vq("rotation", estimator="rotation", embeddings_initializer="random_normal"),
@@ -244,6 +254,8 @@ CHOICES = [
     ChoiceCase("cosine", (codebooks.Cosine,), codebooks.Cosine),
     ChoiceCase("kmeans", (codebooks.KMeans,), lambda: codebooks.KMeans(iterations=3)),
     ChoiceCase("replace_dead", (codebooks.ReplaceDead,), _revive_soon),
+    ChoiceCase("replace_unused", (codebooks.ReplaceUnused,), _oldest),
+    ChoiceCase("cvq", (codebooks.AnchorRevival,), _anchors),
     ChoiceCase("gradient", (codebooks.GradientUpdate,), codebooks.GradientUpdate),
     ChoiceCase("ema", (codebooks.EMAUpdate,), _ema),
     ChoiceCase("frozen", (codebooks.FrozenTable,), codebooks.FrozenTable),

@@ -33,7 +33,7 @@ def test_options_of_other_kinds_are_not_equal(case):
     ("argument", "options"),
     [
         ("update", ["gradient", "ema"]),
-        ("revival", ["replace_dead"]),
+        ("revival", ["replace_dead", "replace_unused", "cvq"]),
         ("distance", ["euclidean", "cosine"]),
         ("embeddings_initializer", ["kmeans"]),
     ],
