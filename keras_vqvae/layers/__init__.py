@@ -23,6 +23,7 @@ from keras_vqvae.layers.multi_scale_vector_quantizer import (
     MultiScaleVectorQuantizer as MultiScaleVectorQuantizer,
 )
 from keras_vqvae.layers.product_quantizer import ProductQuantizer as ProductQuantizer
+from keras_vqvae.layers.projected_quantizer import ProjectedQuantizer as ProjectedQuantizer
 from keras_vqvae.layers.quantize_dropout import QuantizeDropout as QuantizeDropout
 from keras_vqvae.layers.quantizer import Quantizer as Quantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput as QuantizerOutput
@@ -53,6 +54,7 @@ __all__ = [
     "MaskedConv2D",
     "MultiScaleVectorQuantizer",
     "ProductQuantizer",
+    "ProjectedQuantizer",
     "QuantizeDropout",
     "Quantizer",
     "QuantizerOutput",

@@ -10,6 +10,7 @@ from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
 
 __all__ = [
     "ChannelSplit",
+    "check_one_size",
     "concatenated_counts",
     "joined_sizes",
     "mean_losses",
@@ -21,6 +22,15 @@ __all__ = [
 def joined_sizes(sizes: tuple[int, ...]) -> int | tuple[int, ...]:
     """The one size if all are equal, else all of them."""
     return sizes[0] if len(set(sizes)) == 1 else sizes
+
+
+def check_one_size(sizes: tuple[int, ...]) -> None:
+    """Refuses several sizes for a table that all parts share."""
+    if len(set(sizes)) > 1:
+        raise ValueError(
+            "One table has one size. Pass one number as `num_embeddings`, or "
+            f"`shared_codebook=False`. Received: num_embeddings={sizes}"
+        )
 
 
 def mean_losses(losses: list[dict[str, Any]], weights: Sequence[float]) -> dict[str, Any]:
@@ -62,16 +72,17 @@ def table_config(part: Any) -> dict[str, Any]:
 class ChannelSplit(Quantizer):
     """A vector is cut into equal pieces, and each has a quantizer of its own.
 
-    A subclass makes `self.quantizers`, all with the same loss names.
+    A subclass sets `self.num_groups` and makes `self.quantizers`, all with the same loss names.
     """
 
-    quantizers: list[Quantizer]
+    num_groups: int
+    quantizers: list[Any]
 
     def build(self, input_shape: Any) -> None:
         if self.built:
             return
         self.check_last_axis(input_shape)
-        groups = len(self.quantizers)
+        groups = self.num_groups
         if input_shape[-1] % groups:
             raise ValueError(
                 f"Layer '{self.name}' cuts vectors into {groups} equal pieces. Choose a length "
@@ -134,7 +145,7 @@ class ChannelSplit(Quantizer):
     def embedding_dim(self) -> int | None:
         """D, the length of a whole vector; `None` until it is known."""
         dim = self.quantizers[0].embedding_dim
-        return None if dim is None else dim * len(self.quantizers)
+        return None if dim is None else dim * self.num_groups
 
     @property
     def codebook_shape(self) -> tuple[int | None, ...]:

@@ -1,12 +1,19 @@
-"""A vector cut into pieces, each quantized by a table of its own."""
+"""A vector cut into pieces, quantized by a table of each or one of all."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.layers.composite import ChannelSplit, spread_initializers, table_config
+from keras_vqvae.layers.composite import (
+    ChannelSplit,
+    check_one_size,
+    spread_initializers,
+    table_config,
+)
+from keras_vqvae.layers.quantizer import QuantizerOutput, TableUse
 from keras_vqvae.layers.vector_quantizer import VectorQuantizer
 
 __all__ = ["ProductQuantizer"]
@@ -22,7 +29,8 @@ class ProductQuantizer(ChannelSplit):
 
     A position has G indices, `(..., G)`. Each piece is a `VectorQuantizer`, gradient estimator
     included; the losses are means over the pieces of theirs (`codebook_loss` and
-    `commitment_loss`). Masked positions get indices −1 and zeros.
+    `commitment_loss`). Masked positions get indices −1 and zeros. Pieces are also called heads,
+    usually behind a projection: `ProjectedQuantizer(ProductQuantizer(heads, K), codebook_dim=...)`.
 
     Args:
         num_groups: G, the number of pieces.
@@ -30,6 +38,8 @@ class ProductQuantizer(ChannelSplit):
         embedding_dim: D, the length of whole vectors, divisible by G. By default taken from the
             input.
         beta: β, weight of the commitment loss. Defaults to `0.25`.
+        shared_codebook: whether all pieces use one table, which then learns once a step, from all
+            pieces together. Defaults to `False`.
         update: as in `VectorQuantizer`, and so the next ones; each table has its own state.
         embeddings_initializer: where the codes start.
         revival: what happens to unused codes.
@@ -50,8 +60,8 @@ class ProductQuantizer(ChannelSplit):
         `(..., D)`, or with `return_indices=True` also int32 `(..., G)`.
 
     Raises:
-        ValueError: for arguments out of range; from `build`, for a last axis that G does not
-            divide.
+        ValueError: for arguments out of range, or a shared table with several sizes; from `build`,
+            for a last axis that G does not divide.
 
     Example:
     >>> import numpy as np
@@ -71,6 +81,7 @@ class ProductQuantizer(ChannelSplit):
         num_embeddings: int | Sequence[int],
         embedding_dim: int | None = None,
         beta: float = 0.25,
+        shared_codebook: bool = False,
         update: Any = "gradient",
         embeddings_initializer: Any = "uniform",
         revival: Any = None,
@@ -94,7 +105,11 @@ class ProductQuantizer(ChannelSplit):
             )
         self.num_groups = num_groups
         self.seed = seed
-        starts = spread_initializers(embeddings_initializer, num_groups)
+        self.shared_codebook = bool(shared_codebook)
+        if shared_codebook:
+            check_one_size(sizes)
+        tables = 1 if shared_codebook else num_groups
+        starts = spread_initializers(embeddings_initializer, tables)
         self.quantizers = [
             VectorQuantizer(
                 sizes[i],
@@ -110,12 +125,45 @@ class ProductQuantizer(ChannelSplit):
                 dtype="float32",
                 name=f"group_{i}",
             )
-            for i in range(num_groups)
+            for i in range(tables)
         ]
+
+    def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
+        if not self.shared_codebook:
+            return super().discretize(z_e, training=training, mask=mask)
+        # To one table, the pieces are so many more vectors.
+        z_e = ops.convert_to_tensor(z_e)
+        shape = ops.shape(z_e)
+        pieces = ops.reshape(z_e, (*shape[:-1], self.num_groups, z_e.shape[-1] // self.num_groups))
+        if mask is not None:
+            mask = ops.repeat(ops.expand_dims(mask, -1), self.num_groups, axis=-1)
+        output = self.quantizers[0].discretize(pieces, training=training, mask=mask)
+        return output._replace(
+            quantized=ops.reshape(output.quantized, shape), codes=ops.reshape(output.codes, shape)
+        )
+
+    def codes_of(self, indices: Any) -> Any:
+        if not self.shared_codebook:
+            return super().codes_of(indices)
+        return ops.reshape(
+            self.quantizers[0].codes_of(indices), (*ops.shape(indices)[:-1], self.embedding_dim)
+        )
+
+    @property
+    def table_sizes(self) -> tuple[int, ...]:
+        shared = self.shared_codebook
+        return super().table_sizes * (self.num_groups if shared else 1)
+
+    def tables(self) -> tuple[TableUse, ...]:
+        if self.shared_codebook:
+            return (TableUse("", self.quantizers[0], tuple(range(self.num_groups))),)
+        return super().tables()
 
     @property
     def codebook_shape(self) -> tuple[int | None, ...]:
-        """`(G, K, D/G)`, or `(ΣK, D/G)` if the tables differ in size."""
+        """`(G, K, D/G)`, or `(ΣK, D/G)` if tables differ in size; `(K, D/G)` of a shared table."""
+        if self.shared_codebook:
+            return self.quantizers[0].codebook_shape
         if isinstance(self.num_embeddings, tuple):
             return (sum(self.table_sizes), self.quantizers[0].embedding_dim)
         return super().codebook_shape
@@ -125,6 +173,7 @@ class ProductQuantizer(ChannelSplit):
             **super().get_config(),
             **table_config(self.quantizers[0]),
             "num_groups": self.num_groups,
+            "shared_codebook": self.shared_codebook,
             "num_embeddings": self.num_embeddings,
             "embedding_dim": self.embedding_dim,
             "seed": self.seed,

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.composite import (
+    check_one_size,
     concatenated_counts,
     mean_losses,
     spread_initializers,
@@ -109,11 +110,8 @@ class ResidualVectorQuantizer(ResidualQuantizer):
         weights = self._per_depth("depth_weights", 1.0 if depth_weights is None else depth_weights)
         if min(weights) < 0:
             raise ValueError(f"`depth_weights` should be ≥ 0. Received: {depth_weights!r}")
-        if shared_codebook and len(set(sizes)) > 1:
-            raise ValueError(
-                "One table has one size. Pass one number as `num_embeddings`, or "
-                f"`shared_codebook=False`. Received: num_embeddings={num_embeddings!r}"
-            )
+        if shared_codebook:
+            check_one_size(sizes)
         self.shared_codebook = bool(shared_codebook)
         self.depth_weights = tuple(float(w) for w in weights)
         self._pass_gradient = get_gradient_estimator(estimator)

@@ -117,6 +117,17 @@ def _quantizer(
     return QuantizerCase(name, (cls,), make, inputs, dim=dim, draws=draws)
 
 
+def _projected(name: str, quantizer: Callable[[], Any], **options: Any) -> QuantizerCase:
+    def make(**kwargs: Any) -> Any:
+        start = keras.initializers.GlorotUniform(seed=3)
+        return layers.ProjectedQuantizer(
+            quantizer(), kernel_initializer=start, **{**options, **kwargs}
+        )
+
+    covers = (layers.ProjectedQuantizer, type(quantizer()))
+    return QuantizerCase(name, covers, make, _vectors)
+
+
 def _revive_soon() -> Any:
     # With a decay of 0.1, a code that one batch does not choose is dead.
     return codebooks.ReplaceDead(threshold=0.5, decay=0.1)
@@ -205,6 +216,19 @@ QUANTIZERS = [
     ),
     _quantizer("grouped_rvq", layers.GroupedResidualVectorQuantizer, 2, 2, 5, dim=4, seed=3),
     _quantizer("product", layers.ProductQuantizer, 2, 5, dim=4, update=_ema(), seed=3),
+    _projected(
+        "projected_ema_kmeans",
+        lambda: layers.VectorQuantizer(
+            5, distance="cosine", update=_ema(), embeddings_initializer="kmeans", seed=3
+        ),
+        codebook_dim=2,
+    ),
+    _projected(
+        "projected_heads",
+        lambda: layers.ProductQuantizer(2, 5, shared_codebook=True, seed=3),
+        codebook_dim=4,
+        use_bias=False,
+    ),
 ]
 
 LAYERS: list[LayerCase] = [
