@@ -1,5 +1,8 @@
 """The table of codes, and the choices that make it up."""
 
+from keras_vqvae.codebooks.assignment import Assignment as Assignment
+from keras_vqvae.codebooks.assignment import NearestCode as NearestCode
+from keras_vqvae.codebooks.assignment import SampledCode as SampledCode
 from keras_vqvae.codebooks.codebook import Codebook as Codebook
 from keras_vqvae.codebooks.distances import Cosine as Cosine
 from keras_vqvae.codebooks.distances import Distance as Distance
@@ -17,6 +20,7 @@ from keras_vqvae.codebooks.update_rules import UpdateRule as UpdateRule
 
 __all__ = [
     "AnchorRevival",
+    "Assignment",
     "Codebook",
     "Cosine",
     "DataInitializer",
@@ -26,8 +30,10 @@ __all__ = [
     "FrozenTable",
     "GradientUpdate",
     "KMeans",
+    "NearestCode",
     "ReplaceDead",
     "ReplaceUnused",
     "Revival",
+    "SampledCode",
     "UpdateRule",
 ]

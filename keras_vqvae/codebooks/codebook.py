@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE
+from keras_vqvae.codebooks.assignment import get_assignment
 from keras_vqvae.codebooks.distances import get_distance
 from keras_vqvae.codebooks.initialization import DataInitializer, get_embeddings_initializer
 from keras_vqvae.codebooks.revival import get_revival
@@ -36,6 +37,8 @@ class Codebook(keras.layers.Layer):
         revival: what happens to unused codes: `None`, `"replace_dead"`, `"replace_unused"`,
             `"cvq"` or a `Revival`.
         distance: `"euclidean"`, `"cosine"` or a `Distance`.
+        assignment: which code a vector gets in training: `"nearest"`, `"sampled"` or an
+            `Assignment`.
         chunk_size: how many vectors the search compares at one time. By default as many as keep the
             scores within 32 MiB.
         seed: seed of the random draws of initialisation and revival.
@@ -57,6 +60,7 @@ class Codebook(keras.layers.Layer):
         embeddings_initializer: Any = "uniform",
         revival: Any = None,
         distance: Any = "euclidean",
+        assignment: Any = "nearest",
         chunk_size: int | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -78,6 +82,7 @@ class Codebook(keras.layers.Layer):
         )
         self.revival = get_revival(revival)
         self.distance = get_distance(distance)
+        self.assignment = get_assignment(assignment)
         self.chunk_size = chunk_size
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -133,6 +138,10 @@ class Codebook(keras.layers.Layer):
     def search(self, vectors: Any) -> Any:
         """The nearest code of each vector: `(N, D)`, normalised, to int32 `(N,)`."""
         return nearest_code(vectors, self.table(), self.chunk_size)
+
+    def choose(self, vectors: Any) -> Any:
+        """The code of each vector in training, by the `assignment`; shapes as in `search`."""
+        return self.assignment.choose(self, vectors)
 
     def lookup(self, indices: Any) -> Any:
         """The codes of indices `(...)` as float32 `(..., D)`; an index of −1 gives zeros."""
@@ -223,6 +232,7 @@ class Codebook(keras.layers.Layer):
             "embeddings_initializer": serialize(self.embeddings_initializer),
             "revival": None if self.revival is None else serialize(self.revival),
             "distance": serialize(self.distance),
+            "assignment": serialize(self.assignment),
             "chunk_size": self.chunk_size,
             "seed": self.seed,
         }

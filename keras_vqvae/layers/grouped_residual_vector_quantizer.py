@@ -38,6 +38,7 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
         embeddings_initializer: where the codes start.
         revival: what happens to unused codes.
         estimator: how the gradient passes.
+        assignment: which code a vector gets in training.
         chunk_size: how many vectors a search compares at one time.
         seed: seed of the draws.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy, distances, statistics and
@@ -82,6 +83,7 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
         embeddings_initializer: Any = "uniform",
         revival: Any = None,
         estimator: Any = "straight_through",
+        assignment: Any = "nearest",
         chunk_size: int | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -104,6 +106,7 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
                 embeddings_initializer=starts[i],
                 revival=revival,
                 estimator=estimator,
+                assignment=assignment,
                 chunk_size=chunk_size,
                 # Depth i of a piece takes seed + i.
                 seed=None if seed is None else seed + i * num_quantizers,

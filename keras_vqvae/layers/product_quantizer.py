@@ -45,6 +45,7 @@ class ProductQuantizer(ChannelSplit):
         revival: what happens to unused codes.
         distance: `"euclidean"` or `"cosine"`, of pieces.
         estimator: how the gradient passes.
+        assignment: which code a vector gets in training.
         chunk_size: how many vectors a search compares at one time.
         seed: seed of the draws.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy, distances, statistics and
@@ -87,6 +88,7 @@ class ProductQuantizer(ChannelSplit):
         revival: Any = None,
         distance: Any = "euclidean",
         estimator: Any = "straight_through",
+        assignment: Any = "nearest",
         chunk_size: int | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -120,6 +122,7 @@ class ProductQuantizer(ChannelSplit):
                 revival=revival,
                 distance=distance,
                 estimator=estimator,
+                assignment=assignment,
                 chunk_size=chunk_size,
                 seed=None if seed is None else seed + i,
                 dtype="float32",

@@ -58,6 +58,7 @@ class ResidualVectorQuantizer(ResidualQuantizer):
             residuals (a shared table from the vectors).
         revival: what happens to unused codes.
         estimator: how the gradient passes from the sum to the vectors.
+        assignment: which code a vector gets in training.
         chunk_size: how many vectors a search compares at one time.
         seed: seed of the draws.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy, distances, statistics and
@@ -101,6 +102,7 @@ class ResidualVectorQuantizer(ResidualQuantizer):
         embeddings_initializer: Any = "uniform",
         revival: Any = None,
         estimator: Any = "straight_through",
+        assignment: Any = "nearest",
         chunk_size: int | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -127,6 +129,7 @@ class ResidualVectorQuantizer(ResidualQuantizer):
                 embeddings_initializer=starts[i],
                 revival=revival,
                 estimator=self.estimator,
+                assignment=assignment,
                 chunk_size=chunk_size,
                 seed=None if seed is None else seed + i,
                 dtype="float32",
@@ -164,8 +167,9 @@ class ResidualVectorQuantizer(ResidualQuantizer):
         for i, used in enumerate(self.kept(z_e, valid, training)):
             part = self._at(i)
             # A shared table learns behind the loop: until then all depths see the same one.
-            learns = training and not self.shared_codebook
-            output = part.discretize(residual, training=learns, mask=used)
+            output = part.discretize(
+                residual, training=training, mask=used, learn=not self.shared_codebook
+            )
             seen.append((residual, output.indices, used))
             total = output.codes if total is None else total + output.codes
             residual = residual - ops.stop_gradient(output.codes)

@@ -50,6 +50,9 @@ class VectorQuantizer(Quantizer):
             and take the place of the codebook loss (their papers have no commitment loss either:
             `beta=0`); in training their value is near the code, in evaluation it is the code.
             Defaults to `"straight_through"`.
+        assignment: which code a vector gets in training: `"nearest"`, `"sampled"` or
+            `codebooks.SampledCode(temperature=...)`, which draws codes at random, the nearer the
+            likelier. In evaluation it is the nearest. Defaults to `"nearest"`.
         chunk_size: how many vectors the search compares at one time, which bounds its memory to
             `chunk_size` × K numbers. By default as many as fit into 32 MiB.
         seed: seed of the draws of initialisation and revival.
@@ -91,6 +94,7 @@ class VectorQuantizer(Quantizer):
         revival: Any = None,
         distance: Any = "euclidean",
         estimator: Any = "straight_through",
+        assignment: Any = "nearest",
         chunk_size: int | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -108,6 +112,7 @@ class VectorQuantizer(Quantizer):
             embeddings_initializer=embeddings_initializer,
             revival=revival,
             distance=distance,
+            assignment=assignment,
             chunk_size=chunk_size,
             seed=seed,
             dtype="float32",
@@ -126,13 +131,21 @@ class VectorQuantizer(Quantizer):
         self.codebook.build((None, input_shape[-1]))
         self.built = True
 
-    def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
+    def discretize(
+        self,
+        z_e: Any,
+        training: bool = False,
+        mask: Any = None,
+        learn: bool = True,
+    ) -> QuantizerOutput:
         """Vectors to codes, indices and named losses, without adding the losses to the layer.
 
         Args:
             z_e: float tensor `(..., D)`.
-            training: whether the table learns from this call.
+            training: whether this is a training step.
             mask: boolean tensor `(...)`, `False` where a position is padding.
+            learn: `False` leaves the table as it is in training too, for quantizers that share one
+                and call `learn` when all are done.
 
         Returns:
             A `QuantizerOutput`; `quantized` has the dtype of `z_e`.
@@ -141,9 +154,9 @@ class VectorQuantizer(Quantizer):
         codebook = self.codebook
         x, valid = self.flatten(z_e, mask)
         x = codebook.distance.normalize(x)
-        if training:
+        if training and learn:
             codebook.initialize(x, valid)
-        indices = codebook.search(x)
+        indices = codebook.choose(x) if training else codebook.search(x)
         codes = codebook.lookup(indices)
         losses = {}
         if "codebook_loss" in self.loss_names:
@@ -151,7 +164,7 @@ class VectorQuantizer(Quantizer):
             losses["codebook_loss"] = mean_over_valid(error, valid)
         error = ops.square(x - ops.stop_gradient(codes))
         losses["commitment_loss"] = self.beta * mean_over_valid(error, valid)
-        if training:
+        if training and learn:
             codebook.learn(x, indices, valid)
         seed = codebook.seed_generator if training else None
         quantized = self._pass_gradient(x, codes, seed)

@@ -80,6 +80,7 @@ class ChoiceCase(Case):
 # Bases have no behaviour of their own, tuple types are results, data sets are no Keras objects that
 # are saved.
 ABSTRACT = {
+    codebooks.Assignment,
     codebooks.DataInitializer,
     codebooks.Distance,
     codebooks.Revival,
@@ -160,6 +161,13 @@ QUANTIZERS = [
     _vq("chunked", chunk_size=5, embeddings_initializer="random_normal"),
     _vq("rotation", estimator="rotation", embeddings_initializer="random_normal"),
     _vq("diveq", estimator="diveq", embeddings_initializer="random_normal"),
+    # At this temperature the nearest code is drawn, whatever the random numbers.
+    _vq(
+        "sampled",
+        assignment=codebooks.SampledCode(1e-9),
+        update=_ema(),
+        embeddings_initializer="random_normal",
+    ),
     _quantizer("fsq", layers.FiniteScalarQuantizer, (4, 3, 5)),
     _quantizer("fsq_symmetric", layers.FiniteScalarQuantizer, (2, 3, 4), symmetric=True),
     _quantizer(
@@ -280,6 +288,8 @@ CHOICES = [
     ChoiceCase("replace_dead", (codebooks.ReplaceDead,), _revive_soon),
     ChoiceCase("replace_unused", (codebooks.ReplaceUnused,), _oldest),
     ChoiceCase("cvq", (codebooks.AnchorRevival,), _anchors),
+    ChoiceCase("nearest_code", (codebooks.NearestCode,), codebooks.NearestCode),
+    ChoiceCase("sampled_code", (codebooks.SampledCode,), lambda: codebooks.SampledCode(0.5)),
     ChoiceCase("gradient", (codebooks.GradientUpdate,), codebooks.GradientUpdate),
     ChoiceCase("ema", (codebooks.EMAUpdate,), _ema),
     ChoiceCase("frozen", (codebooks.FrozenTable,), codebooks.FrozenTable),

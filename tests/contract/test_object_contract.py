@@ -35,6 +35,7 @@ def test_options_of_other_kinds_are_not_equal(case):
         ("update", ["gradient", "ema"]),
         ("revival", ["replace_dead", "replace_unused", "cvq"]),
         ("distance", ["euclidean", "cosine"]),
+        ("assignment", ["nearest", "sampled"]),
         ("embeddings_initializer", ["kmeans"]),
     ],
 )

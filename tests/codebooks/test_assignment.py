@@ -1,0 +1,92 @@
+import keras
+import numpy as np
+import pytest
+from support import normal, same_bits, to_numpy
+
+from keras_vqvae.codebooks import Codebook, EMAUpdate, NearestCode, SampledCode
+from keras_vqvae.layers import ResidualVectorQuantizer, VectorQuantizer
+
+TABLE = np.array([[0.0], [1.0]], "float32")
+
+
+def quantizer(assignment, **options):
+    layer = VectorQuantizer(2, 1, assignment=assignment, seed=0, **options)
+    layer.build((None, 1))
+    layer.embeddings.assign(TABLE)
+    return layer
+
+
+def test_training_draws_codes_by_their_distance():
+    layer = quantizer(SampledCode(temperature=2.0))
+    x = np.full((4000, 1), 0.1, "float32")
+    out = layer.discretize(x, training=True)
+    # Squared distances 0.01 and 0.81: p₁ = 1 / (1 + e^0.4) = 0.4013.
+    share = to_numpy(out.indices).mean()
+    p = 1 / (1 + np.exp(0.4))
+    assert share == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 4000))
+    # Output and losses are those of the codes that were drawn.
+    np.testing.assert_array_equal(to_numpy(out.quantized), TABLE[to_numpy(out.indices)])
+    loss = np.mean((x - to_numpy(out.quantized)) ** 2)
+    assert float(out.losses["codebook_loss"]) == pytest.approx(loss, rel=1e-5)
+    assert to_numpy(layer.code_counts)[1] == to_numpy(out.indices).sum()
+
+
+def test_each_step_draws_anew():
+    layer = quantizer(SampledCode(5.0))
+    x = normal((64, 1))
+    first, second = (to_numpy(layer.discretize(x, training=True).indices) for _ in range(2))
+    assert (first != second).any()
+
+
+def test_evaluation_takes_the_nearest_and_draws_nothing():
+    layer = quantizer(SampledCode(100.0))
+    state = to_numpy(layer.codebook.seed_generator.state)
+    x = np.array([[0.4], [0.6]], "float32")
+    for indices in (layer.discretize(x).indices, layer.encode(x), layer(x, return_indices=True)[1]):
+        assert to_numpy(indices).tolist() == [0, 1]
+    assert same_bits([state], [to_numpy(layer.codebook.seed_generator.state)])
+
+
+def test_an_ema_table_learns_from_what_was_drawn():
+    layer = quantizer(SampledCode(100.0), update=EMAUpdate(0.5))
+    x = normal((200, 1), scale=0.1)
+    indices = to_numpy(layer.discretize(x, training=True).indices)
+    expected = [x[indices == k].mean() for k in (0, 1)]
+    np.testing.assert_allclose(to_numpy(layer.embeddings).ravel(), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_it_compiles(jit_compile):
+    inputs = keras.Input((5, 1))
+    layer = VectorQuantizer(4, assignment="sampled", update="ema", chunk_size=7)
+    model = keras.Model(inputs, layer(keras.layers.Dense(1)(inputs)))
+    model.compile("sgd", "mse", jit_compile=jit_compile)
+    x = normal((6, 5, 1))
+    assert np.isfinite(model.train_on_batch(x, x))
+    assert to_numpy(layer.code_counts).sum() == 30
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_depths_of_a_residual_quantizer_draw_too(shared):
+    layer = ResidualVectorQuantizer(
+        2, 4, 1, shared_codebook=shared, update="ema", assignment=SampledCode(100.0), seed=0
+    )
+    layer.build((None, 1))
+    x = np.zeros((400, 1), "float32")
+    indices = to_numpy(layer.discretize(x, training=True).indices)
+    for depth in range(2):  # almost evenly: 100 ± 35 is four standard deviations
+        assert np.abs(np.bincount(indices[:, depth], minlength=4) - 100).max() < 35
+    assert len(np.unique(to_numpy(layer.encode(x)), axis=0)) == 1
+    assert ResidualVectorQuantizer.from_config(layer.get_config()).quantizers[
+        0
+    ].codebook.assignment == SampledCode(100.0)
+
+
+def test_arguments_and_names():
+    assert Codebook(2).assignment == NearestCode()
+    assert Codebook(2, assignment="sampled").assignment == SampledCode(1.0)
+    for wrong in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="`temperature` should be > 0"):
+            SampledCode(wrong)
+    with pytest.raises(ValueError, match="`assignment` should be one of"):
+        Codebook(2, assignment="gumbel")
