@@ -188,9 +188,11 @@ class ProjectedQuantizer(Quantizer):
         return self.quantizer.indices_shape(input_shape)
 
     def get_config(self) -> dict[str, Any]:
+        quantizer = keras.saving.serialize_keras_object(self.quantizer)
+        quantizer.pop("build_config", None)  # it is built by this layer, and not with its config
         return {
             **super().get_config(),
-            "quantizer": keras.saving.serialize_keras_object(self.quantizer),
+            "quantizer": quantizer,
             "codebook_dim": self.codebook_dim,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "use_bias": self.use_bias,
