@@ -9,6 +9,9 @@ from keras_vqvae.codebooks.distances import Distance as Distance
 from keras_vqvae.codebooks.distances import Euclidean as Euclidean
 from keras_vqvae.codebooks.initialization import DataInitializer as DataInitializer
 from keras_vqvae.codebooks.initialization import KMeans as KMeans
+from keras_vqvae.codebooks.regularizers import Diversity as Diversity
+from keras_vqvae.codebooks.regularizers import Orthogonality as Orthogonality
+from keras_vqvae.codebooks.regularizers import Regularizer as Regularizer
 from keras_vqvae.codebooks.revival import AnchorRevival as AnchorRevival
 from keras_vqvae.codebooks.revival import ReplaceDead as ReplaceDead
 from keras_vqvae.codebooks.revival import ReplaceUnused as ReplaceUnused
@@ -25,12 +28,15 @@ __all__ = [
     "Cosine",
     "DataInitializer",
     "Distance",
+    "Diversity",
     "EMAUpdate",
     "Euclidean",
     "FrozenTable",
     "GradientUpdate",
     "KMeans",
     "NearestCode",
+    "Orthogonality",
+    "Regularizer",
     "ReplaceDead",
     "ReplaceUnused",
     "Revival",

@@ -39,6 +39,7 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
         revival: what happens to unused codes.
         estimator: how the gradient passes.
         assignment: which code a vector gets in training.
+        regularizer: one or several terms added to the loss of each table.
         chunk_size: how many vectors a search compares at one time.
         seed: seed of the draws.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy, distances, statistics and
@@ -84,6 +85,7 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
         revival: Any = None,
         estimator: Any = "straight_through",
         assignment: Any = "nearest",
+        regularizer: Any = None,
         chunk_size: int | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -107,6 +109,7 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
                 revival=revival,
                 estimator=estimator,
                 assignment=assignment,
+                regularizer=regularizer,
                 chunk_size=chunk_size,
                 # Depth i of a piece takes seed + i.
                 seed=None if seed is None else seed + i * num_quantizers,

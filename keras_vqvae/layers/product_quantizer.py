@@ -46,6 +46,7 @@ class ProductQuantizer(ChannelSplit):
         distance: `"euclidean"` or `"cosine"`, of pieces.
         estimator: how the gradient passes.
         assignment: which code a vector gets in training.
+        regularizer: one or several terms added to the loss of each table.
         chunk_size: how many vectors a search compares at one time.
         seed: seed of the draws.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy, distances, statistics and
@@ -89,6 +90,7 @@ class ProductQuantizer(ChannelSplit):
         distance: Any = "euclidean",
         estimator: Any = "straight_through",
         assignment: Any = "nearest",
+        regularizer: Any = None,
         chunk_size: int | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -123,6 +125,7 @@ class ProductQuantizer(ChannelSplit):
                 distance=distance,
                 estimator=estimator,
                 assignment=assignment,
+                regularizer=regularizer,
                 chunk_size=chunk_size,
                 seed=None if seed is None else seed + i,
                 dtype="float32",

@@ -59,6 +59,7 @@ class ResidualVectorQuantizer(ResidualQuantizer):
         revival: what happens to unused codes.
         estimator: how the gradient passes from the sum to the vectors.
         assignment: which code a vector gets in training.
+        regularizer: one or several terms added to the loss of each table.
         chunk_size: how many vectors a search compares at one time.
         seed: seed of the draws.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy, distances, statistics and
@@ -103,6 +104,7 @@ class ResidualVectorQuantizer(ResidualQuantizer):
         revival: Any = None,
         estimator: Any = "straight_through",
         assignment: Any = "nearest",
+        regularizer: Any = None,
         chunk_size: int | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -130,6 +132,7 @@ class ResidualVectorQuantizer(ResidualQuantizer):
                 revival=revival,
                 estimator=self.estimator,
                 assignment=assignment,
+                regularizer=regularizer,
                 chunk_size=chunk_size,
                 seed=None if seed is None else seed + i,
                 dtype="float32",

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks import Codebook
+from keras_vqvae.codebooks.regularizers import get_regularizers
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput
 from keras_vqvae.ops import estimator_trains_codes, get_gradient_estimator, mean_over_valid
 
@@ -53,6 +54,9 @@ class VectorQuantizer(Quantizer):
         assignment: which code a vector gets in training: `"nearest"`, `"sampled"` or
             `codebooks.SampledCode(temperature=...)`, which draws codes at random, the nearer the
             likelier. In evaluation it is the nearest. Defaults to `"nearest"`.
+        regularizer: a term added to the loss, `codebooks.Orthogonality(...)` or
+            `codebooks.Diversity(...)`, or a list of them; each is logged under its own name.
+            Defaults to `None`.
         chunk_size: how many vectors the search compares at one time, which bounds its memory to
             `chunk_size` × K numbers. By default as many as fit into 32 MiB.
         seed: seed of the draws of initialisation and revival.
@@ -95,6 +99,7 @@ class VectorQuantizer(Quantizer):
         distance: Any = "euclidean",
         estimator: Any = "straight_through",
         assignment: Any = "nearest",
+        regularizer: Any = None,
         chunk_size: int | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -118,6 +123,13 @@ class VectorQuantizer(Quantizer):
             dtype="float32",
             name="codebook",
         )
+        self.regularizers = get_regularizers(regularizer)
+        for one in self.regularizers:
+            if one.needs_trainable_table and not self.learns_by_gradient:
+                raise ValueError(
+                    f"`regularizer={one!r}` has a gradient to the table alone, which would not "
+                    f"learn from it. Pass `update='gradient'`. Received: update={update!r}"
+                )
         if estimator_trains_codes(self._pass_gradient) and not self.learns_by_gradient:
             raise ValueError(
                 f"`estimator={estimator!r}` hands the table its gradient, so the table should "
@@ -164,6 +176,12 @@ class VectorQuantizer(Quantizer):
             losses["codebook_loss"] = mean_over_valid(error, valid)
         error = ops.square(x - ops.stop_gradient(codes))
         losses["commitment_loss"] = self.beta * mean_over_valid(error, valid)
+        for one in self.regularizers:
+            loss = one.loss(codebook, x, valid)
+            # A batch without vectors costs nothing, though the table may.
+            losses[one.loss_name] = (
+                loss if valid is None else ops.where(ops.sum(valid) > 0, loss, 0.0)
+            )
         if training and learn:
             codebook.learn(x, indices, valid)
         seed = codebook.seed_generator if training else None
@@ -192,7 +210,8 @@ class VectorQuantizer(Quantizer):
     def loss_names(self) -> tuple[str, ...]:
         # An estimator that hands the codes a gradient takes the place of the codebook loss.
         by_loss = self.learns_by_gradient and not estimator_trains_codes(self._pass_gradient)
-        return ("codebook_loss",) * by_loss + ("commitment_loss",)
+        added = tuple(one.loss_name for one in self.regularizers)
+        return ("codebook_loss",) * by_loss + ("commitment_loss", *added)
 
     @property
     def learns_by_gradient(self) -> bool:
@@ -229,4 +248,10 @@ class VectorQuantizer(Quantizer):
         estimator = self.estimator
         if not isinstance(estimator, str):
             estimator = keras.saving.serialize_keras_object(estimator)
-        return {**super().get_config(), **table, "beta": self.beta, "estimator": estimator}
+        return {
+            **super().get_config(),
+            **table,
+            "beta": self.beta,
+            "estimator": estimator,
+            "regularizer": [keras.saving.serialize_keras_object(r) for r in self.regularizers],
+        }

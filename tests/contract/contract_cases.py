@@ -83,6 +83,7 @@ ABSTRACT = {
     codebooks.Assignment,
     codebooks.DataInitializer,
     codebooks.Distance,
+    codebooks.Regularizer,
     codebooks.Revival,
     codebooks.UpdateRule,
     layers.CausalLayer,
@@ -161,6 +162,11 @@ QUANTIZERS = [
     _vq("chunked", chunk_size=5, embeddings_initializer="random_normal"),
     _vq("rotation", estimator="rotation", embeddings_initializer="random_normal"),
     _vq("diveq", estimator="diveq", embeddings_initializer="random_normal"),
+    _vq(
+        "regularized",
+        regularizer=[codebooks.Orthogonality(), codebooks.Diversity(temperature=1.0)],
+        embeddings_initializer="random_normal",
+    ),
     # At this temperature the nearest code is drawn, whatever the random numbers.
     _vq(
         "sampled",
@@ -290,6 +296,10 @@ CHOICES = [
     ChoiceCase("cvq", (codebooks.AnchorRevival,), _anchors),
     ChoiceCase("nearest_code", (codebooks.NearestCode,), codebooks.NearestCode),
     ChoiceCase("sampled_code", (codebooks.SampledCode,), lambda: codebooks.SampledCode(0.5)),
+    ChoiceCase(
+        "orthogonality", (codebooks.Orthogonality,), lambda: codebooks.Orthogonality(weight=2.0)
+    ),
+    ChoiceCase("diversity", (codebooks.Diversity,), lambda: codebooks.Diversity(0.5, 0.1)),
     ChoiceCase("gradient", (codebooks.GradientUpdate,), codebooks.GradientUpdate),
     ChoiceCase("ema", (codebooks.EMAUpdate,), _ema),
     ChoiceCase("frozen", (codebooks.FrozenTable,), codebooks.FrozenTable),

@@ -1,0 +1,156 @@
+"""Losses that keep a table in good use, beside those that fit it."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import keras
+from keras import ops
+
+from keras_vqvae.choices import PACKAGE, Choice
+from keras_vqvae.codebooks.distances import Cosine
+
+if TYPE_CHECKING:
+    from keras_vqvae.codebooks.codebook import Codebook
+
+__all__ = ["Diversity", "Orthogonality", "Regularizer", "get_regularizers"]
+
+
+class Regularizer(Choice):
+    """A term of a quantizer's loss that looks at the table as a whole.
+
+    Args:
+        weight: factor of the term, ≥ 0.
+
+    Attributes:
+        loss_name: its name among the losses.
+        needs_trainable_table: whether it has a gradient to the table alone, so that it would do
+            nothing for one that does not learn by gradient.
+    """
+
+    loss_name: str
+    needs_trainable_table = False
+
+    def __init__(self, weight: float) -> None:
+        if not weight >= 0.0:
+            raise ValueError(f"`weight` should be ≥ 0. Received: weight={weight}")
+        self.weight = weight
+
+    def loss(self, codebook: "Codebook", vectors: Any, weights: Any = None) -> Any:
+        """The term as it enters the loss, a scalar.
+
+        Args:
+            codebook: the codebook with the table.
+            vectors: float32 `(N, D)`, normalised, with their gradient.
+            weights: float32 `(N,)`, 0 for masked rows, or `None`.
+        """
+        raise NotImplementedError
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Orthogonality(Regularizer):
+    """Pushes codes to point in different directions.
+
+    ```
+    orthogonality_loss = weight · (1/K² Σ_ij cos²(e_i, e_j) − 1/K)
+    ```
+
+    It is 0 when codes are orthogonal, which at most D of them can be; K > D codes spread evenly
+    reach 1/D − 1/K. Since `Σ_ij cos²(e_i, e_j)` is also the squared norm of the D × D matrix
+    `Σ_k ê_k ê_kᵀ`, it costs K·D² and not K²·D, and no subset of the codes has to be drawn.
+
+    Args:
+        weight: Defaults to `10.0`.
+
+    References:
+        - [Translation-equivariant Image Quantizer](https://arxiv.org/abs/2112.00384)
+    """
+
+    loss_name = "orthogonality_loss"
+    needs_trainable_table = True
+
+    def __init__(self, weight: float = 10.0) -> None:
+        super().__init__(weight)
+
+    def loss(self, codebook: "Codebook", vectors: Any, weights: Any = None) -> Any:
+        unit = Cosine().normalize(codebook.table())
+        K, D = unit.shape
+        product = ops.matmul(unit, ops.transpose(unit))
+        if D < K:
+            product = ops.matmul(ops.transpose(unit), unit)
+        return self.weight * (ops.sum(ops.square(product)) / K**2 - 1.0 / K)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"weight": self.weight}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Diversity(Regularizer):
+    """Asks that a batch as a whole uses all codes alike.
+
+    ```
+    p_n = softmax_k(−‖x_n − e_k‖² / τ),   p̄ = mean_n p_n
+    diversity_loss = weight · (log K − H(p̄))       in nats
+    ```
+
+    It is 0 when all codes are used alike and `weight · log K` when one is used alone. The gradient
+    reaches vectors, and codes if the table learns by gradient. It holds N × K numbers, and is meant
+    for batches and tables for which that is little.
+
+    Args:
+        weight: Defaults to `0.1`.
+        temperature: τ > 0. Defaults to `0.01`.
+
+    References:
+        - [wav2vec 2.0](https://arxiv.org/abs/2006.11477), §3.2, for such a term
+    """
+
+    loss_name = "diversity_loss"
+
+    def __init__(self, weight: float = 0.1, temperature: float = 0.01) -> None:
+        super().__init__(weight)
+        if not temperature > 0.0:
+            raise ValueError(f"`temperature` should be > 0. Received: temperature={temperature}")
+        self.temperature = temperature
+
+    def loss(self, codebook: "Codebook", vectors: Any, weights: Any = None) -> Any:
+        table = codebook.table()
+        half_norms = 0.5 * ops.sum(ops.square(table), axis=-1)
+        scores = ops.matmul(vectors, ops.transpose(table)) - half_norms
+        shares = ops.softmax((2.0 / self.temperature) * scores, axis=-1)
+        if weights is None:
+            mean = ops.mean(shares, axis=0)
+        else:
+            total = ops.maximum(ops.sum(weights), 1.0)
+            mean = ops.sum(shares * ops.expand_dims(weights, -1), axis=0) / total
+        # Written so that a batch without vectors, whose mean is 0, costs 0.
+        logs = ops.log(ops.maximum(mean, 1e-30)) + math.log(codebook.num_embeddings)
+        return self.weight * ops.sum(mean * logs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"weight": self.weight, "temperature": self.temperature}
+
+
+def get_regularizers(identifier: Any) -> tuple[Regularizer, ...]:
+    """One or several, as instances or configs; `None` for none.
+
+    Raises:
+        ValueError: for something else, or two of a kind.
+    """
+    if identifier is None:
+        return ()
+    given = identifier if isinstance(identifier, list | tuple) else [identifier]
+    found = tuple(
+        keras.saving.deserialize_keras_object(one) if isinstance(one, dict) else one
+        for one in given
+    )
+    if not all(isinstance(one, Regularizer) for one in found):
+        raise ValueError(
+            "`regularizer` should be `None`, an object such as `codebooks.Orthogonality()`, or a "
+            f"list of them. Received: regularizer={identifier!r}"
+        )
+    if len({one.loss_name for one in found}) < len(found):
+        raise ValueError(
+            "`regularizer` should hold one object of a kind; add up their weights. "
+            f"Received: regularizer={identifier!r}"
+        )
+    return found

@@ -1,0 +1,171 @@
+import keras
+import numpy as np
+import pytest
+from support import gradients, normal, to_numpy
+
+from keras_vqvae import models
+from keras_vqvae.codebooks import Codebook, Diversity, Orthogonality
+from keras_vqvae.layers import ProductQuantizer, ResidualVectorQuantizer, VectorQuantizer
+
+
+def codebook_with(table):
+    table = np.asarray(table, "float32")
+    codebook = Codebook(len(table))
+    codebook.build((None, table.shape[1]))
+    codebook.embeddings.assign(table)
+    return codebook
+
+
+def orthogonality(table, weight=1.0):
+    """1/K² Σ_ij cos² − 1/K over all pairs, in float64."""
+    table = np.float64(table)
+    unit = table / np.linalg.norm(table, axis=-1, keepdims=True)
+    return weight * (np.square(unit @ unit.T).mean() - 1 / len(table))
+
+
+def diversity(x, table, temperature, weight=1.0):
+    """log K − H of the mean softmax, in float64."""
+    logits = -np.square(np.float64(x)[:, None] - np.float64(table)).sum(-1) / temperature
+    p = np.exp(logits - logits.max(-1, keepdims=True))
+    mean = (p / p.sum(-1, keepdims=True)).mean(0)
+    return weight * (np.log(len(table)) + (mean * np.log(mean)).sum())
+
+
+# -- orthogonality --------------------------------------------------------------------------------
+
+
+def test_orthogonality_by_hand():
+    # cos 45° twice: (1 + 1 + ½ + ½)/4 − ½ = ¼. Lengths are no matter.
+    loss = Orthogonality(weight=8.0).loss(codebook_with([[3.0, 0.0], [0.1, 0.1]]), None)
+    assert float(loss) == pytest.approx(2.0, rel=1e-5)
+    assert float(Orthogonality().loss(codebook_with(np.eye(4)), None)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (7, 3), (5, 5)])
+def test_orthogonality_is_the_sum_over_all_pairs(shape):
+    table = normal(shape)
+    loss = Orthogonality(weight=10.0).loss(codebook_with(table), None)
+    assert float(loss) == pytest.approx(orthogonality(table, 10.0), rel=1e-5)
+
+
+def test_its_gradient_is_that_of_all_pairs_and_finite_for_a_code_of_zeros():
+    table = normal((4, 3))
+    table[2] = 0.0
+    codebook = codebook_with(table)
+    _, (found,) = gradients(
+        lambda x: Orthogonality(1.0).loss(codebook, x), normal((2, 3)), [codebook.embeddings]
+    )
+    assert np.isfinite(found).all()
+    kept, step = [0, 1, 3], 1e-5
+    for k, d in ((0, 0), (1, 2), (3, 1)):  # by central differences in float64
+        values = []
+        for sign in (1, -1):
+            moved = table.astype("float64")
+            moved[k, d] += sign * step
+            unit = moved[kept] / np.linalg.norm(moved[kept], axis=-1, keepdims=True)
+            values.append(np.square(unit @ unit.T).sum() / 16)
+        assert found[k, d] == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-3)
+
+
+@pytest.mark.parametrize("update", ["ema", "frozen"])
+@pytest.mark.parametrize(
+    "layer", [VectorQuantizer, lambda *a, **k: ResidualVectorQuantizer(2, *a, **k)]
+)
+def test_trap_20_orthogonality_of_a_table_without_gradient_is_refused(update, layer):
+    with pytest.raises(ValueError, match="Pass `update='gradient'`") as error:
+        layer(4, update=update, regularizer=Orthogonality())
+    assert f"update={update!r}" in str(error.value)
+
+
+def test_trap_20_the_table_has_a_gradient_and_follows_it():
+    layer = VectorQuantizer(2, 2, beta=0.0, regularizer=Orthogonality(10.0))
+    layer.build((None, 2))
+    layer.embeddings.assign([[1.0, 0.0], [0.8, 0.6]])
+    model = keras.Sequential([keras.Input((2,)), layer])
+    model.compile(keras.optimizers.SGD(0.1))
+    x = np.array([[1.0, 0.0], [0.0, 1.0]], "float32")
+    before = float(layer.discretize(x).losses["orthogonality_loss"])
+    for _ in range(20):
+        model.train_on_batch(x)
+    assert float(layer.discretize(x).losses["orthogonality_loss"]) < 0.1 * before
+
+
+# -- diversity ------------------------------------------------------------------------------------
+
+
+def test_diversity_by_hand():
+    codebook = codebook_with([[0.0], [10.0]])
+    one, both = np.zeros((4, 1), "float32"), np.array([[0.0], [10.0]], "float32")
+    assert float(Diversity(0.5, 0.01).loss(codebook, one)) == pytest.approx(0.5 * np.log(2))
+    assert float(Diversity(0.5, 0.01).loss(codebook, both)) == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 3.0])
+def test_diversity_is_brute_force(temperature):
+    x, table = normal((20, 3)), normal((5, 3), 1)
+    loss = Diversity(0.7, temperature).loss(codebook_with(table), x)
+    assert float(loss) == pytest.approx(diversity(x, table, temperature, 0.7), rel=1e-4)
+    weights = (np.arange(20) % 3 > 0).astype("float32")
+    loss = Diversity(0.7, temperature).loss(codebook_with(table), x, weights)
+    expected = diversity(x[weights > 0], table, temperature, 0.7)
+    assert float(loss) == pytest.approx(expected, rel=1e-4)
+
+
+def test_diversity_moves_vectors_and_codes():
+    layer = VectorQuantizer(5, 3, regularizer=Diversity(1.0, 1.0))
+    layer.build((None, 3))
+    layer.embeddings.assign(normal((5, 3), 1))
+    by_x, (by_table,) = gradients(
+        lambda x: layer.discretize(x).losses["diversity_loss"], normal((20, 3)), [layer.embeddings]
+    )
+    assert by_x.any()
+    assert by_table.any()
+    ema = VectorQuantizer(5, 3, update="ema", regularizer=Diversity())  # vectors can still learn
+    assert ema.loss_names == ("commitment_loss", "diversity_loss")
+
+
+# -- in quantizers --------------------------------------------------------------------------------
+
+
+def test_losses_of_parts_are_means():
+    options = {"regularizer": [Orthogonality(1.0), Diversity(1.0, 1.0)], "seed": 0}
+    layer = ProductQuantizer(2, 4, embeddings_initializer="random_normal", **options)
+    layer.build((None, 6))
+    x = normal((10, 6))
+    out = layer.discretize(x)
+    tables = [to_numpy(part.embeddings) for part in layer.quantizers]
+    assert float(out.losses["orthogonality_loss"]) == pytest.approx(
+        np.mean([orthogonality(t) for t in tables]), rel=1e-4
+    )
+    pieces = (x[:, :3], x[:, 3:])
+    expected = np.mean([diversity(p, t, 1.0) for p, t in zip(pieces, tables, strict=True)])
+    assert float(out.losses["diversity_loss"]) == pytest.approx(expected, rel=1e-4)
+    again = ProductQuantizer.from_config(layer.get_config())
+    assert again.quantizers[0].regularizers == layer.quantizers[0].regularizers
+
+
+def test_a_model_logs_it_by_name():
+    quantizer = VectorQuantizer(4, regularizer=Orthogonality(1.0))
+    model = models.VQVAE(
+        keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 4, 4)]),
+        quantizer,
+        keras.Sequential([keras.Input((2, 2, 2)), keras.layers.Conv2DTranspose(1, 4, 4)]),
+    )
+    model.compile("adam")
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1)).astype("uint8")
+    logs = model.train_on_batch(images, return_dict=True)
+    terms = ("reconstruction_loss", "codebook_loss", "commitment_loss", "orthogonality_loss")
+    assert sum(float(logs[name]) for name in terms) == pytest.approx(float(logs["loss"]), rel=1e-5)
+    assert float(logs["orthogonality_loss"]) > 0
+
+
+def test_arguments_are_checked():
+    for cls in (Orthogonality, Diversity):
+        with pytest.raises(ValueError, match="`weight` should be ≥ 0"):
+            cls(weight=-1.0)
+    with pytest.raises(ValueError, match="`temperature` should be > 0"):
+        Diversity(temperature=0.0)
+    with pytest.raises(ValueError, match=r"`regularizer` should be `None`, an object"):
+        VectorQuantizer(4, regularizer="orthogonality")
+    with pytest.raises(ValueError, match="one object of a kind"):
+        VectorQuantizer(4, regularizer=[Diversity(), Diversity()])
