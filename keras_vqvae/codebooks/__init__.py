@@ -1,5 +1,6 @@
 """The table of codes, and the choices that make it up."""
 
+from keras_vqvae.codebooks.affine_update import AffineUpdate as AffineUpdate
 from keras_vqvae.codebooks.assignment import Assignment as Assignment
 from keras_vqvae.codebooks.assignment import NearestCode as NearestCode
 from keras_vqvae.codebooks.assignment import SampledCode as SampledCode
@@ -7,6 +8,7 @@ from keras_vqvae.codebooks.codebook import Codebook as Codebook
 from keras_vqvae.codebooks.distances import Cosine as Cosine
 from keras_vqvae.codebooks.distances import Distance as Distance
 from keras_vqvae.codebooks.distances import Euclidean as Euclidean
+from keras_vqvae.codebooks.frozen_codes import FrozenCodes as FrozenCodes
 from keras_vqvae.codebooks.initialization import DataInitializer as DataInitializer
 from keras_vqvae.codebooks.initialization import KMeans as KMeans
 from keras_vqvae.codebooks.regularizers import Diversity as Diversity
@@ -22,6 +24,7 @@ from keras_vqvae.codebooks.update_rules import GradientUpdate as GradientUpdate
 from keras_vqvae.codebooks.update_rules import UpdateRule as UpdateRule
 
 __all__ = [
+    "AffineUpdate",
     "AnchorRevival",
     "Assignment",
     "Codebook",
@@ -31,6 +34,7 @@ __all__ = [
     "Diversity",
     "EMAUpdate",
     "Euclidean",
+    "FrozenCodes",
     "FrozenTable",
     "GradientUpdate",
     "KMeans",

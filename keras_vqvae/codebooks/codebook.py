@@ -77,6 +77,7 @@ class Codebook(keras.layers.Layer):
         self.num_embeddings = int(num_embeddings)
         self.embedding_dim = None if embedding_dim is None else int(embedding_dim)
         self.update_rule = get_update_rule(update)
+        self.frozen_codes = self.update_rule.frozen_mask(self.num_embeddings)
         self.embeddings_initializer = get_embeddings_initializer(
             embeddings_initializer, self.num_embeddings
         )
@@ -133,7 +134,15 @@ class Codebook(keras.layers.Layer):
 
     def table(self) -> Any:
         """The codes as they are compared and looked up: float32 `(K, D)`."""
-        return self.distance.normalize(ops.convert_to_tensor(self.embeddings))
+        stored = ops.convert_to_tensor(self.embeddings)
+        return self.distance.normalize(self.update_rule.transform(self, stored))
+
+    def store(self, table: Any) -> None:
+        """Sets the weight to `table` `(K, D)`, but for codes that are frozen."""
+        if self.frozen_codes is not None:
+            frozen = ops.expand_dims(self.frozen_codes, -1)
+            table = ops.where(frozen, ops.convert_to_tensor(self.embeddings), table)
+        self.embeddings.assign(table)
 
     def search(self, vectors: Any) -> Any:
         """The nearest code of each vector: `(N, D)`, normalised, to int32 `(N,)`."""
@@ -176,7 +185,7 @@ class Codebook(keras.layers.Layer):
         )
         # On JAX the assigned value is the weight for the rest of the step: it carries the gradient.
         by_weight = old_table - ops.stop_gradient(old_table)
-        self.embeddings.assign(ops.stop_gradient(table) + by_weight)
+        self.store(ops.stop_gradient(table) + by_weight)
         self.update_rule.reset(self, ops.broadcast_to(start, (self.num_embeddings,)), counts)
         self.initialized.assign(ops.maximum(done, ops.cast(start, "float32")))
 
@@ -207,7 +216,8 @@ class Codebook(keras.layers.Layer):
     def replace(self, replaced: Any, codes: Any) -> None:
         """Moves the codes marked in `replaced` `(K,)` to `codes` `(K, D)`, as if they were new."""
         table = ops.convert_to_tensor(self.embeddings)
-        self.embeddings.assign(ops.where(ops.expand_dims(replaced, -1), codes, table))
+        codes = self.update_rule.inverse_transform(self, codes)
+        self.store(ops.where(ops.expand_dims(replaced, -1), codes, table))
         self.update_rule.reset(self, replaced, ops.zeros((self.num_embeddings,)))
 
     def save_own_variables(self, store: Any) -> None:

@@ -190,11 +190,11 @@ class AnchorRevival(Revival):
         alpha = ops.exp(-10.0 * K * share / (1.0 - self.decay) - 1e-3)
         alpha = ops.where(usable, alpha, 0.0)
         table = ops.convert_to_tensor(codebook.embeddings)
-        codes = codebook.distance.normalize(table)
-        anchors = self._anchors(codes, gather_rows(vectors), weights)
+        anchors = self._anchors(ops.stop_gradient(codebook.table()), gather_rows(vectors), weights)
+        anchors = codebook.update_rule.inverse_transform(codebook, anchors)
         # 0 · NaN would be NaN, so a batch that is not finite is left out whole.
         way = ops.where(usable, anchors - table, 0.0)
-        codebook.embeddings.assign(table + ops.expand_dims(alpha, -1) * way)
+        codebook.store(table + ops.expand_dims(alpha, -1) * way)
         # What moved half of its way or more stands for other vectors now.
         codebook.update_rule.reset(codebook, alpha > 0.5, ops.zeros((K,)))
         variable.assign(ops.where(usable, share, old))

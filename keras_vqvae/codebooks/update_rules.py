@@ -48,6 +48,18 @@ class UpdateRule(Choice):
                 step should change nothing.
         """
 
+    def transform(self, codebook: "Codebook", stored: Any) -> Any:
+        """The codes as they are compared and looked up, of the table as it is stored `(K, D)`."""
+        return stored
+
+    def inverse_transform(self, codebook: "Codebook", codes: Any) -> Any:
+        """What is to be stored so that `transform` gives these codes `(K, D)`."""
+        return codes
+
+    def frozen_mask(self, num_embeddings: int) -> Any:
+        """Which codes nothing may move, as a NumPy boolean `(K,)`; `None` if there are none."""
+        return None
+
     def reset(self, codebook: "Codebook", replaced: Any, counts: Any) -> None:
         """The codes marked in `replaced` `(K,)` were set anew from `counts` `(K,)` vectors."""
 
@@ -112,9 +124,7 @@ class EMAUpdate(UpdateRule):
         # Where a count is 0 the numerator is 0 too; the floor only keeps 0/0 out.
         step = (1.0 - self.decay) * towards / ops.expand_dims(ops.maximum(new_counts, 1e-12), -1)
         moves = ops.expand_dims(ops.logical_and(usable, counts > 0), -1)
-        codebook.embeddings.assign(
-            ops.where(moves, codebook.distance.normalize(table + step), table)
-        )
+        codebook.store(ops.where(moves, codebook.distance.normalize(table + step), table))
         codebook.update_state["counts"].assign(ops.where(usable, new_counts, old_counts))
 
     def reset(self, codebook: "Codebook", replaced: Any, counts: Any) -> None:

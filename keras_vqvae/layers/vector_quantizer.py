@@ -40,7 +40,8 @@ class VectorQuantizer(Quantizer):
         embedding_dim: D. By default taken from the input.
         beta: β, weight of the commitment loss. Defaults to `0.25`.
         update: how the table learns: `"gradient"`, `"ema"`, `"frozen"` (not at all), or an object
-            such as `codebooks.EMAUpdate(decay=0.99)`. Defaults to `"gradient"`.
+            such as `codebooks.EMAUpdate(decay=0.99)`, `codebooks.AffineUpdate()` or
+            `codebooks.FrozenCodes([0], otherwise="ema")`. Defaults to `"gradient"`.
         embeddings_initializer: where the codes start: `"uniform"` (±1/K), `"kmeans"` (the first
             training batch; also compiled), `codebooks.KMeans(...)` or a Keras initializer.
         revival: what happens to unused codes: `None`, `"replace_dead"`, `"replace_unused"`, `"cvq"`

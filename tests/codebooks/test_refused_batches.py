@@ -4,10 +4,23 @@ import numpy as np
 import pytest
 from support import normal, same_bits, to_numpy
 
-from keras_vqvae.codebooks import AnchorRevival, EMAUpdate, ReplaceDead, ReplaceUnused
+from keras_vqvae.codebooks import (
+    AffineUpdate,
+    AnchorRevival,
+    EMAUpdate,
+    FrozenCodes,
+    ReplaceDead,
+    ReplaceUnused,
+)
 from keras_vqvae.layers import ResidualVectorQuantizer, VectorQuantizer
 
-UPDATES = {"gradient": "gradient", "ema": EMAUpdate(0.5), "frozen": "frozen"}
+UPDATES = {
+    "gradient": "gradient",
+    "ema": EMAUpdate(0.5),
+    "frozen": "frozen",
+    "affine": AffineUpdate(0.5, 0.5),
+    "frozen_codes": FrozenCodes([1], otherwise="ema"),
+}
 REVIVALS = {
     "none": None,
     "dead": ReplaceDead(0.5, 0.1),

@@ -143,6 +143,10 @@ def _anchors() -> Any:
     return codebooks.AnchorRevival(decay=0.5)
 
 
+def _some_frozen() -> Any:
+    return codebooks.FrozenCodes([0, 3], otherwise=codebooks.EMAUpdate(0.9))
+
+
 def _ema() -> Any:
     return codebooks.EMAUpdate(decay=0.9)
 
@@ -164,9 +168,16 @@ QUANTIZERS = [
     _vq("diveq", estimator="diveq", embeddings_initializer="random_normal"),
     _vq(
         "regularized",
-        regularizer=[codebooks.Orthogonality(), codebooks.Diversity(temperature=1.0)],
+        regularizer=[codebooks.Orthogonality(), codebooks.Diversity(temperature=0.05)],
         embeddings_initializer="random_normal",
     ),
+    _vq(
+        "affine",
+        update=codebooks.AffineUpdate(0.9, 0.5),
+        embeddings_initializer="random_normal",
+        revival=_revive_soon(),
+    ),
+    _vq("frozen_codes", update=_some_frozen(), embeddings_initializer="kmeans"),
     # At this temperature the nearest code is drawn, whatever the random numbers.
     _vq(
         "sampled",
@@ -300,6 +311,8 @@ CHOICES = [
         "orthogonality", (codebooks.Orthogonality,), lambda: codebooks.Orthogonality(weight=2.0)
     ),
     ChoiceCase("diversity", (codebooks.Diversity,), lambda: codebooks.Diversity(0.5, 0.1)),
+    ChoiceCase("affine", (codebooks.AffineUpdate,), lambda: codebooks.AffineUpdate(0.9, 0.5)),
+    ChoiceCase("frozen_codes", (codebooks.FrozenCodes,), _some_frozen),
     ChoiceCase("gradient", (codebooks.GradientUpdate,), codebooks.GradientUpdate),
     ChoiceCase("ema", (codebooks.EMAUpdate,), _ema),
     ChoiceCase("frozen", (codebooks.FrozenTable,), codebooks.FrozenTable),
