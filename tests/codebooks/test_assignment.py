@@ -52,7 +52,8 @@ def test_an_ema_table_learns_from_what_was_drawn():
     x = normal((200, 1), scale=0.1)
     indices = to_numpy(layer.discretize(x, training=True).indices)
     expected = [x[indices == k].mean() for k in (0, 1)]
-    np.testing.assert_allclose(to_numpy(layer.embeddings).ravel(), expected, rtol=1e-4)
+    # Means of a hundred numbers of about 0.1 that nearly cancel, added up in float32.
+    np.testing.assert_allclose(to_numpy(layer.embeddings).ravel(), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
