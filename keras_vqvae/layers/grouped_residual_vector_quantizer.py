@@ -40,6 +40,7 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
         estimator: how the gradient passes.
         assignment: which code a vector gets in training.
         regularizer: one or several terms added to the loss of each table.
+        beam_size: how many partial sums of a piece the search in evaluation keeps.
         chunk_size: how many vectors a search compares at one time.
         seed: seed of the draws.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy, distances, statistics and
@@ -86,6 +87,7 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
         estimator: Any = "straight_through",
         assignment: Any = "nearest",
         regularizer: Any = None,
+        beam_size: int = 1,
         chunk_size: int | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -110,6 +112,7 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
                 estimator=estimator,
                 assignment=assignment,
                 regularizer=regularizer,
+                beam_size=beam_size,
                 chunk_size=chunk_size,
                 # Depth i of a piece takes seed + i.
                 seed=None if seed is None else seed + i * num_quantizers,

@@ -17,7 +17,7 @@ from keras_vqvae.layers.composite import (
 from keras_vqvae.layers.quantizer import QuantizerOutput, TableUse
 from keras_vqvae.layers.residual_quantizer import ResidualQuantizer
 from keras_vqvae.layers.vector_quantizer import VectorQuantizer
-from keras_vqvae.ops import get_gradient_estimator
+from keras_vqvae.ops import get_gradient_estimator, residual_beam_search
 
 __all__ = ["ResidualVectorQuantizer"]
 
@@ -42,7 +42,11 @@ class ResidualVectorQuantizer(ResidualQuantizer):
 
     With `dropout`, a training step uses only the first few depths of a batch or sample: deeper
     indices are −1, and deeper tables neither cost nor learn anything there. Evaluation uses all.
-    `decode` takes −1 for dropped depths. Masked positions get indices −1 and zeros.
+    `decode` takes −1 for dropped depths. With `beam_size` B > 1, evaluation (`encode` too) does not
+    take the nearest code of each depth, but searches for codes whose sum is near the vector: the B
+    best partial sums are kept. That costs B times as much, and the losses are those of other codes
+    than in training: less is left over at the last depth, and may be more at the first. Masked
+    positions get indices −1 and zeros.
 
     Args:
         num_quantizers: Q, the number of depths.
@@ -60,6 +64,8 @@ class ResidualVectorQuantizer(ResidualQuantizer):
         estimator: how the gradient passes from the sum to the vectors.
         assignment: which code a vector gets in training.
         regularizer: one or several terms added to the loss of each table.
+        beam_size: B, how many partial sums the search in evaluation keeps. Defaults to `1`: the
+            nearest code of each depth.
         chunk_size: how many vectors a search compares at one time.
         seed: seed of the draws.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy, distances, statistics and
@@ -105,11 +111,21 @@ class ResidualVectorQuantizer(ResidualQuantizer):
         estimator: Any = "straight_through",
         assignment: Any = "nearest",
         regularizer: Any = None,
+        beam_size: int = 1,
         chunk_size: int | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(num_quantizers, dropout, seed, **kwargs)
+        super().__init__(**kwargs)
+        for name, value in (("num_quantizers", num_quantizers), ("beam_size", beam_size)):
+            wrong = isinstance(value, bool) or not isinstance(value, Integral)
+            if wrong or value < 1:
+                raise ValueError(
+                    f"`{name}` should be a positive integer. Received: {name}={value!r}"
+                )
+        self.num_quantizers = int(num_quantizers)
+        self.beam_size = int(beam_size)
         sizes = self._per_depth("num_embeddings", num_embeddings)
         weights = self._per_depth("depth_weights", 1.0 if depth_weights is None else depth_weights)
         if min(weights) < 0:
@@ -166,12 +182,17 @@ class ResidualVectorQuantizer(ResidualQuantizer):
         x, valid = self.flatten(z_e, mask)
         if training and self.shared_codebook:
             self.quantizers[0].codebook.initialize(x, valid)
+        paths = None if training or self.beam_size == 1 else self._search_paths(x)
         residual, total, outputs, seen = x, None, [], []
         for i, used in enumerate(self.kept(z_e, valid, training)):
             part = self._at(i)
             # A shared table learns behind the loop: until then all depths see the same one.
             output = part.discretize(
-                residual, training=training, mask=used, learn=not self.shared_codebook
+                residual,
+                training=training,
+                mask=used,
+                learn=not self.shared_codebook,
+                indices=None if paths is None else paths[:, i],
             )
             seen.append((residual, output.indices, used))
             total = output.codes if total is None else total + output.codes
@@ -184,6 +205,11 @@ class ResidualVectorQuantizer(ResidualQuantizer):
         indices = ops.stack([output.indices for output in outputs], axis=-1)
         losses = mean_losses([output.losses for output in outputs], self.depth_weights)
         return self.restore(z_e, valid, quantized, indices, losses, total)
+
+    def _search_paths(self, x: Any) -> Any:
+        codebooks = [self._at(i).codebook for i in range(self.num_quantizers)]
+        tables = [codebook.table() for codebook in codebooks]
+        return residual_beam_search(x, tables, self.beam_size, codebooks[0].chunk_size)
 
     def _learn_shared(self, seen: list[tuple[Any, Any, Any]]) -> None:
         vectors, indices, used = zip(*seen, strict=True)
@@ -237,6 +263,7 @@ class ResidualVectorQuantizer(ResidualQuantizer):
             "num_embeddings": self.num_embeddings,
             "embedding_dim": self.embedding_dim,
             "shared_codebook": self.shared_codebook,
+            "beam_size": self.beam_size,
             "depth_weights": list(self.depth_weights),
         }
         config.pop("distance")

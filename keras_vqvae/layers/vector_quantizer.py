@@ -150,6 +150,7 @@ class VectorQuantizer(Quantizer):
         training: bool = False,
         mask: Any = None,
         learn: bool = True,
+        indices: Any = None,
     ) -> QuantizerOutput:
         """Vectors to codes, indices and named losses, without adding the losses to the layer.
 
@@ -159,6 +160,7 @@ class VectorQuantizer(Quantizer):
             mask: boolean tensor `(...)`, `False` where a position is padding.
             learn: `False` leaves the table as it is in training too, for quantizers that share one
                 and call `learn` when all are done.
+            indices: int32 `(...)`, the code of each position where that is chosen already.
 
         Returns:
             A `QuantizerOutput`; `quantized` has the dtype of `z_e`.
@@ -169,7 +171,10 @@ class VectorQuantizer(Quantizer):
         x = codebook.distance.normalize(x)
         if training and learn:
             codebook.initialize(x, valid)
-        indices = codebook.choose(x) if training else codebook.search(x)
+        if indices is not None:
+            indices = ops.reshape(indices, (-1,))
+        else:
+            indices = codebook.choose(x) if training else codebook.search(x)
         codes = codebook.lookup(indices)
         losses = {}
         if "codebook_loss" in self.loss_names:

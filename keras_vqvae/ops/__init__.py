@@ -1,5 +1,6 @@
 """Pure functions on tensors: no state, no layers."""
 
+from keras_vqvae.ops.beam_search import residual_beam_search as residual_beam_search
 from keras_vqvae.ops.binary_entropy import binary_entropy as binary_entropy
 from keras_vqvae.ops.binary_entropy import mean_code_distribution as mean_code_distribution
 from keras_vqvae.ops.binary_entropy import mean_distribution_entropy as mean_distribution_entropy
@@ -57,6 +58,7 @@ __all__ = [
     "pack_digits",
     "perplexity",
     "resize_grid",
+    "residual_beam_search",
     "rotation_trick",
     "sampled_code",
     "share_rows",

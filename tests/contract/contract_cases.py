@@ -5,7 +5,7 @@ case goes through is in the `test_*_contract.py` beside this file.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -50,6 +50,11 @@ class QuantizerCase(LayerCase):
 
     dim: int = 3
     draws: bool = False
+    `same_search` is `False` for one that searches otherwise in evaluation than in training.
+    """
+
+    dim: int = 3
+    same_search: bool = True
 
 
 @dataclass(frozen=True)
@@ -217,6 +222,18 @@ QUANTIZERS = [
         "random_projection", layers.RandomProjectionQuantizer, 5, 2, num_codebooks=2, seed=3
     ),
     _quantizer("latent", layers.LatentQuantizer, (4, 3, 2)),
+    replace(
+        _quantizer(
+            "rvq_beam",
+            layers.ResidualVectorQuantizer,
+            3,
+            (5, 4, 5),
+            beam_size=3,
+            embeddings_initializer="random_normal",
+            seed=3,
+        ),
+        same_search=False,
+    ),
     _quantizer("rvq", layers.ResidualVectorQuantizer, 3, (5, 4, 5), seed=3),
     _quantizer(
         "rvq_shared_ema_dropout",

@@ -254,7 +254,10 @@ def test_losses_are_there_in_evaluation_and_are_those_of_training(case):
     layer = trained(case)
     x = case.inputs(1)
     evaluation = losses_of(layer.discretize(x, training=False))
-    assert evaluation == losses_of(layer.discretize(x, training=True))
+    training = losses_of(layer.discretize(x, training=True))
+    assert evaluation.keys() == training.keys()
+    if case.same_search:
+        assert evaluation == training
     # An entropy loss is a difference, and may well be negative (trap 17).
     assert all(value > 0 for name, value in evaluation.items() if name != "entropy_loss")
 
