@@ -18,7 +18,8 @@ class CodebookMetrics(keras.callbacks.Callback):
     epoch this callback reads the counts, writes `perplexity` and `codebook_usage` into the logs,
     and sets them back to zero. With several quantizers the keys are `<layer>/perplexity` and
     `<layer>/codebook_usage`; of a quantizer with several tables, `depth_0/perplexity` and so on.
-    Tables of more than 2²⁰ codes are not counted.
+    Tables of more than 2²⁰ codes are not counted. `refused_batches` is the number of the epoch's
+    batches that were not finite, from which tables learned nothing.
 
     Place it before callbacks that read those keys.
 
@@ -44,9 +45,11 @@ class CodebookMetrics(keras.callbacks.Callback):
         super().__init__()
         self.validation_data = validation_data
         self.batch_size = batch_size
+        self._refused_before: dict[str, float] = {}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         for layer in self._quantizers():
+            self._refused_before[layer.name] = _refused_batches(layer)
             if layer.built:
                 for use in layer.tables():
                     counts = use.quantizer.code_counts
@@ -60,6 +63,10 @@ class CodebookMetrics(keras.callbacks.Callback):
             for metric, use in zip(_metrics(layer, quantizers), layer.tables(), strict=True):
                 metric.counts.assign(ops.convert_to_tensor(use.quantizer.code_counts))
                 logs.update({key: float(value) for key, value in metric.result().items()})
+            if _refusal_counts(layer):
+                prefix = f"{layer.name}/" if len(quantizers) > 1 else ""
+                refused = _refused_batches(layer) - self._refused_before.get(layer.name, 0.0)
+                logs[f"{prefix}refused_batches"] = refused
         if self.validation_data is None:
             return
         for layer in quantizers:
@@ -91,6 +98,15 @@ class CodebookMetrics(keras.callbacks.Callback):
                 f"Model '{self.model.name}' holds no quantizer for `CodebookMetrics` to read."
             )
         return found
+
+
+def _refusal_counts(layer: Any) -> list[Any]:
+    return [w for w in layer.weights if w.name == "refused_batches"]
+
+
+def _refused_batches(layer: Any) -> float:
+    """Batches refused so far. Several tables refuse the same ones."""
+    return max((float(ops.convert_to_tensor(w)) for w in _refusal_counts(layer)), default=0.0)
 
 
 def _metrics(layer: Any, quantizers: list[Any], prefix: str = "") -> list[CodeStatistics]:

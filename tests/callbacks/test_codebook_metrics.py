@@ -44,9 +44,27 @@ def test_counts_start_anew_in_every_epoch():
     assert float(keras.ops.sum(model.layers[0].code_counts)) == 32.0
 
 
+def test_refused_batches_are_reported_for_each_epoch():
+    model = _model("quantizer")
+    x = np.ones((12, 2, 2, 3), "float32")
+    x[1] = np.nan
+    model.compile("sgd", "mse")
+    history = model.fit(
+        x,
+        np.ones_like(x),
+        batch_size=4,
+        epochs=2,
+        shuffle=False,
+        callbacks=[callbacks.CodebookMetrics()],
+        verbose=0,
+    ).history
+    assert history["refused_batches"] == [1.0, 1.0]  # one of the three, in each epoch
+    assert np.isfinite(keras.ops.convert_to_numpy(model.layers[0].embeddings)).all()
+
+
 def test_several_quantizers_are_told_apart():
     history = _fit(_model("first", "second"), np.random.normal(size=(8, 2, 2, 3)))
-    assert {"first/perplexity", "second/codebook_usage"} <= set(history)
+    assert {"first/perplexity", "second/codebook_usage", "second/refused_batches"} <= set(history)
 
 
 def test_validation_figures_come_from_the_codes_of_the_given_inputs():

@@ -220,6 +220,7 @@ def test_a_bad_batch_shows_in_the_loss_and_leaves_finite_weights(quantizer, bad)
     model = vqvae(quantizer() if quantizer else None)
     logs = fit(model, Pairs(images), batch_size=None)
     assert not np.isfinite(logs["loss"][0])
+    assert float(model.quantizer.codebook.refused_batches) == 1.0
     assert all(np.isfinite(to_numpy(w)).all() for w in model.weights)
     assert np.isfinite(fit(model, grey_images(8))["loss"]).all()
 
