@@ -49,6 +49,8 @@ kinds = {
     "gradient": start,
     "ema": {"update": ema, **start},
     "ema_kmeans": {"update": ema, "embeddings_initializer": "kmeans"},
+    "cvq": {"update": ema, "revival": codebooks.AnchorRevival(0.5), **start},
+    "affine": {"update": codebooks.AffineUpdate(0.9, 0.5), **start},
     "revival": {"update": ema, "embeddings_initializer": "kmeans", **revive},
 }
 both = {"one": tf.distribute.get_strategy(), "two": mirrored}
@@ -66,7 +68,7 @@ def found():
     return json.loads(run_python(SCRIPT).splitlines()[-1])
 
 
-@pytest.mark.parametrize("kind", ["gradient", "ema", "ema_kmeans"])
+@pytest.mark.parametrize("kind", ["gradient", "ema", "ema_kmeans", "cvq", "affine"])
 def test_two_replicas_are_one_device(found, kind):
     one, two = found[kind]["one"], found[kind]["two"]
     assert two["spread"] == 0.0  # all copies of a weight are equal
