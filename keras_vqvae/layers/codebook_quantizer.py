@@ -27,14 +27,15 @@ class CodebookQuantizer(ScheduledQuantizer):
         self.build_numbers()
         self.built = True
 
-    def two_losses(self, x: Any, codes: Any, valid: Any) -> dict[str, Any]:
-        """`‖sg(x) − q‖²` and `β ‖x − sg(q)‖²` of vectors and codes `(N, D)`."""
-        codebook_error = ops.square(ops.stop_gradient(x) - codes)
-        commitment_error = ops.square(x - ops.stop_gradient(codes))
-        return {
-            "codebook_loss": mean_over_valid(codebook_error, valid),
-            "commitment_loss": self.number("beta") * mean_over_valid(commitment_error, valid),
-        }
+    def table_losses(self, x: Any, codes: Any, valid: Any) -> dict[str, Any]:
+        """`‖sg(x) − q‖²`, if the table learns by it, and `β ‖x − sg(q)‖²`, for `(N, D)` each."""
+        losses = {}
+        if "codebook_loss" in self.loss_names:
+            error = ops.square(ops.stop_gradient(x) - codes)
+            losses["codebook_loss"] = mean_over_valid(error, valid)
+        error = ops.square(x - ops.stop_gradient(codes))
+        losses["commitment_loss"] = self.number("beta") * mean_over_valid(error, valid)
+        return losses
 
     def codes_of(self, indices: Any) -> Any:
         return self.codebook.lookup(indices)

@@ -120,7 +120,7 @@ class IndexBackpropQuantizer(CodebookQuantizer):
         quantized = with_soft_gradient(codes, ops.softmax(logits, axis=-1), table)
         losses = {
             "quantization_loss": mean_over_valid(ops.square(x - quantized), valid),
-            **self.two_losses(x, codes, valid),
+            **self.table_losses(x, codes, valid),
         }
         if "entropy_loss" in self.loss_names:
             difference = self._entropy_difference(logits, valid)

@@ -1,6 +1,7 @@
 """A stack of quantizers, each for what the ones before it left over."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -117,14 +118,11 @@ class ResidualVectorQuantizer(ResidualQuantizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_quantizers, dropout, seed, **kwargs)
-        super().__init__(**kwargs)
-        for name, value in (("num_quantizers", num_quantizers), ("beam_size", beam_size)):
-            wrong = isinstance(value, bool) or not isinstance(value, Integral)
-            if wrong or value < 1:
-                raise ValueError(
-                    f"`{name}` should be a positive integer. Received: {name}={value!r}"
-                )
-        self.num_quantizers = int(num_quantizers)
+        wrong = isinstance(beam_size, bool) or not isinstance(beam_size, Integral)
+        if wrong or beam_size < 1:
+            raise ValueError(
+                f"`beam_size` should be a positive integer. Received: beam_size={beam_size!r}"
+            )
         self.beam_size = int(beam_size)
         sizes = self._per_depth("num_embeddings", num_embeddings)
         weights = self._per_depth("depth_weights", 1.0 if depth_weights is None else depth_weights)

@@ -117,8 +117,7 @@ class SimVQ(CodebookQuantizer):
         x, valid = self.flatten(z_e, mask)
         indices = self.codebook.search(x)
         codes = self.codebook.lookup(indices)
-        both = self.two_losses(x, codes, valid)
-        losses = {name: both[name] for name in self.loss_names}
+        losses = self.table_losses(x, codes, valid)
         if training:
             self.codebook.learn(x, indices, valid)
             self.advance(valid)

@@ -8,14 +8,15 @@ from keras import ops
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.codebooks.regularizers import get_regularizers
-from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput
-from keras_vqvae.ops import estimator_trains_codes, get_gradient_estimator, mean_over_valid
+from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
+from keras_vqvae.layers.quantizer import QuantizerOutput
+from keras_vqvae.ops import estimator_trains_codes, get_gradient_estimator
 
 __all__ = ["VectorQuantizer"]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class VectorQuantizer(Quantizer):
+class VectorQuantizer(CodebookQuantizer):
     """Replaces each vector by the nearest of K learned codes.
 
     A vector `z_e` of length D becomes `z_q = e_k` with `k = argmin_j ‖z_e − e_j‖²`. The gradient of
@@ -38,7 +39,8 @@ class VectorQuantizer(Quantizer):
     Args:
         num_embeddings: K, the number of codes.
         embedding_dim: D. By default taken from the input.
-        beta: β, weight of the commitment loss. Defaults to `0.25`.
+        beta: β, weight of the commitment loss; a number, or a schedule out of
+            `keras.optimizers.schedules` over the training steps. Defaults to `0.25`.
         update: how the table learns: `"gradient"`, `"ema"`, `"frozen"` (not at all), or an object
             such as `codebooks.EMAUpdate(decay=0.99)`, `codebooks.AffineUpdate()` or
             `codebooks.FrozenCodes([0], otherwise="ema")`. Defaults to `"gradient"`.
@@ -93,7 +95,7 @@ class VectorQuantizer(Quantizer):
         self,
         num_embeddings: int,
         embedding_dim: int | None = None,
-        beta: float = 0.25,
+        beta: Any = 0.25,
         update: Any = "gradient",
         embeddings_initializer: Any = "uniform",
         revival: Any = None,
@@ -106,9 +108,7 @@ class VectorQuantizer(Quantizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if beta < 0:
-            raise ValueError(f"`beta` should be ≥ 0. Received: beta={beta}")
-        self.beta = float(beta)
+        self.set_numbers(beta=beta)
         self._pass_gradient = get_gradient_estimator(estimator)
         self.estimator = estimator if isinstance(estimator, str) else self._pass_gradient
         self.codebook = Codebook(
@@ -136,13 +136,6 @@ class VectorQuantizer(Quantizer):
                 f"`estimator={estimator!r}` hands the table its gradient, so the table should "
                 f"learn by it. Pass `update='gradient'`. Received: update={update!r}"
             )
-
-    def build(self, input_shape: Any) -> None:
-        if self.built:
-            return
-        self.check_last_axis(input_shape)
-        self.codebook.build((None, input_shape[-1]))
-        self.built = True
 
     def discretize(
         self,
@@ -176,12 +169,7 @@ class VectorQuantizer(Quantizer):
         else:
             indices = codebook.choose(x) if training else codebook.search(x)
         codes = codebook.lookup(indices)
-        losses = {}
-        if "codebook_loss" in self.loss_names:
-            error = ops.square(ops.stop_gradient(x) - codes)
-            losses["codebook_loss"] = mean_over_valid(error, valid)
-        error = ops.square(x - ops.stop_gradient(codes))
-        losses["commitment_loss"] = self.beta * mean_over_valid(error, valid)
+        losses = self.table_losses(x, codes, valid)
         for one in self.regularizers:
             loss = one.loss(codebook, x, valid)
             # A batch without vectors costs nothing, though the table may.
@@ -190,6 +178,7 @@ class VectorQuantizer(Quantizer):
             )
         if training and learn:
             codebook.learn(x, indices, valid)
+            self.advance(valid)
         seed = codebook.seed_generator if training else None
         quantized = self._pass_gradient(x, codes, seed)
         return self.restore(z_e, valid, quantized, indices, losses, codes)
@@ -203,14 +192,12 @@ class VectorQuantizer(Quantizer):
             valid: float32 `(N,)`, 0 for rows to be left out, or `None`.
         """
         self.codebook.learn(self.codebook.distance.normalize(vectors), indices, valid)
+        self.advance(valid)
 
     def indices_of(self, z_e: Any) -> Any:
         x = ops.reshape(ops.cast(z_e, "float32"), (-1, self.embedding_dim))
         indices = self.codebook.search(self.codebook.distance.normalize(x))
         return ops.reshape(indices, ops.shape(z_e)[:-1])
-
-    def codes_of(self, indices: Any) -> Any:
-        return self.codebook.lookup(indices)
 
     @property
     def loss_names(self) -> tuple[str, ...]:
@@ -223,30 +210,6 @@ class VectorQuantizer(Quantizer):
     def learns_by_gradient(self) -> bool:
         return self.codebook.update_rule.trains_by_gradient
 
-    @property
-    def num_embeddings(self) -> int:
-        """K, the number of codes."""
-        return self.codebook.num_embeddings
-
-    @property
-    def embedding_dim(self) -> int | None:
-        """D, the length of a code; `None` until it is known."""
-        return self.codebook.embedding_dim
-
-    @property
-    def codebook_shape(self) -> tuple[int | None, ...]:
-        """`(K, D)`."""
-        return (self.num_embeddings, self.embedding_dim)
-
-    @property
-    def embeddings(self) -> Any:
-        """The table's weight, float32 `(K, D)`."""
-        return self.codebook.embeddings
-
-    @property
-    def code_counts(self) -> Any:
-        return self.codebook.code_counts
-
     def get_config(self) -> dict[str, Any]:
         table = self.codebook.get_config()
         for key in ("name", "trainable", "dtype"):
@@ -257,7 +220,6 @@ class VectorQuantizer(Quantizer):
         return {
             **super().get_config(),
             **table,
-            "beta": self.beta,
             "estimator": estimator,
             "regularizer": [keras.saving.serialize_keras_object(r) for r in self.regularizers],
         }

@@ -24,9 +24,9 @@ from keras_vqvae.ops.noise_estimators import NSVQ as NSVQ
 from keras_vqvae.ops.noise_estimators import DiVeQ as DiVeQ
 from keras_vqvae.ops.noise_estimators import with_value as with_value
 from keras_vqvae.ops.reductions import mean_over_valid as mean_over_valid
+from keras_vqvae.ops.sampled_code import sampled_code as sampled_code
 from keras_vqvae.ops.soft_choice import categorical_entropy as categorical_entropy
 from keras_vqvae.ops.soft_choice import with_soft_gradient as with_soft_gradient
-from keras_vqvae.ops.sampled_code import sampled_code as sampled_code
 from keras_vqvae.ops.usage import code_counts as code_counts
 from keras_vqvae.ops.usage import code_sums as code_sums
 from keras_vqvae.ops.usage import codebook_usage as codebook_usage
@@ -57,8 +57,8 @@ __all__ = [
     "nearest_code",
     "pack_digits",
     "perplexity",
-    "resize_grid",
     "residual_beam_search",
+    "resize_grid",
     "rotation_trick",
     "sampled_code",
     "share_rows",

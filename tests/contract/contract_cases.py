@@ -45,15 +45,12 @@ class LayerCase(Case):
 class QuantizerCase(LayerCase):
     """A quantizer of vectors of length `dim`; also goes through all that layers go through.
 
-    `draws` says that training draws the indices at random, for each position anew.
+    `draws` says that training draws the indices at random, for each position anew; `same_search` is
+    `False` for one that searches otherwise in evaluation than in training.
     """
 
     dim: int = 3
     draws: bool = False
-    `same_search` is `False` for one that searches otherwise in evaluation than in training.
-    """
-
-    dim: int = 3
     same_search: bool = True
 
 

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from support import normal, to_numpy, train_often
 
+from keras_vqvae import layers
 from keras_vqvae.layers import BinarySphericalQuantizer, LookupFreeQuantizer, SimVQ
 
 schedules = keras.optimizers.schedules
@@ -23,7 +24,7 @@ def test_a_plain_number_is_no_weight():
     layer = built(0.5)
     assert layer.number("beta") == 0.5
     names = [w.path.split("/")[-1] for w in layer.weights]
-    assert sorted(names) == ["code_counts", "embeddings", "kernel"]
+    assert sorted(names) == ["code_counts", "embeddings", "kernel", "refused_batches"]
     assert layer.get_config()["beta"] == 0.5
 
 
@@ -97,6 +98,32 @@ def test_configs_hold_the_schedule():
     again = SimVQ.from_config(config)
     assert again.get_config() == config
     assert isinstance(again.beta, schedules.ExponentialDecay)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda beta: layers.VectorQuantizer(5, beta=beta),
+        lambda beta: layers.ResidualVectorQuantizer(2, 5, beta=beta),
+        lambda beta: layers.ResidualVectorQuantizer(2, 5, beta=beta, shared_codebook=True),
+        lambda beta: layers.ProductQuantizer(1, 5, beta=beta),
+    ],
+    ids=["vq", "rvq", "rvq_shared", "product"],
+)
+def test_beta_of_the_quantizers_with_tables(make):
+    """The commitment loss halves with β, and the config holds the schedule."""
+    x = normal((6, 3))
+    plain, scheduled = make(1.0), make(halving())
+    scheduled = type(scheduled).from_config(scheduled.get_config())
+    for layer in (plain, scheduled):
+        layer.build(x.shape)
+    parts = [getattr(layer, "quantizers", [layer]) for layer in (plain, scheduled)]
+    for source, target in zip(*parts, strict=True):
+        target.embeddings.assign(source.embeddings)
+    for expected in (8.0, 4.0, 2.0):
+        found = scheduled.discretize(x, training=True).losses["commitment_loss"]
+        full = plain.discretize(x, training=True).losses["commitment_loss"]
+        np.testing.assert_allclose(float(found), expected * float(full), rtol=1e-6)
 
 
 def test_what_is_neither_number_nor_schedule_is_refused():
