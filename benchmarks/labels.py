@@ -1,9 +1,9 @@
 """Does the prior draw what it is asked for? Samples by class, named by a classifier of real images.
 
 A VQ-VAE and a conditional `GatedPixelCNN` learn full Fashion-MNIST; a small convolutional
-classifier learns the real images. It then names 200 samples of each class. Beside the share that it names as
-they were asked for: the same share of real test images, and of their reconstructions, which is as
-much as codes can keep. Chance is 10 %.
+classifier learns the real images. It then names 200 samples of each class. Beside the share that it
+names as they were asked for: the same share of real test images, and of their reconstructions,
+which is as much as codes can keep. Chance is 10 %.
 
 `--smoke` trains for seconds on bundled images.
 
