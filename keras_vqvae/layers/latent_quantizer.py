@@ -74,6 +74,7 @@ class LatentQuantizer(ChannelSplit):
     ) -> None:
         super().__init__(**kwargs)
         self.levels = check_levels(levels)
+        self.num_groups = len(self.levels)
         for name, weight in (("codebook_weight", codebook_weight), ("beta", beta)):
             if weight < 0:
                 raise ValueError(f"`{name}` should be ≥ 0. Received: {name}={weight}")

@@ -19,7 +19,9 @@ class PixelSNAIL(CodePrior):
 
     After the layer of mask A and after every `attention_every` gated layers, each position attends
     to all before it: convolutions see what is near, attention what is far. On grids of some
-    hundred positions and more it reaches what many more convolutions would be needed for.
+    hundred positions and more it reaches what many more convolutions would be needed for. (It sees
+    a code in the features of a later position. The last code of the row above has none before the
+    next row, and is seen by convolutions alone.)
 
     It differs from the paper's network in its parts, not in its plan: the convolutions are those of
     `GatedPixelCNN`, and attention is a residual branch on the horizontal stack, normalised, with a

@@ -32,7 +32,7 @@ def demo_config(smoke: bool = False) -> RunConfig:
     return RunConfig(
         data=DataConfig("fashion_mnist_mini", validation_fraction=0.05),
         vqvae=VQVAEConfig(num_embeddings=128, embedding_dim=16),
-        vqvae_training=TrainingConfig(epochs=12, batch_size=64, schedule="cosine"),
+        vqvae_training=TrainingConfig(epochs=10, batch_size=64, schedule="cosine"),
         prior=PriorConfig(filters=64, residual_blocks=3, embedding_dim=32, conditional=True),
         prior_training=TrainingConfig(
             epochs=5, batch_size=32, learning_rate=2e-3, schedule="cosine"

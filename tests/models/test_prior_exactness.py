@@ -105,8 +105,6 @@ def test_pixelcnn_sees_what_its_masks_compose_to_blind_spot_included():
 
 SEE_ALL = {
     "gated": lambda: models.GatedPixelCNN((5, 6), 5, filters=8, blocks=5, first_kernel_size=3),
-    # One attention sees everything; the convolutions alone reach two rows up.
-    "pixelsnail": lambda: models.PixelSNAIL((5, 6), 5, filters=8, blocks=1, first_kernel_size=3),
     "transformer": lambda: models.TransformerPrior((5, 6), 5, hidden_dim=8, blocks=1),
 }
 
@@ -119,6 +117,22 @@ def test_there_is_no_blind_spot(make):
         shape = (1, 5, 6, prior.embedding.dim)
         field = reached(lambda x: prior.head(prior.trunk(x), codes), shape, position)
         np.testing.assert_array_equal(field, before((5, 6), position))
+
+
+def test_pixelsnail_sees_by_attention_what_its_convolutions_do_not():
+    """All codes before, but one: the last of the row above, where convolutions do not reach it.
+
+    Attention sees a code in the features of a later position, and after that one there is none.
+    """
+    prior = models.PixelSNAIL((5, 6), 5, filters=8, blocks=1, first_kernel_size=3)
+    codes = ops.convert_to_tensor(random_codes(prior, 1))
+    shape = (1, 5, 6, prior.embedding.dim)
+    for row, column in [(0, 0), (2, 0), (3, 2), (4, 5)]:
+        expected = before((5, 6), (row, column))
+        if row and column + 2 < 5:  # two layers reach two columns to the right
+            expected[row - 1, 5] = False
+        field = reached(lambda x: prior.head(prior.trunk(x), codes), shape, (row, column))
+        np.testing.assert_array_equal(field, expected)
 
 
 TINY = {

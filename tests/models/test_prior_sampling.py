@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from causal_support import random_codes
 from keras import ops
-from prior_cases import CASES, FEW, each_kind, each_of_few, one_kind
+from prior_cases import FEW, KINDS, each_kind, each_of_few, one_kind
 from support import run_python, to_numpy
 
 from keras_vqvae import sampling
@@ -228,7 +228,7 @@ def test_batch_size_is_bounded_by_the_caches(case, monkeypatch):
 
 
 def test_progress_bar_on_long_jobs_only(monkeypatch, capsys):
-    prior = CASES["pixelcnn-plain"].make()
+    prior = KINDS["pixelcnn"].make()
     prior.sample(2, seed=0)
     prior.sample(2, seed=0, verbose=0)
     assert capsys.readouterr().out == ""
