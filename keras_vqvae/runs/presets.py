@@ -35,6 +35,6 @@ def demo_config(smoke: bool = False) -> RunConfig:
         vqvae_training=TrainingConfig(epochs=10, batch_size=64, schedule="cosine"),
         prior=PriorConfig(filters=64, residual_blocks=3, embedding_dim=32, conditional=True),
         prior_training=TrainingConfig(
-            epochs=5, batch_size=32, learning_rate=2e-3, schedule="cosine"
+            epochs=3, batch_size=32, learning_rate=4e-3, schedule="cosine"
         ),
     )

@@ -184,10 +184,7 @@ def test_trap_20_a_frozen_layer_learns_nothing(update, initializer):
         ({"num_embeddings": 0}, "`num_embeddings` should be a positive integer. Received: num_em"),
         ({"num_embeddings": -3}, "num_embeddings=-3"),
         ({"embedding_dim": 0}, "`embedding_dim` should be a positive integer"),
-        (
-            {"beta": -1.0},
-            "`beta` should be ≥ 0, or a schedule out of `keras.optimizers.schedules`. Received: beta=-1.0",
-        ),
+        ({"beta": -1.0}, "`beta` should be ≥ 0, or a schedule"),
         ({"update": "sgd"}, "`update` should be one of"),
         ({"distance": "l1"}, "`distance` should be one of"),
         ({"revival": "sometimes"}, "`revival` should be one of"),
