@@ -7,6 +7,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import pytest
 
+# Needs the extra `oracle` at import, and is no test.
+collect_ignore = ["golden/make_goldens.py"]
+
 
 def pytest_collection_modifyitems(items):
     backend = keras.backend.backend()
