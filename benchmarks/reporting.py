@@ -78,6 +78,8 @@ def report(
     settings: dict[str, Any],
     output: Path | None,
     full: bool,
+    peer: str = "keras.io recipe",
+    peer_packages: Sequence[str] = (),
 ) -> int:
     """Prints the table and writes the results file.
 
@@ -88,6 +90,8 @@ def report(
         output: the results file, or `None` for the usual one.
         full: whether this is the run that the bounds are for. A reduced run is not judged, and
             writes a file only where `output` says.
+        peer: who the figures called `recipe` are of.
+        peer_packages: distributions whose versions belong to the results, where installed.
 
     Returns:
         The exit status: 1 if a bound of a full run does not hold.
@@ -95,7 +99,7 @@ def report(
     table = Table(title=name if full else f"{name} (reduced run: not judged)")
     for column in ("figure", "unit"):
         table.add_column(column)
-    for column in ("keras_vqvae", "keras.io recipe", "bound"):
+    for column in ("keras_vqvae", peer, "bound"):
         table.add_column(column, justify="right")
     table.add_column("holds")
     for figure in figures:
@@ -111,13 +115,14 @@ def report(
         path.parent.mkdir(parents=True, exist_ok=True)
         results = {
             "benchmark": name,
+            "peer": peer,
             "full_run": full,
             "figures": [
                 {**asdict(figure), "holds": figure.holds if full else None} for figure in figures
             ],
             "settings": settings,
             "machine": machine(),
-            "versions": versions(),
+            "versions": versions(peer_packages),
             "command": command(),
             "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         }
@@ -155,14 +160,22 @@ def accelerators() -> list[str]:
     return [detail.get("device_name", "GPU") for detail in details]
 
 
-def versions() -> dict[str, str | None]:
+def versions(peer_packages: Sequence[str] = ()) -> dict[str, str | None]:
     names = ("keras_vqvae", "keras", "tensorflow", "numpy")
     return {
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in names},
+        **{name: version_of(name) for name in peer_packages},
         "backend": keras.backend.backend(),
         "commit": commit(),
     }
+
+
+def version_of(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def commit() -> str | None:

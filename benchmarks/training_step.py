@@ -56,8 +56,10 @@ def make_step(model: keras.Model, batch: np.ndarray) -> Step:
     return step
 
 
-def time_rounds(steps: dict[str, Step], rounds: int) -> dict[str, np.ndarray]:
-    """Seconds and processor seconds `(rounds, STEPS, 2)` of each, in alternating blocks."""
+def time_rounds(
+    steps: dict[str, Step], rounds: int, steps_in_a_round: int = STEPS
+) -> dict[str, np.ndarray]:
+    """Seconds and processor seconds `(rounds, steps, 2)` of each, in alternating blocks."""
     seconds: dict[str, list[Any]] = {name: [] for name in steps}
     names = list(steps)
     gc.collect()
@@ -65,7 +67,7 @@ def time_rounds(steps: dict[str, Step], rounds: int) -> dict[str, np.ndarray]:
     for _ in range(rounds):
         for name in names:
             steps[name]()
-            seconds[name].append([steps[name]() for _ in range(STEPS)])
+            seconds[name].append([steps[name]() for _ in range(steps_in_a_round)])
         names.reverse()
     gc.enable()
     return {name: np.array(values) for name, values in seconds.items()}

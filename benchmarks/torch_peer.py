@@ -1,0 +1,70 @@
+"""The peer of `quantizers.py`: vector-quantize-pytorch's quantizers and a training step for them.
+
+Nothing of its code is here; it is called. Neither Keras nor TensorFlow is imported, so that the
+memory of a process that uses this module alone is the peer's.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import vector_quantize_pytorch as peer
+
+PACKAGES = ("torch", "vector-quantize-pytorch")
+
+# Ours does the same: weights of the losses, decay, no smoothing of the comparison by defaults.
+VQ = {"commitment_weight": 0.25, "decay": 0.99, "rotation_trick": False}
+SIGNS = {"entropy_loss_weight": 0.1, "commitment_loss_weight": 0.25}
+LEARNED = {"learnable_codebook": True, "ema_update": False}
+
+
+def vector_quantize(dim: int, size: int, **options: Any) -> torch.nn.Module:
+    """With a table of normal numbers, as ours has."""
+    layer = peer.VectorQuantize(dim, size, **{**VQ, **options})
+    table = torch.randn(1, size, dim, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        layer._codebook.embed.copy_(table)
+        layer._codebook.embed_avg.copy_(table)
+    return layer
+
+
+MAKERS: dict[str, Callable[..., torch.nn.Module]] = {
+    "ema": vector_quantize,
+    "cosine": lambda dim, size: vector_quantize(dim, size, use_cosine_sim=True),
+    "rotation": lambda dim, size: vector_quantize(dim, size, rotation_trick=True),
+    "gradient": lambda dim, size: vector_quantize(dim, size, **LEARNED),
+    "fsq": lambda dim, levels: peer.FSQ(list(levels)),
+    "residual_fsq": lambda dim, levels, depths: peer.ResidualFSQ(
+        levels=list(levels), num_quantizers=depths, dim=dim
+    ),
+    "lfq": lambda dim: peer.LFQ(dim=dim, **SIGNS),
+    "bsq": lambda dim: peer.LFQ(dim=dim, spherical=True, **SIGNS),
+    "residual": lambda dim, size, depths: peer.ResidualVQ(
+        dim=dim, codebook_size=size, num_quantizers=depths, **VQ
+    ),
+    "grouped": lambda dim, size, depths, groups: peer.GroupedResidualVQ(
+        dim=dim, groups=groups, codebook_size=size, num_quantizers=depths, **VQ
+    ),
+    "sim_vq": lambda dim, size: peer.SimVQ(dim=dim, codebook_size=size, rotation_trick=False),
+}
+
+
+def make_step(kind: str, options: dict[str, Any], x: np.ndarray, upstream: np.ndarray) -> Callable:
+    """A training step, forward and backward, of this quantizer on vectors `(N, D)`.
+
+    The loss is the mean of the values, weighted by `upstream`, plus the quantizer's own losses.
+    """
+    layer = MAKERS[kind](x.shape[1], **options).train()
+    vectors = torch.from_numpy(x)[None].requires_grad_()
+    weights = torch.from_numpy(upstream)[None]
+
+    def step() -> float:
+        vectors.grad = None
+        layer.zero_grad(set_to_none=True)
+        values, _, *losses = layer(vectors)
+        loss = (values * weights).mean() + sum(part.sum() for part in losses)
+        loss.backward()
+        return float(loss.detach())
+
+    return step
