@@ -104,7 +104,7 @@ class FiniteScalarQuantizer(Quantizer):
             half = (sizes - 1.0) * (1.0 - _EPSILON) / 2.0
             offset = np.where(sizes % 2 == 0, np.float32(0.5), np.float32(0.0))
             shift = np.arctanh(np.where(sizes > 2, offset / half, 0.0)).astype("float32")
-            steps = half * ops.tanh(x + shift) - offset + sizes // 2
+            steps = half * ops.tanh(x + shift) + (sizes // 2 - offset)
         return steps
 
     def steps_to(self, values: Any) -> Any:
@@ -128,11 +128,12 @@ class FiniteScalarQuantizer(Quantizer):
         x, valid = self.flatten(z_e, mask)
         steps = self._bounded(x)
         digits = self.rounded(steps)
-        codes = self.scaled(digits)
+        quantized = self.scaled(with_value(steps, digits))
+        codes = ops.stop_gradient(quantized)
         indices = pack_digits(digits, self.levels)
         if training:
             self.count(indices, valid)
-        return self.restore(z_e, valid, with_value(self.scaled(steps), codes), indices, {}, codes)
+        return self.restore(z_e, valid, quantized, indices, {}, codes)
 
     def codes_of(self, indices: Any) -> Any:
         digits = unpack_digits(ops.maximum(indices, 0), self.levels)
