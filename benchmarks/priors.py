@@ -180,6 +180,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"{used} of {NUM_EMBEDDINGS} codes in use", flush=True)
 
     contestants = make_contestants()
+    if args.smoke:
+        contestants = contestants[:3]
     if args.only:
         contestants = [c for c in contestants if args.only in c.name]
     batches = [endless(train, c.batch_size, args.seed) for c in contestants]
