@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 from support import grey_images, normal
 
 from keras_vqvae import codebooks, layers, likelihoods, metrics, models
@@ -446,6 +447,14 @@ def _two_stage() -> Any:
 COMPOSITES = [Case("two_stage", (models.TwoStage,), _two_stage)]
 
 ALL = [*LAYERS, *CODEBOOKS, *CHOICES, *LIKELIHOODS, *METRICS, *MODELS, *COMPOSITES]
+
+
+def marked(cases: list[Any]) -> list[Any]:
+    """The cases, with the mark `option` on those that are options."""
+    return [
+        pytest.param(case, marks=pytest.mark.option) if getattr(case, "option", False) else case
+        for case in cases
+    ]
 
 
 def by_name(case: Case) -> str:

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from contract_cases import LAYERS, by_name, keras_model
+from contract_cases import LAYERS, by_name, keras_model, marked
 from support import same_bits, to_numpy, values_of
 
-each_layer = pytest.mark.parametrize("case", LAYERS, ids=by_name)
+each_layer = pytest.mark.parametrize("case", marked(LAYERS), ids=by_name)
 each_class = pytest.mark.parametrize(
     "case", [c for c in LAYERS if not getattr(c, "option", False)], ids=by_name
 )
@@ -46,11 +46,8 @@ def test_symbolic_shape_and_dtype_are_the_eager_ones(case):
     assert tuple(shape) == tuple(eager.shape)
 
 
-@pytest.mark.parametrize(
-    ("case", "jit_compile"),
-    [(c, jit) for c in LAYERS for jit in (True, False) if jit or not getattr(c, "option", False)],
-    ids=lambda value: value.name if hasattr(value, "name") else f"jit_{value}",
-)
+@each_layer
+@pytest.mark.parametrize("jit_compile", [False, True])
 def test_fits(case, jit_compile):
     model = keras_model(case)
     x = case.inputs(0)

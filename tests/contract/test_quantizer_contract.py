@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 import pytest
-from contract_cases import QUANTIZERS, by_name
+from contract_cases import QUANTIZERS, by_name, marked
 from support import gradients, normal, same_bits, to_numpy, values_of
 
-each_quantizer = pytest.mark.parametrize("case", QUANTIZERS, ids=by_name)
+each_quantizer = pytest.mark.parametrize("case", marked(QUANTIZERS), ids=by_name)
 each_class = pytest.mark.parametrize("case", [c for c in QUANTIZERS if not c.option], ids=by_name)
 
 
@@ -195,7 +195,7 @@ def test_masked_positions_get_zeros_and_minus_one(case):
 
 
 # One that draws has other draws for a batch of another shape.
-@pytest.mark.parametrize("case", [c for c in QUANTIZERS if not c.draws], ids=by_name)
+@pytest.mark.parametrize("case", marked([c for c in QUANTIZERS if not c.draws]), ids=by_name)
 def test_a_masked_step_is_the_step_on_the_valid_rows(case):
     masked, plain = built(case), built(case)
     for seed in range(2):
