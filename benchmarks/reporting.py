@@ -99,15 +99,15 @@ def report(
     table = Table(title=name if full else f"{name} (reduced run: not judged)")
     for column in ("figure", "unit"):
         table.add_column(column)
-    for column in ("keras_vqvae", peer, "bound"):
+    with_peer = any(figure.recipe is not None for figure in figures)
+    for column in ("keras_vqvae", *([peer] if with_peer else []), "bound"):
         table.add_column(column, justify="right")
     table.add_column("holds")
     for figure in figures:
         holds = {None: "", True: "yes", False: "NO"}[figure.holds if full else None]
         recipe = "" if figure.recipe is None else f"{figure.recipe:.4g}"
-        table.add_row(
-            figure.name, figure.unit, escape(figure.ours_text), recipe, figure.bound, holds
-        )
+        values = [escape(figure.ours_text), *([recipe] if with_peer else [])]
+        table.add_row(figure.name, figure.unit, *values, figure.bound, holds)
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     if full or output:

@@ -132,7 +132,7 @@ def convolutional_vqvae(
         widths: channels after each halving. Defaults to `(32, 64)`: codes on a quarter-size grid.
         residual_blocks: residual blocks in encoder and in decoder. Defaults to `0`.
         residual_width: channels inside a block. By default half of the last width.
-        quantizer: another quantizer. It then decides on K and D.
+        quantizer: another quantizer. It then decides on K, and on D if it was given its own.
         **kwargs: as for `VQVAE`: `likelihood`, `value_range`, `name`.
 
     Returns:
@@ -151,6 +151,8 @@ def convolutional_vqvae(
             embeddings_initializer="kmeans",
             revival="replace_dead",
         )
+    elif quantizer.embedding_dim is not None:
+        embedding_dim = quantizer.embedding_dim
     network: dict[str, Any] = {"residual_blocks": residual_blocks, "residual_width": residual_width}
     model = VQVAE(
         convolutional_encoder(image_shape, embedding_dim, widths, **network),

@@ -5,7 +5,7 @@ from support import grey_images
 
 from keras_vqvae import models
 from keras_vqvae.codebooks import EMAUpdate, KMeans, ReplaceDead
-from keras_vqvae.layers import VectorQuantizer
+from keras_vqvae.layers import FiniteScalarQuantizer, LookupFreeQuantizer, VectorQuantizer
 
 
 @pytest.mark.parametrize("image_shape", [(8, 8, 1), (8, 12, 3), (4, 4, 2)])
@@ -53,6 +53,17 @@ def test_another_quantizer_decides_on_its_table():
     assert model.num_embeddings == 6
     assert model.value_range == (0.0, 1.0)
     assert np.isfinite(model.reconstruct(grey_images(2) / np.float32(255))).all()
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "dim"),
+    [(FiniteScalarQuantizer((8, 5, 5)), 3), (LookupFreeQuantizer(6), 6), (VectorQuantizer(8), 4)],
+    ids=["fsq", "lfq", "vq"],
+)
+def test_another_quantizer_decides_on_the_width_it_was_given(quantizer, dim):
+    model = models.convolutional_vqvae((8, 8, 1), embedding_dim=4, quantizer=quantizer)
+    assert model.encoder.output_shape == (None, 2, 2, dim)
+    assert model.code_shape == (2, 2)
 
 
 def test_the_papers_network():

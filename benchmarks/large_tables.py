@@ -1,0 +1,161 @@
+"""Which quantizers learn with large tables: usage and reconstruction at K = 512, 4 096 and 65 536.
+
+One VQ-VAE for each quantizer and size learns full Fashion-MNIST: the network that
+`models.convolutional_vqvae` has by default, a 7×7 grid, 1 000 steps of 64 images by Adam at 1e-3, a
+step's images the same for all. Reconstruction error, share of codes in use and perplexity are of
+the 10 000 test images, 490 000 codes. Nothing is timed, so the machine need not be idle. A plot of
+usage and error against K is written beside the results.
+
+Every quantizer has its own defaults, apart from what its name says. VQ tables and SimVQ have D = 16;
+in FSQ and LFQ the size of the table decides on D.
+
+`--smoke` takes 3 steps of small tables.
+
+    python benchmarks/large_tables.py
+"""
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from reporting import RESULTS, Figure, parser, report
+
+from keras_vqvae import data, layers, models, ops
+from keras_vqvae.likelihoods import Gaussian
+
+SIZES = (512, 4_096, 65_536)
+SMOKE_SIZES = (16, 64)
+STEPS = 1_000
+BATCH_SIZE = 64
+DIM = 16
+
+# FSQ's levels, with a product that is the size of the table.
+LEVELS = {
+    16: (4, 4),
+    64: (4, 4, 4),
+    512: (8, 8, 8),
+    4_096: (8, 8, 8, 8),
+    65_536: (8, 8, 8, 8, 4, 4),
+}
+
+
+def vector_quantizer(**options: Any) -> Callable[[int], layers.Quantizer]:
+    return lambda size: layers.VectorQuantizer(size, DIM, **options)
+
+
+QUANTIZERS: dict[str, Callable[[int], layers.Quantizer]] = {
+    "EMA": vector_quantizer(update="ema"),
+    "EMA, rotation trick": vector_quantizer(update="ema", estimator="rotation"),
+    "EMA, k-means, revival": vector_quantizer(
+        update="ema", embeddings_initializer="kmeans", revival="replace_dead"
+    ),
+    "SimVQ": lambda size: layers.SimVQ(size, DIM),
+    "FSQ": lambda size: layers.FiniteScalarQuantizer(LEVELS[size]),
+    "LFQ": lambda size: layers.LookupFreeQuantizer(int(math.log2(size))),
+}
+
+
+def load_images(smoke: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test images, float32 in [0, 1]."""
+    name, limit = ("fashion_mnist_mini", 128) if smoke else ("fashion_mnist", None)
+    arrays = []
+    for split in ("train", "test"):
+        source = data.load_images(name, split=split)
+        count = len(source) if limit is None else limit
+        arrays.append(source.read(np.arange(count)).astype("float32") / 255.0)
+    return arrays[0], arrays[1]
+
+
+def train(quantizer: layers.Quantizer, images: np.ndarray, steps: int, seed: int) -> models.VQVAE:
+    """A VQ-VAE around the quantizer; the images of a step depend on the seed alone."""
+    model = models.convolutional_vqvae(
+        images.shape[1:],
+        embedding_dim=DIM,
+        quantizer=quantizer,
+        likelihood=Gaussian.from_variance(float(images.var())),
+        value_range=(0, 1),
+    )
+    model.compile(keras.optimizers.Adam(1e-3))
+    rows = np.random.default_rng(seed).integers(len(images), size=steps * BATCH_SIZE)
+    model.fit(images[rows], batch_size=BATCH_SIZE, epochs=1, shuffle=False, verbose=0)
+    return model
+
+
+def evaluate(model: models.VQVAE, images: np.ndarray, size: int) -> dict[str, float]:
+    """Error, usage and perplexity over all images at once."""
+    codes = model.encode(images)
+    error = np.clip(model.decode(codes), 0.0, 1.0) - images
+    counts = np.bincount(codes.ravel(), minlength=size).astype("float32")
+    return {
+        "MSE": float(np.square(error).mean()),
+        "usage": 100.0 * float((counts > 0).mean()),
+        "perplexity": float(ops.perplexity(counts)),
+    }
+
+
+UNITS = {"MSE": "[0, 1] scale", "usage": "% of codes", "perplexity": "codes"}
+
+
+def plot(results: dict[tuple[str, int], dict[str, float]], path: Path) -> None:
+    """Usage and error against the size of the table, a line for each quantizer."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    sizes = sorted({size for _, size in results})
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+    for name, marker in zip(QUANTIZERS, "ovs^Dx", strict=True):
+        for panel, key in zip(axes, ("perplexity", "MSE"), strict=True):
+            values = [results[name, size][key] for size in sizes]
+            panel.plot(sizes, values, marker=marker, label=name)
+    axes[0].plot(sizes, sizes, "k:", label="all codes equally often")
+    axes[0].set(ylabel="perplexity, test images (codes)", yscale="log")
+    axes[1].set(ylabel="MSE, test images, [0, 1] scale", ylim=(0, None))
+    for panel in axes:
+        panel.set(xscale="log", xlabel="size of the table, K", xticks=sizes)
+        panel.set_xticks(sizes, [f"{size:,}".replace(",", " ") for size in sizes])
+        panel.minorticks_off()
+        panel.grid(alpha=0.3)
+    axes[0].legend(fontsize="small")
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser(__doc__, "large_tables").parse_args(argv)
+    images, test = load_images(args.smoke)
+    steps = 3 if args.smoke else STEPS
+    results, figures = {}, []
+    for size in SMOKE_SIZES if args.smoke else SIZES:
+        for name, make in QUANTIZERS.items():
+            keras.utils.set_random_seed(args.seed)
+            measured = evaluate(train(make(size), images, steps, args.seed), test, size)
+            results[name, size] = measured
+            print(f"K = {size}, {name}: {measured}", flush=True)
+            figures += [
+                Figure(f"K = {size}, {name}: {key}", UNITS[key], value)
+                for key, value in measured.items()
+            ]
+    if not args.smoke:
+        plot(results, (args.output or RESULTS / "large_tables.json").with_suffix(".png"))
+    settings = {
+        "steps": steps,
+        "batch_size": BATCH_SIZE,
+        "embedding_dim": DIM,
+        "levels": {str(size): LEVELS[size] for size in SIZES},
+        "seed": args.seed,
+    }
+    return report("large_tables", figures, settings, args.output, full=not args.smoke)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
