@@ -127,11 +127,7 @@ class Autoencoder(StepModel):
 
     def compute_step(self, data: Any, training: bool) -> StepOutput:
         images, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if sample_weight is not None:
-            raise ValueError(
-                f"Model '{self.name}' takes no sample weights. Leave `sample_weight` out, or "
-                "sample your data by weight."
-            )
+        self.refuse_weights(sample_weight=sample_weight)
         if not self.built:  # Keras leaves it to the first step on TensorFlow
             self.build(images.shape)
         unit = self.to_unit_scale(images)
@@ -187,8 +183,10 @@ class Autoencoder(StepModel):
         """As `keras.Model.fit`, after a look at the images: all of an array, else a first batch.
 
         Raises:
-            ValueError: for images of another shape or scale, or with NaN or infinite pixels.
+            ValueError: for images of another shape or scale, or with NaN or infinite pixels, and for
+                sample or class weights.
         """
+        self.refuse_weights(**kwargs)
         self.check_images(x)
         validation = kwargs.get("validation_data")
         if validation is not None:
@@ -198,6 +196,7 @@ class Autoencoder(StepModel):
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`, after the same look at the images as `fit` takes."""
+        self.refuse_weights(**kwargs)
         self.check_images(x)
         return super().evaluate(x, *args, **kwargs)
 

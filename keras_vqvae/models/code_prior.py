@@ -176,8 +176,7 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
 
     def compute_step(self, data: Any, training: bool) -> StepOutput:
         codes, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if sample_weight is not None:
-            self._refuse_weights({"sample_weight": sample_weight})
+        self.refuse_weights(sample_weight=sample_weight)
         nats, logits = self._nats_and_logits(codes, *self._split(y), training)
         loss, axes = nats, tuple(range(1, len(self.code_shape) + 1))
         if self.label_smoothing:
@@ -231,7 +230,7 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
             ValueError: for codes, labels or conditions of another shape or out of range, missing
                 ones, or a code file of another model than the prior was fitted on before.
         """
-        self._refuse_weights(kwargs)
+        self.refuse_weights(**kwargs)
         fingerprint = fingerprint_of(x)
         x, y = self._check_data(x, y)
         if self.codes_fingerprint is None:
@@ -245,7 +244,7 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`, after the checks of `fit`."""
-        self._refuse_weights(kwargs)
+        self.refuse_weights(**kwargs)
         x, y = self._check_data(x, y)
         return super().evaluate(x, y, *args, **kwargs)
 

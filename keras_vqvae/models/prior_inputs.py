@@ -95,7 +95,7 @@ class PriorInputs:
         else:
             return
         codes, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
-        self._refuse_weights({"sample_weight": weights})
+        self.refuse_weights(sample_weight=weights)  # type: ignore[attr-defined]
         self._check_data(*keras.tree.map_structure(np.asarray, (codes, y)))
 
     def _check_conditions(
@@ -113,11 +113,3 @@ class PriorInputs:
         if self.condition_shape is None:
             return labels, None
         return labels, prior_checks.check_condition(condition, count, self.condition_shape)
-
-    def _refuse_weights(self, arguments: dict[str, Any]) -> None:
-        # Keras drops sample weights without a word where there is no `y`.
-        for name in ("sample_weight", "class_weight"):
-            if arguments.get(name) is not None:
-                raise ValueError(
-                    f"Model '{self.name}' takes no sample weights. Leave `{name}` out."
-                )

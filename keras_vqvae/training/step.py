@@ -58,6 +58,18 @@ class TrainedModel(keras.Model):
         }
         self.step_metrics = metrics
 
+    def refuse_weights(self, sample_weight: Any = None, class_weight: Any = None, **_: Any) -> None:
+        """Raises a ValueError for weights of samples or classes, which no model here has.
+
+        Keras drops them without a word where there is no `y`.
+        """
+        for name, given in (("sample_weight", sample_weight), ("class_weight", class_weight)):
+            if given is not None:
+                raise ValueError(
+                    f"Model '{self.name}' takes no sample weights. Leave `{name}` out, or sample "
+                    "your data by weight."
+                )
+
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.fit`; a data set's own order is kept, and it is told the epoch."""
         if x is not None and not hasattr(x, "__array__"):

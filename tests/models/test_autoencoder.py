@@ -128,9 +128,12 @@ def test_labels_are_not_looked_at():
     assert same_bits(found[0][1], found[1][1])
 
 
-def test_sample_weights_are_refused():
-    with pytest.raises(ValueError, match="takes no sample weights"):
-        fit(autoencoder(), grey_images(2), np.zeros(2), sample_weight=np.ones(2))
+@pytest.mark.parametrize("weights", ["sample_weight", "class_weight"])
+@pytest.mark.parametrize("y", [None, np.zeros(2)], ids=["without_y", "with_y"])
+def test_weights_are_refused(weights, y):
+    given = {"sample_weight": np.ones(2), "class_weight": {0: 2.0}}[weights]
+    with pytest.raises(ValueError, match=f"Leave `{weights}` out"):
+        fit(autoencoder(), grey_images(2), y, **{weights: given})
 
 
 def test_compile_metrics_compare_images_with_reconstructions():
