@@ -6,7 +6,7 @@ step's images the same for all. Reconstruction error, share of codes in use and 
 the 10 000 test images, 490 000 codes. Nothing is timed, so the machine need not be idle. A plot of
 usage and error against K is written beside the results.
 
-Every quantizer has its own defaults, apart from what its name says. VQ tables and SimVQ have D = 16;
+Every quantizer has its own defaults, apart from what its name says. Tables of vectors have D = 16;
 in FSQ and LFQ the size of the table decides on D.
 
 `--smoke` takes 3 steps of small tables.

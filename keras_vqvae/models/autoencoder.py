@@ -183,8 +183,8 @@ class Autoencoder(StepModel):
         """As `keras.Model.fit`, after a look at the images: all of an array, else a first batch.
 
         Raises:
-            ValueError: for images of another shape or scale, or with NaN or infinite pixels, and for
-                sample or class weights.
+            ValueError: for images of another shape or scale, or with NaN or infinite pixels, and
+                for sample or class weights.
         """
         self.refuse_weights(**kwargs)
         self.check_images(x)
