@@ -34,13 +34,18 @@ class Figure:
     at_least: float | None = None
     interval: tuple[float, float] | None = None
 
+    def __post_init__(self) -> None:
+        # NumPy's numbers go into no JSON.
+        self.ours = float(self.ours)
+        self.recipe = None if self.recipe is None else float(self.recipe)
+
     @property
     def holds(self) -> bool | None:
         """Whether the bound holds; `None` if there is none."""
         if self.at_most is not None:
-            return self.ours <= self.at_most
+            return bool(self.ours <= self.at_most)
         if self.at_least is not None:
-            return self.ours >= self.at_least
+            return bool(self.ours >= self.at_least)
         return None
 
     @property
