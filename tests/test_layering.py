@@ -8,6 +8,7 @@ import ast
 import fnmatch
 import importlib
 
+import keras
 import pytest
 from support import ROOT, run_python
 
@@ -125,6 +126,7 @@ def test_the_outer_rooms_see_only_what_is_public(path):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_backends_are_imported_in_the_files_named_for_it(backend):
+    """Trap 27. Nowhere Keras 2, and probability only in the room of distributions."""
     users = {
         relative(path)
         for path in FILES
@@ -162,9 +164,13 @@ def test_import_on_jax_loads_no_tensorflow():
 
 @pytest.mark.tensorflow_only
 def test_import_on_tensorflow_loads_neither_probability_nor_tuner():
+    """Trap 27. All rests on Keras 3: no model needs probability, which pulls Keras 2 in."""
     loaded = run_python(LOADED, "tensorflow").split()
     assert loaded[:2] == ["tensorflow", "tensorflow"]
     assert not {"tensorflow_probability", "keras_tuner", "torch", "tf_keras"} & set(loaded)
+    assert int(keras.__version__.split(".")[0]) >= 3
+    reached = set().union(*(MAY_SEE[room] for room in LEARNING | {"models"}))
+    assert "distributions" not in reached  # the one room that probability is imported in
 
 
 def test_another_backend_is_refused_with_a_remedy():

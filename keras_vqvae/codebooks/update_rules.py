@@ -92,6 +92,9 @@ class EMAUpdate(UpdateRule):
     the state is K numbers instead of K·(D + 1). Counts start at 0, which gives the first vectors
     that choose a code their full weight, as a bias-corrected average would.
 
+    A step is one training call. With `gradient_accumulation_steps=k` in the optimizer the table
+    takes k steps for one of the other weights; `decay=γ ** (1 / k)` then forgets as γ does without.
+
     With cosine distance a code is brought back to length 1 after each step, and the average goes on
     from there. Implementations that keep `M_k` at its own length, and normalise what they look up,
     weigh older vectors less where those that choose a code point in different directions.

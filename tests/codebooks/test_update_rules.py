@@ -113,6 +113,29 @@ def test_ema_ignores_masked_vectors():
     assert to_numpy(codebook.code_counts).tolist() == [1.0, 0.0]
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_trap_14_codes_and_averages_are_those_of_float32_under_every_policy(policy):
+    # Norms of about 1000: squares overflow in float16, and sums lose all but 8 bits in bfloat16.
+    def halved(seed):
+        half = keras.ops.cast(normal((20, 3), seed, scale=600.0), policy.removeprefix("mixed_"))
+        return to_numpy(keras.ops.cast(half, "float32"))
+
+    full, mixed = (
+        VectorQuantizer(6, 3, update=EMAUpdate(0.9), seed=0, dtype=p) for p in ("float32", policy)
+    )
+    for layer in (full, mixed):
+        layer.build((None, 3))
+        layer.embeddings.assign(normal((6, 3), 9, scale=600.0))
+    for seed in range(3):
+        indices = [
+            to_numpy(layer(halved(seed), training=True, return_indices=True)[1])
+            for layer in (full, mixed)
+        ]
+        np.testing.assert_array_equal(*indices)
+    assert same_bits(values_of(full), values_of(mixed))
+    assert mixed.embeddings.dtype == "float32"
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_ema_refuses_a_batch_that_is_not_finite(bad):
     codebook = codebook_with(normal((4, 2)))
@@ -141,7 +164,7 @@ def test_gradient_rule_has_no_state_and_leaves_the_table_to_the_optimizer():
 
 
 def test_an_ema_table_is_not_trainable():
-    """Trap 21: an EMA table marked trainable gets the gradient None."""
+    """Trap 21. An EMA table marked trainable gets the gradient None."""
     codebook = codebook_with(normal((4, 2)))
     assert codebook.trainable_variables == []
     assert {v.name for v in codebook.weights} == {

@@ -101,7 +101,7 @@ def test_symbolic_shape_is_the_eager_one(case):
 
 @each_model
 def test_keras_round_trip_and_resume(case, tmp_path):
-    """Trap 19: what is saved is everything; training that goes on is training uninterrupted."""
+    """Trap 19. What is saved is everything; training that goes on is training uninterrupted."""
     model = compiled(case)
     fit(model, case)
     model.save(tmp_path / "model.keras")

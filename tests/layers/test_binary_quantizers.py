@@ -126,6 +126,24 @@ def test_trap_15_thirty_bits(cls):
 
 
 @each_class
+def test_trap_23_losses_need_no_table_of_all_codes(cls):
+    # 64 vectors × 2³⁰ codes would be 256 GiB. In three groups of ten bits, by brute force.
+    z = normal((64, 30), scale=0.3)
+    u, scale = compared(cls, z.astype("float64"))
+    p = scipy.special.expit(4 * scale * u)  # of each bit, at temperature 1
+    of_each = scipy.stats.entropy(np.stack([p, 1 - p]), axis=0).sum(-1).mean()
+    of_mean = 0.0
+    for bits in np.split(p, 3, axis=-1):
+        joint = np.ones((64, 1))
+        for one in bits.T[..., None]:
+            joint = np.concatenate([joint * (1 - one), joint * one], axis=-1)
+        of_mean += scipy.stats.entropy(joint.mean(0))
+    layer = cls(30, entropy_weight=1.0, temperature=1.0, entropy_group_bits=10)
+    # A difference of sums of 1024 float32 numbers each.
+    assert losses_of(layer, z)["entropy_loss"] == pytest.approx(of_each - of_mean, abs=1e-4)
+
+
+@each_class
 def test_trap_17_half_precision_is_finite_and_computed_in_float32(cls):
     z = np.array([[200.0, -1e-4, 0.0], [6e4, 1.0, -300.0]], "float16")
     half, full = cls(3, dtype="mixed_float16"), cls(3)

@@ -22,6 +22,7 @@ def brute_force_symmetric(z, L):
 
 @pytest.mark.parametrize("levels", [(8, 5, 5), (3,), (4, 7, 6, 2)])
 def test_codes_and_indices_are_those_of_the_formulas(levels):
+    """Trap 16. The shift is an atanh."""
     layer = FiniteScalarQuantizer(levels)
     z = normal((40, len(levels)), scale=2.0)
     quantized, indices = layer(z, return_indices=True)
@@ -34,6 +35,7 @@ def test_codes_and_indices_are_those_of_the_formulas(levels):
 
 @pytest.mark.parametrize("levels", [(8, 5, 5), (2, 2, 3)])
 def test_symmetric_codes_are_those_of_the_formula(levels):
+    """Trap 16. The floor of the symmetric form stands after the half is added."""
     layer = FiniteScalarQuantizer(levels, symmetric=True)
     z = normal((40, len(levels)), scale=2.0)
     expected = [
@@ -79,6 +81,7 @@ def test_trap_16_two_levels_are_split_at_zero():
 @pytest.mark.parametrize("symmetric", [False, True])
 @pytest.mark.parametrize("levels", [(2, 3, 4), (8, 5, 5), (16, 2)])
 def test_encode_inverts_decode_on_every_index(levels, symmetric):
+    """Trap 16. Indices and codes are a bijection."""
     layer = FiniteScalarQuantizer(levels, symmetric=symmetric)
     layer.build((None, len(levels)))
     indices = np.arange(math.prod(levels))

@@ -57,6 +57,7 @@ def test_without_a_weight_there_is_no_entropy_loss():
 
 
 def test_the_output_gives_every_code_a_gradient():
+    """Trap 28. The chosen ones get dL/dq itself, all of them what comes through the softmax."""
     table, x, g = normal((5, 3), 1), normal((4, 3)), normal((4, 3), 2)
     layer = with_table(table)
     by_x, (by_table,) = gradients(

@@ -95,6 +95,27 @@ def test_trap_2_what_follows_the_quantizer_trains_the_encoder_and_not_the_table(
     assert not by_table.any()
 
 
+@pytest.mark.parametrize("estimator", ["diveq", "nsvq"])
+def test_trap_28_an_estimator_that_trains_codes_hands_them_what_follows(estimator):
+    """Trap 28. Not through a tensor that is cut off from them.
+
+    There is no synchronised update (`ν · dL/dq`); the estimators nearest to it hand a code, of
+    `dL/dq`, the part along the way from vector to code, added up over its vectors.
+    """
+    layer = with_table(normal((4, 3), 1), estimator=estimator, beta=0.0)
+    x, g = normal((10, 3)), normal((10, 3), 2)
+    _, (by_table,) = gradients(
+        lambda x: keras.ops.sum(layer.discretize(x).quantized * g), x, [layer.embeddings]
+    )
+    table = to_numpy(layer.embeddings)
+    chosen = np.argmin(((x[:, None] - table) ** 2).sum(-1), axis=-1)
+    unit = table[chosen] - x
+    unit /= np.linalg.norm(unit, axis=-1, keepdims=True)
+    expected = np.zeros_like(table)
+    np.add.at(expected, chosen, np.sum(unit * g, axis=-1, keepdims=True) * unit)
+    np.testing.assert_allclose(by_table, expected, rtol=1e-4, atol=1e-5)
+
+
 @RULES
 def test_trap_8_training_gives_codes_of_the_table_before_the_update(update):
     layer = with_table(normal((4, 3), 1), update=update)
@@ -135,13 +156,13 @@ def test_encode_of_decode_is_the_identity_for_distinct_codes():
 
 
 def test_cosine_losses_are_taken_on_the_sphere():
+    """Trap 11. The length of the vectors is no matter."""
     # (3, 4) → (0.6, 0.8), and the code (0, 7) → (0, 1): errors 0.36 + 0.04 over two elements.
     layer = with_table([[0, 7], [-1, 0]], distance="cosine", beta=1.0)
     out = layer.discretize(np.array([[3, 4]], "float32"))
     assert float(out.losses["commitment_loss"]) == pytest.approx(0.2, rel=1e-5)
     np.testing.assert_allclose(to_numpy(out.quantized), [[0, 1]], atol=1e-6)
     louder = layer.discretize(np.array([[300, 400]], "float32"))
-    # Trap 11: the length of the vectors is no matter.
     assert float(louder.losses["commitment_loss"]) == pytest.approx(0.2, rel=1e-5)
 
 

@@ -104,6 +104,36 @@ def test_trap_2_the_table_trains_with_the_model(quantizer):
     assert not np.array_equal(to_numpy(model.quantizer.embeddings), before)
 
 
+def test_trap_24_accumulated_gradients_step_once_and_an_ema_table_each_time():
+    """Trap 24. Every vector counts once, and γ^(1/k) for k batches forgets as γ for one does."""
+    decay = 0.9**0.5
+    quantizer = VectorQuantizer(
+        5, update=EMAUpdate(decay), embeddings_initializer="random_normal", seed=1
+    )
+    optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
+    model = vqvae(quantizer, compile_args={"optimizer": optimizer})
+    images = grey_images(8)
+    vectors = to_numpy(model.encoder(images / 255.0 - 0.5)).reshape(2, -1, 3)  # 4 images each
+    table, N = to_numpy(quantizer.embeddings), np.array([4.0, 0.0, 0.0, 0.0, 0.0])
+    table[0] = 99.0  # nothing chooses it
+    quantizer.embeddings.assign(table)
+    quantizer.codebook.update_state["counts"].assign(N)
+    kernel = to_numpy(model.encoder.layers[0].kernel)
+    for half, batch in enumerate(vectors):
+        chosen = np.eye(5)[np.square(batch[:, None] - table).sum(-1).argmin(-1)]
+        M = decay * N[:, None] * table + (1 - decay) * chosen.T @ batch
+        N = decay * N + (1 - decay) * chosen.sum(0)
+        table = np.where(N[:, None] > 0, M / np.maximum(N, 1e-9)[:, None], table)
+        fit(model, images[4 * half : 4 * half + 4])
+        # The encoder waits for the second half, so both halves' vectors are those of its start.
+        assert np.array_equal(to_numpy(model.encoder.layers[0].kernel), kernel) == (half == 0)
+    np.testing.assert_allclose(to_numpy(quantizer.embeddings), table, rtol=1e-4, atol=1e-5)
+    counts = to_numpy(quantizer.codebook.update_state["counts"])
+    np.testing.assert_allclose(counts, N, rtol=1e-5)
+    assert counts[0] == pytest.approx(0.9 * 4.0, rel=1e-5)
+    assert to_numpy(quantizer.code_counts).sum() == 8 * 4
+
+
 @pytest.mark.parametrize("eagerly", [True, False])
 def test_a_gradient_table_starts_from_data_and_is_revived_on_every_backend(eagerly):
     """With rates of 0 the optimizer moves nothing: what moves is what the step itself sets."""

@@ -33,6 +33,7 @@ def test_the_highest_score_and_the_first_of_equals():
 
 
 def test_soft_gradient_is_that_of_the_one_hot_product():
+    """Trap 28. The codes chosen get dL/dq itself, added up over the vectors that chose them."""
     table, p, g = normal((5, 3)), softmax(normal((4, 5), 1)), normal((4, 3), 2)
     indices = np.array([0, 4, 4, 2])
     codes = table[indices]

@@ -1,4 +1,4 @@
-"""Trap 21: two replicas end with the weights that one device would have had."""
+"""Trap 21. Two replicas end with the weights that one device would have had."""
 
 import json
 
