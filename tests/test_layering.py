@@ -43,6 +43,7 @@ BACKENDS = {
         "training/tensorflow_step.py",
         "compilation.py",
         "ops/nearest_code.py",
+        "ops/histogram.py",
         "ops/collectives.py",
         "data/tf_data.py",
         "callbacks/*.py",

@@ -155,8 +155,12 @@ class Codebook(keras.layers.Layer):
     def lookup(self, indices: Any) -> Any:
         """The codes of indices `(...)` as float32 `(..., D)`; an index of −1 gives zeros."""
         indices = ops.convert_to_tensor(indices)
-        codes = ops.take(self.table(), ops.maximum(indices, 0), axis=0)
+        codes = self.take(ops.maximum(indices, 0))
         return ops.where(ops.expand_dims(indices >= 0, -1), codes, 0.0)
+
+    def take(self, indices: Any) -> Any:
+        """As `lookup`, for indices without −1, as `search` and `choose` give them."""
+        return ops.take(self.table(), indices, axis=0)
 
     def initialize(self, vectors: Any, weights: Any = None) -> None:
         """Sets the table from `vectors` `(N, D)` if its start is from data and has not been made.

@@ -127,7 +127,7 @@ class FiniteScalarQuantizer(Quantizer):
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
         steps = self._bounded(x)
-        digits = self.rounded(steps)
+        digits = ops.stop_gradient(ops.floor(steps + 0.5))  # bounded: there is nothing to clip
         quantized = self.scaled(with_value(steps, digits))
         codes = ops.stop_gradient(quantized)
         indices = pack_digits(digits, self.levels)

@@ -134,7 +134,7 @@ class GumbelQuantizer(CodebookQuantizer):
         losses = {"kl_loss": self.number("kl_weight") * divergence}
         scores = logits + self._gumbel(logits) if training else logits
         indices = highest_score(scores)
-        codes = self.codebook.lookup(indices)
+        codes = self.codebook.take(indices)
         p = ops.softmax(scores / self.number("temperature"), axis=-1)
         quantized = with_soft_gradient(codes, p, self.codebook.table())
         if training:

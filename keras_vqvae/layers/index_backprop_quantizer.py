@@ -116,7 +116,7 @@ class IndexBackpropQuantizer(CodebookQuantizer):
         table = self.codebook.table()
         logits = ops.matmul(x, ops.transpose(table))
         indices = highest_score(logits)
-        codes = self.codebook.lookup(indices)
+        codes = self.codebook.take(indices)
         quantized = with_soft_gradient(codes, ops.softmax(logits, axis=-1), table)
         losses = {
             "quantization_loss": mean_over_valid(ops.square(x - quantized), valid),

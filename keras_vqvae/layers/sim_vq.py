@@ -116,7 +116,7 @@ class SimVQ(CodebookQuantizer):
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
         indices = self.codebook.search(x)
-        codes = self.codebook.lookup(indices)
+        codes = self.codebook.take(indices)
         losses = self.table_losses(x, codes, valid)
         if training:
             self.codebook.learn(x, indices, valid)

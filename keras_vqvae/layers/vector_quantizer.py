@@ -166,9 +166,10 @@ class VectorQuantizer(CodebookQuantizer):
             codebook.initialize(x, valid)
         if indices is not None:
             indices = ops.reshape(indices, (-1,))
+            codes = codebook.lookup(indices)
         else:
             indices = codebook.choose(x) if training else codebook.search(x)
-        codes = codebook.lookup(indices)
+            codes = codebook.take(indices)
         losses = self.table_losses(x, codes, valid)
         for one in self.regularizers:
             loss = one.loss(codebook, x, valid)

@@ -12,8 +12,9 @@ from keras import ops
 
 __all__ = ["DEFAULT_CHUNK_ELEMENTS", "highest_score", "map_chunks", "nearest_code"]
 
-# Scores held at one time when the caller sets no bound: 2**23 float32 = 32 MiB.
-DEFAULT_CHUNK_ELEMENTS = 2**23
+# Scores held at one time when the caller sets no bound, float32: a little below 32 MiB. The C
+# library maps a larger block anew each time, and touching its pages takes as long as the product.
+DEFAULT_CHUNK_ELEMENTS = 2**23 - 2**16
 
 
 def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any:

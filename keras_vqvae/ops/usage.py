@@ -4,6 +4,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_vqvae.ops.histogram import histogram
+
 __all__ = ["code_counts", "code_sums", "codebook_usage", "entropy", "perplexity"]
 
 
@@ -24,10 +26,10 @@ def code_counts(indices: Any, num_embeddings: int, weights: Any = None) -> Any:
     array([1., 0., 2.], dtype=float32)
     """
     indices = ops.reshape(ops.cast(indices, "int32"), (-1,))
-    valid = ops.cast(indices >= 0, "float32")
     if weights is not None:
-        valid = valid * ops.reshape(ops.cast(weights, "float32"), (-1,))
-    return ops.segment_sum(valid, ops.maximum(indices, 0), num_embeddings)
+        weights = ops.reshape(ops.cast(weights, "float32"), (-1,))
+    # Bin 0 is for what is not counted.
+    return histogram(ops.maximum(indices + 1, 0), num_embeddings + 1, weights)[1:]
 
 
 def code_sums(vectors: Any, indices: Any, num_embeddings: int, weights: Any = None) -> Any:
