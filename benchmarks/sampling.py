@@ -187,7 +187,8 @@ def plot(results: dict[tuple[str, int], dict[str, float]], path: Path) -> None:
     )
     axes.minorticks_off()
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.set_ylim(top=30 * axes.get_ylim()[1])  # room for the legend
+    axes.legend(fontsize="small", loc="upper left")
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
