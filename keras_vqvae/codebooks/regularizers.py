@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE, Choice
 from keras_vqvae.codebooks.distances import Cosine
+from keras_vqvae.ops import all_reduce_sum
 
 if TYPE_CHECKING:
     from keras_vqvae.codebooks.codebook import Codebook
@@ -92,9 +93,10 @@ class Diversity(Regularizer):
     diversity_loss = weight · (log K − H(p̄))       in nats
     ```
 
-    It is 0 when all codes are used alike and `weight · log K` when one is used alone. The gradient
-    reaches vectors, and codes if the table learns by gradient. It holds N × K numbers, and is meant
-    for batches and tables for which that is little.
+    It is 0 when all codes are used alike and `weight · log K` when one is used alone; with several
+    replicas, p̄ is the mean over the vectors of all. The gradient reaches vectors, and codes if the
+    table learns by gradient. It holds N × K numbers, and is meant for batches and tables for which
+    that is little.
 
     Args:
         weight: Defaults to `0.1`.
@@ -118,10 +120,11 @@ class Diversity(Regularizer):
         scores = ops.matmul(vectors, ops.transpose(table)) - half_norms
         shares = ops.softmax((2.0 / self.temperature) * scores, axis=-1)
         if weights is None:
-            mean = ops.mean(shares, axis=0)
+            count = ops.cast(ops.shape(shares)[0], "float32")
         else:
-            total = ops.maximum(ops.sum(weights), 1.0)
-            mean = ops.sum(shares * ops.expand_dims(weights, -1), axis=0) / total
+            shares, count = shares * ops.expand_dims(weights, -1), ops.sum(weights)
+        total = all_reduce_sum(ops.sum(shares, axis=0))
+        mean = total / ops.maximum(all_reduce_sum(count), 1.0)
         # Written so that a batch without vectors, whose mean is 0, costs 0.
         logs = ops.log(ops.maximum(mean, 1e-30)) + math.log(codebook.num_embeddings)
         return self.weight * ops.sum(mean * logs)

@@ -10,6 +10,7 @@ from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
 from keras_vqvae.ops import (
+    all_reduce_sum,
     categorical_entropy,
     entropy,
     highest_score,
@@ -136,7 +137,8 @@ class IndexBackpropQuantizer(CodebookQuantizer):
         p = ops.softmax(logits, axis=-1)
         if valid is not None:
             p = p * ops.expand_dims(valid, -1)
-        return of_each - self.number("diversity_weight") * entropy(ops.sum(p, axis=0))
+        total = all_reduce_sum(ops.sum(p, axis=0))
+        return of_each - self.number("diversity_weight") * entropy(total)
 
     @property
     def loss_names(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from keras_vqvae.codebooks import Codebook
 from keras_vqvae.codebooks.regularizers import get_regularizers
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
-from keras_vqvae.ops import estimator_trains_codes, get_gradient_estimator
+from keras_vqvae.ops import all_reduce_sum, estimator_trains_codes, get_gradient_estimator
 
 __all__ = ["VectorQuantizer"]
 
@@ -173,10 +173,9 @@ class VectorQuantizer(CodebookQuantizer):
         losses = self.table_losses(x, codes, valid)
         for one in self.regularizers:
             loss = one.loss(codebook, x, valid)
-            # A batch without vectors costs nothing, though the table may.
-            losses[one.loss_name] = (
-                loss if valid is None else ops.where(ops.sum(valid) > 0, loss, 0.0)
-            )
+            if valid is not None:  # a batch without vectors costs nothing, though the table may
+                loss = ops.where(all_reduce_sum(ops.sum(valid)) > 0, loss, 0.0)
+            losses[one.loss_name] = loss
         if training and learn:
             codebook.learn(x, indices, valid)
             self.advance(valid)

@@ -7,6 +7,7 @@ from keras_vqvae.ops.binary_entropy import mean_distribution_entropy as mean_dis
 from keras_vqvae.ops.causal_masks import causal_kernel_mask as causal_kernel_mask
 from keras_vqvae.ops.collectives import all_reduce_sum as all_reduce_sum
 from keras_vqvae.ops.collectives import gather_rows as gather_rows
+from keras_vqvae.ops.collectives import num_replicas as num_replicas
 from keras_vqvae.ops.collectives import share_rows as share_rows
 from keras_vqvae.ops.gradient_estimators import estimator_trains_codes as estimator_trains_codes
 from keras_vqvae.ops.gradient_estimators import get_gradient_estimator as get_gradient_estimator
@@ -55,6 +56,7 @@ __all__ = [
     "mean_distribution_entropy",
     "mean_over_valid",
     "nearest_code",
+    "num_replicas",
     "pack_digits",
     "perplexity",
     "residual_beam_search",

@@ -4,6 +4,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_vqvae.ops.collectives import all_reduce_sum
+
 __all__ = ["binary_entropy", "mean_code_distribution", "mean_distribution_entropy"]
 
 
@@ -34,7 +36,7 @@ def mean_code_distribution(probabilities: Any, weights: Any = None) -> Any:
 
     A vector's distribution over its 2**b codes is the product of its bits' distributions. The mean
     of these products is computed as one matrix product of two halves of the bits, so that no array
-    is larger than N × 2**⌈b/2⌉.
+    is larger than N × 2**⌈b/2⌉. With several replicas it is the mean over the vectors of all.
 
     Args:
         probabilities: float32 `(N, b)`, that each bit is 1.
@@ -56,8 +58,8 @@ def mean_code_distribution(probabilities: Any, weights: Any = None) -> Any:
     else:
         fast = fast * ops.expand_dims(weights, -1)
         count = ops.sum(weights)
-    joint = ops.matmul(ops.transpose(slow), fast) / ops.maximum(count, 1.0)
-    return ops.reshape(joint, (-1,))
+    total = all_reduce_sum(ops.matmul(ops.transpose(slow), fast))
+    return ops.reshape(total / ops.maximum(all_reduce_sum(count), 1.0), (-1,))
 
 
 def mean_distribution_entropy(probabilities: Any, group_bits: int, weights: Any = None) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["all_reduce_sum", "gather_rows", "share_rows"]
+__all__ = ["all_reduce_sum", "gather_rows", "num_replicas", "share_rows"]
 
 
 def _replica_context() -> Any:
@@ -20,8 +20,17 @@ def _replica_context() -> Any:
     return context if context is not None and context.num_replicas_in_sync > 1 else None
 
 
+def num_replicas() -> int:
+    """How many replicas run; 1 where `all_reduce_sum` has nothing to do."""
+    context = _replica_context()
+    return 1 if context is None else int(context.num_replicas_in_sync)
+
+
 def all_reduce_sum(x: Any) -> Any:
-    """The sum of `x` over all replicas, the same on each."""
+    """The sum of `x` over all replicas, the same on each.
+
+    A gradient passes to what each replica gave: the sum over replicas of theirs by the result.
+    """
     context = _replica_context()
     return x if context is None else context.all_reduce("SUM", x)
 

@@ -19,12 +19,12 @@ from keras_vqvae import codebooks, layers, models
 # One for all: the collectives of a second MirroredStrategy in a process clash with the first one's.
 mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
-def run(strategy, **options):
+def run(strategy, quantizer):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = models.VQVAE(
             keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 4, 4)]),
-            layers.VectorQuantizer(4, seed=1, **options),
+            quantizer(),
             keras.Sequential([keras.Input((2, 2, 2)), keras.layers.Conv2DTranspose(1, 4, 4)]),
         )
         model.compile(keras.optimizers.SGD(0.1))
@@ -45,7 +45,7 @@ def run(strategy, **options):
 ema = codebooks.EMAUpdate(0.9)
 start = {"embeddings_initializer": "random_normal"}
 revive = {"revival": codebooks.ReplaceDead(threshold=0.9, decay=0.1)}
-kinds = {
+tables = {
     "gradient": start,
     "ema": {"update": ema, **start},
     "ema_kmeans": {"update": ema, "embeddings_initializer": "kmeans"},
@@ -53,10 +53,65 @@ kinds = {
     "affine": {"update": codebooks.AffineUpdate(0.9, 0.5), **start},
     "revival": {"update": ema, "embeddings_initializer": "kmeans", **revive},
 }
+kinds = {
+    name: lambda options=options: layers.VectorQuantizer(4, seed=1, **options)
+    for name, options in tables.items()
+}
+entropy = {"entropy_weight": 1.0, "diversity_weight": 2.0}
+signs = {"temperature": 1.0, "entropy_group_bits": 1, **entropy}
+kinds["lfq"] = lambda: layers.LookupFreeQuantizer(2, **signs)
 both = {"one": tf.distribute.get_strategy(), "two": mirrored}
 found = {
-    kind: {name: run(strategy, **options) for name, strategy in both.items()}
-    for kind, options in kinds.items()
+    kind: {name: run(strategy, quantizer) for name, strategy in both.items()}
+    for kind, quantizer in kinds.items()
+}
+
+# Losses alone, of vectors divided among replicas.
+diverse = {"regularizer": codebooks.Diversity(1.0, 0.5), **start}
+quantizers = {
+    "gradient": kinds["gradient"],
+    "diversity": lambda: layers.VectorQuantizer(4, seed=1, **diverse),
+    "lfq": kinds["lfq"],
+    "bsq": lambda: layers.BinarySphericalQuantizer(2, **signs),
+    "ibq": lambda: layers.IndexBackpropQuantizer(
+        4, seed=1, entropy_temperature=1.0, **entropy, **start
+    ),
+}
+z = np.random.default_rng(1).normal(size=(8, 2)).astype("float32")
+
+def of_rows(layer, x, mask, replicas):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        losses = layer.discretize(x, mask=mask).losses
+        total = sum(losses.values()) / replicas
+    return losses, tape.gradient(total, x)
+
+def divided(quantizer, mask):
+    layer = quantizer()
+    layer.build(z.shape)
+    losses, by_x = of_rows(layer, tf.constant(z), tf.constant(mask), 1)
+    one = [{name: float(v) for name, v in losses.items()}, by_x.numpy().tolist()]
+    with mirrored.scope():
+        copy = quantizer()
+        copy.build(z.shape)
+    copy.set_weights(layer.get_weights())
+    halves = [
+        mirrored.experimental_distribute_values_from_function(
+            lambda context, a=a: tf.constant(np.split(a, 2)[context.replica_id_in_sync_group])
+        )
+        for a in (z, mask)
+    ]
+    losses, by_x = mirrored.run(
+        tf.function(lambda x, mask: of_rows(copy, x, mask, 2)), args=tuple(halves)
+    )
+    means = {name: float(np.mean(mirrored.experimental_local_results(v)))
+             for name, v in losses.items()}
+    return one, [means, np.concatenate(mirrored.experimental_local_results(by_x)).tolist()]
+
+masks = {"all": [1] * 8, "few": [1, 0, 0, 0, 1, 1, 1, 1], "none": [0, 0, 0, 0, 1, 1, 0, 1]}
+found["divided"] = {
+    kind: {name: divided(quantizer, np.array(mask, bool)) for name, mask in masks.items()}
+    for kind, quantizer in quantizers.items()
 }
 print(json.dumps(found))
 """
@@ -68,7 +123,7 @@ def found():
     return json.loads(run_python(SCRIPT).splitlines()[-1])
 
 
-@pytest.mark.parametrize("kind", ["gradient", "ema", "ema_kmeans", "cvq", "affine"])
+@pytest.mark.parametrize("kind", ["gradient", "ema", "ema_kmeans", "cvq", "affine", "lfq"])
 def test_two_replicas_are_one_device(found, kind):
     one, two = found[kind]["one"], found[kind]["two"]
     assert two["spread"] == 0.0  # all copies of a weight are equal
@@ -90,3 +145,19 @@ def test_revival_gives_all_replicas_the_same_table(found):
     assert two["spread"] == 0.0
     assert np.isfinite(two["logs"]["loss"]).all()
     assert two["logs"]["codebook_usage"][-1] > 0.5
+
+
+@pytest.mark.parametrize("mask", ["all", "few", "none"])
+@pytest.mark.parametrize("kind", ["gradient", "diversity", "lfq", "bsq", "ibq"])
+def test_trap_17_losses_and_gradients_of_two_replicas_are_those_of_one_device(found, kind, mask):
+    """Trap 12. Also where masks leave one of them few vectors, or none.
+
+    The mean distribution of a batch, of which an entropy is taken, is that of all replicas.
+    """
+    (losses, by_x), (mean_losses, by_halves) = found["divided"][kind][mask]
+    assert losses.keys() == mean_losses.keys()
+    for name in losses:
+        assert mean_losses[name] == pytest.approx(losses[name], rel=1e-5, abs=1e-6), name
+    # Sums in another order.
+    np.testing.assert_allclose(by_halves, by_x, rtol=1e-4, atol=1e-6)
+    assert np.abs(by_x).max() > 1e-3
