@@ -7,9 +7,8 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks import Codebook
-from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
+from keras_vqvae.layers.nearest_code_quantizer import NearestCodeQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
-from keras_vqvae.ops import estimator_trains_codes, get_gradient_estimator
 
 __all__ = ["SimVQ"]
 
@@ -34,7 +33,7 @@ class _MappedCodebook(Codebook):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class SimVQ(CodebookQuantizer):
+class SimVQ(NearestCodeQuantizer):
     """A vector quantizer whose codes `e = W·c` are one learned linear map of frozen random vectors.
 
     ```
@@ -96,8 +95,7 @@ class SimVQ(CodebookQuantizer):
     ) -> None:
         super().__init__(**kwargs)
         self.set_numbers(beta=beta)
-        self._pass_gradient = get_gradient_estimator(estimator)
-        self.estimator = estimator if isinstance(estimator, str) else self._pass_gradient
+        self.set_estimator(estimator)
         self.codebook = _MappedCodebook(
             num_embeddings,
             embedding_dim,
@@ -115,36 +113,19 @@ class SimVQ(CodebookQuantizer):
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
-        indices = self.codebook.search(x)
-        codes = self.codebook.take(indices)
+        quantized, codes, indices = self.choose(x, training)
         losses = self.table_losses(x, codes, valid)
         if training:
             self.codebook.learn(x, indices, valid)
             self.advance(valid)
-        seed = self.codebook.seed_generator if training else None
-        quantized = self._pass_gradient(x, codes, seed)
         return self.restore(z_e, valid, quantized, indices, losses, codes)
-
-    def indices_of(self, z_e: Any) -> Any:
-        x = ops.reshape(ops.cast(z_e, "float32"), (-1, self.embedding_dim))
-        return ops.reshape(self.codebook.search(x), ops.shape(z_e)[:-1])
-
-    @property
-    def loss_names(self) -> tuple[str, ...]:
-        # An estimator that hands the codes a gradient takes the place of the codebook loss.
-        by_loss = not estimator_trains_codes(self._pass_gradient)
-        return ("codebook_loss",) * by_loss + ("commitment_loss",)
 
     @property
     def learns_by_gradient(self) -> bool:
         return True
 
     def get_config(self) -> dict[str, Any]:
-        estimator = self.estimator
-        if not isinstance(estimator, str):
-            estimator = keras.saving.serialize_keras_object(estimator)
         return {
             **super().get_config(),
             **self.table_config("num_embeddings", "embedding_dim", "chunk_size", "seed"),
-            "estimator": estimator,
         }

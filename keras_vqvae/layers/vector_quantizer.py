@@ -6,17 +6,17 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.codebooks import Codebook
+from keras_vqvae.codebooks import Codebook, NearestCode
 from keras_vqvae.codebooks.regularizers import get_regularizers
-from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
+from keras_vqvae.layers.nearest_code_quantizer import NearestCodeQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
-from keras_vqvae.ops import all_reduce_sum, estimator_trains_codes, get_gradient_estimator
+from keras_vqvae.ops import all_reduce_sum, estimator_places_vectors, estimator_trains_codes
 
 __all__ = ["VectorQuantizer"]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class VectorQuantizer(CodebookQuantizer):
+class VectorQuantizer(NearestCodeQuantizer):
     """Replaces each vector by the nearest of K learned codes.
 
     A vector `z_e` of length D becomes `z_q = e_k` with `k = argmin_j ‖z_e − e_j‖²`. The gradient of
@@ -49,11 +49,11 @@ class VectorQuantizer(CodebookQuantizer):
         revival: what happens to unused codes: `None`, `"replace_dead"`, `"replace_unused"`, `"cvq"`
             or an object such as `codebooks.ReplaceDead(threshold=0.1)`. Defaults to `None`.
         distance: `"euclidean"` or `"cosine"`. Defaults to `"euclidean"`.
-        estimator: how the gradient passes: `"straight_through"`, `"rotation"`, `"diveq"`, `"nsvq"`
-            or an object such as `ops.DiVeQ(noise_std=0.01)`. The last two hand the codes a gradient
-            and take the place of the codebook loss (their papers have no commitment loss either:
-            `beta=0`); in training their value is near the code, in evaluation it is the code.
-            Defaults to `"straight_through"`.
+        estimator: how the gradient passes: `"straight_through"`, `"rotation"`, `"diveq"`,
+            `"sf_diveq"`, `"nsvq"` or an object such as `ops.DiVeQ(noise_std=0.01)`. The last three
+            hand the codes a gradient and take the place of the codebook loss (their papers have no
+            commitment loss either: `beta=0`); in training their value is near the code, or on a
+            line between two, in evaluation it is the code. Defaults to `"straight_through"`.
         assignment: which code a vector gets in training: `"nearest"`, `"sampled"` or
             `codebooks.SampledCode(temperature=...)`, which draws codes at random, the nearer the
             likelier. In evaluation it is the nearest. Defaults to `"nearest"`.
@@ -109,8 +109,7 @@ class VectorQuantizer(CodebookQuantizer):
     ) -> None:
         super().__init__(**kwargs)
         self.set_numbers(beta=beta)
-        self._pass_gradient = get_gradient_estimator(estimator)
-        self.estimator = estimator if isinstance(estimator, str) else self._pass_gradient
+        self.set_estimator(estimator)
         self.codebook = Codebook(
             num_embeddings,
             embedding_dim,
@@ -135,6 +134,12 @@ class VectorQuantizer(CodebookQuantizer):
             raise ValueError(
                 f"`estimator={estimator!r}` hands the table its gradient, so the table should "
                 f"learn by it. Pass `update='gradient'`. Received: update={update!r}"
+            )
+        places = estimator_places_vectors(self._pass_gradient)
+        if places and self.codebook.assignment != NearestCode():
+            raise ValueError(
+                f"`estimator={estimator!r}` chooses where vectors go itself. Pass "
+                f"`assignment='nearest'`. Received: assignment={assignment!r}"
             )
 
     def discretize(
@@ -164,12 +169,8 @@ class VectorQuantizer(CodebookQuantizer):
         x = codebook.distance.normalize(x)
         if training and learn:
             codebook.initialize(x, valid)
-        if indices is not None:
-            indices = ops.reshape(indices, (-1,))
-            codes = codebook.lookup(indices)
-        else:
-            indices = codebook.choose(x) if training else codebook.search(x)
-            codes = codebook.take(indices)
+        indices = None if indices is None else ops.reshape(indices, (-1,))
+        quantized, codes, indices = self.choose(x, training, indices)
         losses = self.table_losses(x, codes, valid)
         for one in self.regularizers:
             loss = one.loss(codebook, x, valid)
@@ -179,8 +180,6 @@ class VectorQuantizer(CodebookQuantizer):
         if training and learn:
             codebook.learn(x, indices, valid)
             self.advance(valid)
-        seed = codebook.seed_generator if training else None
-        quantized = self._pass_gradient(x, codes, seed)
         return self.restore(z_e, valid, quantized, indices, losses, codes)
 
     def learn(self, vectors: Any, indices: Any, valid: Any = None) -> None:
@@ -194,17 +193,9 @@ class VectorQuantizer(CodebookQuantizer):
         self.codebook.learn(self.codebook.distance.normalize(vectors), indices, valid)
         self.advance(valid)
 
-    def indices_of(self, z_e: Any) -> Any:
-        x = ops.reshape(ops.cast(z_e, "float32"), (-1, self.embedding_dim))
-        indices = self.codebook.search(self.codebook.distance.normalize(x))
-        return ops.reshape(indices, ops.shape(z_e)[:-1])
-
     @property
     def loss_names(self) -> tuple[str, ...]:
-        # An estimator that hands the codes a gradient takes the place of the codebook loss.
-        by_loss = self.learns_by_gradient and not estimator_trains_codes(self._pass_gradient)
-        added = tuple(one.loss_name for one in self.regularizers)
-        return ("codebook_loss",) * by_loss + ("commitment_loss", *added)
+        return (*super().loss_names, *(one.loss_name for one in self.regularizers))
 
     @property
     def learns_by_gradient(self) -> bool:
@@ -214,12 +205,8 @@ class VectorQuantizer(CodebookQuantizer):
         table = self.codebook.get_config()
         for key in ("name", "trainable", "dtype"):
             table.pop(key)
-        estimator = self.estimator
-        if not isinstance(estimator, str):
-            estimator = keras.saving.serialize_keras_object(estimator)
         return {
             **super().get_config(),
             **table,
-            "estimator": estimator,
             "regularizer": [keras.saving.serialize_keras_object(r) for r in self.regularizers],
         }

@@ -9,6 +9,9 @@ from keras_vqvae.ops.collectives import all_reduce_sum as all_reduce_sum
 from keras_vqvae.ops.collectives import gather_rows as gather_rows
 from keras_vqvae.ops.collectives import num_replicas as num_replicas
 from keras_vqvae.ops.collectives import share_rows as share_rows
+from keras_vqvae.ops.gradient_estimators import (
+    estimator_places_vectors as estimator_places_vectors,
+)
 from keras_vqvae.ops.gradient_estimators import estimator_trains_codes as estimator_trains_codes
 from keras_vqvae.ops.gradient_estimators import get_gradient_estimator as get_gradient_estimator
 from keras_vqvae.ops.gradient_estimators import rotation_trick as rotation_trick
@@ -23,6 +26,7 @@ from keras_vqvae.ops.nearest_code import highest_score as highest_score
 from keras_vqvae.ops.nearest_code import nearest_code as nearest_code
 from keras_vqvae.ops.noise_estimators import NSVQ as NSVQ
 from keras_vqvae.ops.noise_estimators import DiVeQ as DiVeQ
+from keras_vqvae.ops.noise_estimators import SFDiVeQ as SFDiVeQ
 from keras_vqvae.ops.noise_estimators import with_value as with_value
 from keras_vqvae.ops.reductions import mean_over_valid as mean_over_valid
 from keras_vqvae.ops.sampled_code import sampled_code as sampled_code
@@ -37,6 +41,7 @@ from keras_vqvae.ops.usage import perplexity as perplexity
 __all__ = [
     "NSVQ",
     "DiVeQ",
+    "SFDiVeQ",
     "all_reduce_sum",
     "area_matrix",
     "binary_entropy",
@@ -48,6 +53,7 @@ __all__ = [
     "codebook_usage",
     "cubic_matrix",
     "entropy",
+    "estimator_places_vectors",
     "estimator_trains_codes",
     "gather_rows",
     "get_gradient_estimator",

@@ -2,7 +2,8 @@
 
 All take `(vectors, codes, seed=None)`. `seed` is a `keras.random.SeedGenerator` in training and
 `None` in evaluation; an estimator that draws noise does so in training only, and in evaluation
-every estimator's value is the codes, to the last bit.
+every estimator's value is the codes, to the last bit. One that has a method `place(vectors, table,
+seed, chunk_size)` chooses where vectors go in training itself.
 """
 
 from collections.abc import Callable
@@ -11,10 +12,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.ops.noise_estimators import NSVQ, DiVeQ, with_value
+from keras_vqvae.ops.noise_estimators import NSVQ, DiVeQ, SFDiVeQ, with_value
 
 __all__ = [
     "GRADIENT_ESTIMATORS",
+    "estimator_places_vectors",
     "estimator_trains_codes",
     "get_gradient_estimator",
     "rotation_trick",
@@ -108,6 +110,7 @@ GRADIENT_ESTIMATORS: dict[str, Callable[..., Any]] = {
     "straight_through": straight_through,
     "rotation": rotation_trick,
     "diveq": DiVeQ(),
+    "sf_diveq": SFDiVeQ(),
     "nsvq": NSVQ(),
 }
 
@@ -133,3 +136,8 @@ def get_gradient_estimator(identifier: Any) -> Callable[..., Any]:
 def estimator_trains_codes(estimator: Callable[..., Any]) -> bool:
     """Whether this estimator hands a gradient to the codes, so that no codebook loss is needed."""
     return bool(getattr(estimator, "trains_codes", False))
+
+
+def estimator_places_vectors(estimator: Callable[..., Any]) -> bool:
+    """Whether this estimator chooses where vectors go in training, by its method `place`."""
+    return hasattr(estimator, "place")

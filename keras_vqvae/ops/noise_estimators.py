@@ -6,8 +6,9 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE, Choice
+from keras_vqvae.ops.nearest_code import nearest_code
 
-__all__ = ["NSVQ", "DiVeQ", "with_value"]
+__all__ = ["NSVQ", "DiVeQ", "SFDiVeQ", "with_value"]
 
 
 def with_value(x: Any, value: Any) -> Any:
@@ -15,13 +16,13 @@ def with_value(x: Any, value: Any) -> Any:
     return ops.stop_gradient(value) + (x - ops.stop_gradient(x))
 
 
-def _distance_along(vectors: Any, codes: Any, direction: Any) -> Any:
-    """`x + ‖q − x‖ · sg(direction / ‖direction‖)`, with finite gradients at `q = x`."""
+def _step_along(vectors: Any, codes: Any, direction: Any) -> Any:
+    """`‖q − x‖ · sg(direction / ‖direction‖)`, with finite gradients at `q = x`."""
     square = ops.sum(ops.square(codes - vectors), axis=-1, keepdims=True)
     distance = ops.where(square > 0, ops.sqrt(ops.where(square > 0, square, 1.0)), 0.0)
     length = ops.sqrt(ops.sum(ops.square(direction), axis=-1, keepdims=True))
     unit = direction / ops.where(length > 0, length, 1.0)
-    return vectors + distance * ops.stop_gradient(unit)
+    return distance * ops.stop_gradient(unit)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -58,14 +59,87 @@ class DiVeQ(Choice):
 
     def __call__(self, vectors: Any, codes: Any, seed: Any = None) -> Any:
         vectors, codes = ops.convert_to_tensor(vectors), ops.convert_to_tensor(codes)
+        out = vectors + self._step(vectors, codes, seed)
+        return with_value(out, codes) if seed is None or self.noise_std == 0 else out
+
+    def _step(self, vectors: Any, codes: Any, seed: Any) -> Any:
         towards = codes - vectors
-        if seed is None or self.noise_std == 0:
-            return with_value(_distance_along(vectors, codes, towards), codes)
-        noise = keras.random.normal(ops.shape(towards), dtype=towards.dtype, seed=seed)
-        return _distance_along(vectors, codes, towards + self.noise_std * noise)
+        if seed is not None and self.noise_std > 0:
+            noise = keras.random.normal(ops.shape(towards), dtype=towards.dtype, seed=seed)
+            towards = towards + self.noise_std * noise
+        return _step_along(vectors, codes, towards)
 
     def get_config(self) -> dict[str, Any]:
         return {"noise_std": self.noise_std}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class SFDiVeQ(DiVeQ):
+    """Space-filling DiVeQ: training goes to points on the lines that join codes, not to the codes.
+
+    The lines from each code to the next one in the table make one curve through all of them. A
+    training step draws a point on each of its K − 1 segments, and a vector goes to the nearest of
+    these points by a step of `DiVeQ` to both ends of its segment:
+
+    ```
+    d_j = (1 − λ_j) e_j + λ_j e_{j+1},  λ_j ~ U(0, 1),      j = argmin_i ‖x − d_i‖
+    out = x + (1 − λ_j) ‖e_j − x‖ · sg(v / ‖v‖) + λ_j ‖e_{j+1} − x‖ · sg(w / ‖w‖)
+    v   = (e_j − x) + noise,   w = (e_{j+1} − x) + noise,   noise ~ N(0, noise_std²)
+    ```
+
+    Without the noise, `out` is `d_j`. Each vector moves two codes, and the curve pulls those along
+    that no vector is near to. The index is that of the nearer end. In evaluation the value is the
+    nearest code: the authors take the nearest point of the curve there, which no index names.
+
+    They start from vectors of the encoder after 1 000 steps without a quantizer;
+    `embeddings_initializer="kmeans"` starts from those of the first step. In residual quantizers
+    each depth gives such a point, and one step of `DiVeQ` goes to their sum.
+
+    Args:
+        noise_std: standard deviation of the noise. Defaults to `0.001`.
+
+    References:
+        - [DiVeQ: Differentiable Vector Quantization](https://arxiv.org/abs/2509.26469), SF-DiVeQ
+
+    Example:
+    >>> import numpy as np
+    >>> np.asarray(SFDiVeQ()(np.float32([[0.3, 0.2]]), np.float32([[1.0, 0.0]])))
+    array([[1., 0.]], dtype=float32)
+    """
+
+    def place(
+        self, vectors: Any, table: Any, seed: Any, chunk_size: int | None = None
+    ) -> tuple[Any, Any, Any]:
+        """Where vectors go in training.
+
+        Args:
+            vectors: float32 `(N, D)`.
+            table: float32 `(K, D)`, K ≥ 2.
+            seed: a `keras.random.SeedGenerator`.
+            chunk_size: how many vectors are compared at one time, as for `nearest_code`.
+
+        Returns:
+            The value `(N, D)`, the points `(N, D)` that stand for codes, and int32 `(N,)`.
+
+        Raises:
+            ValueError: for a table of one code, which makes no curve.
+        """
+        vectors, table = ops.convert_to_tensor(vectors), ops.convert_to_tensor(table)
+        segments = int(table.shape[0]) - 1
+        if segments < 1:
+            raise ValueError(
+                f"`estimator={self!r}` joins codes by lines, so the table should have at least two "
+                f"codes. Received: a table of shape {tuple(table.shape)}"
+            )
+        shares = keras.random.uniform((segments, 1), seed=seed)
+        points = (1.0 - shares) * table[:-1] + shares * table[1:]
+        chosen = nearest_code(vectors, points, chunk_size)
+        share = ops.take(shares, chosen, axis=0)
+        first, second = (ops.take(table, chosen + i, axis=0) for i in (0, 1))
+        step = (1.0 - share) * self._step(vectors, first, seed)
+        out = vectors + step + share * self._step(vectors, second, seed)
+        indices = chosen + ops.cast(share[:, 0] > 0.5, "int32")
+        return out, ops.take(points, chosen, axis=0), indices
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -93,6 +167,6 @@ class NSVQ(Choice):
     def __call__(self, vectors: Any, codes: Any, seed: Any = None) -> Any:
         vectors, codes = ops.convert_to_tensor(vectors), ops.convert_to_tensor(codes)
         if seed is None:
-            return with_value(_distance_along(vectors, codes, codes - vectors), codes)
+            return with_value(vectors + _step_along(vectors, codes, codes - vectors), codes)
         noise = keras.random.normal(ops.shape(codes), dtype=codes.dtype, seed=seed)
-        return _distance_along(vectors, codes, noise)
+        return vectors + _step_along(vectors, codes, noise)

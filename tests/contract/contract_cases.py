@@ -179,6 +179,10 @@ _QUANTIZERS = [
     _vq("chunked", chunk_size=5, embeddings_initializer="random_normal"),
     _vq("rotation", estimator="rotation", embeddings_initializer="random_normal"),
     _vq("diveq", estimator="diveq", embeddings_initializer="random_normal"),
+    replace(
+        _vq("sf_diveq", estimator="sf_diveq", embeddings_initializer="random_normal"),
+        same_search=False,
+    ),
     _vq(
         "regularized",
         regularizer=[codebooks.Orthogonality(), codebooks.Diversity(temperature=0.05)],

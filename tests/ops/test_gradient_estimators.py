@@ -6,7 +6,7 @@ from support import gradients, normal, to_numpy
 from keras_vqvae import ops
 from keras_vqvae.ops import get_gradient_estimator, rotation_trick, straight_through
 
-ESTIMATORS = ["straight_through", "rotation", "diveq", "nsvq"]
+ESTIMATORS = ["straight_through", "rotation", "diveq", "sf_diveq", "nsvq"]
 
 
 def weighted(estimator, codes, weights, **kwargs):
@@ -109,7 +109,9 @@ def test_where_no_rotation_exists_the_gradient_goes_straight_through():
 # -- DiVeQ and NSVQ -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("estimator", [ops.DiVeQ(), ops.DiVeQ(0.0), ops.NSVQ()], ids=str)
+@pytest.mark.parametrize(
+    "estimator", [ops.DiVeQ(), ops.DiVeQ(0.0), ops.SFDiVeQ(), ops.NSVQ()], ids=str
+)
 def test_noise_estimators_hand_both_sides_their_gradient(estimator):
     """With u the direction of the step and g what follows: g + (u·g)(x − q)/‖q − x‖ by x."""
     x, q, g = normal((5, 3)), normal((5, 3), 1), normal((5, 3), 2)

@@ -1,0 +1,68 @@
+"""What quantizers to the nearest code of a table share."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
+from keras_vqvae.ops import (
+    estimator_places_vectors,
+    estimator_trains_codes,
+    get_gradient_estimator,
+)
+
+__all__ = ["NearestCodeQuantizer"]
+
+
+class NearestCodeQuantizer(CodebookQuantizer):
+    """The nearest code, through which the gradient passes by an estimator.
+
+    The subclass calls `set_estimator` in its constructor and `choose` in its `discretize`.
+    """
+
+    _pass_gradient: Any
+
+    def set_estimator(self, estimator: Any) -> None:
+        """Resolves the estimator and keeps it, as a name if it was given as one."""
+        self._pass_gradient = get_gradient_estimator(estimator)
+        self.estimator = estimator if isinstance(estimator, str) else self._pass_gradient
+
+    def choose(self, x: Any, training: bool, indices: Any = None) -> tuple[Any, Any, Any]:
+        """Where vectors go: by the table's assignment, or by an estimator that does it itself.
+
+        Args:
+            x: float32 `(N, D)`.
+            training: whether this is a training step.
+            indices: int32 `(N,)`, the code of each vector where that is chosen already.
+
+        Returns:
+            The value `(N, D)` with its gradient, the codes `(N, D)`, and int32 indices `(N,)`.
+        """
+        codebook = self.codebook
+        seed = codebook.seed_generator if training else None
+        if training and estimator_places_vectors(self._pass_gradient):
+            return self._pass_gradient.place(x, codebook.table(), seed, codebook.chunk_size)
+        if indices is None:
+            indices = codebook.choose(x) if training else codebook.search(x)
+            codes = codebook.take(indices)
+        else:
+            codes = codebook.lookup(indices)
+        return self._pass_gradient(x, codes, seed), codes, indices
+
+    def indices_of(self, z_e: Any) -> Any:
+        x = ops.reshape(ops.cast(z_e, "float32"), (-1, self.embedding_dim))
+        indices = self.codebook.search(self.codebook.distance.normalize(x))
+        return ops.reshape(indices, ops.shape(z_e)[:-1])
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        # An estimator that hands the codes a gradient takes the place of the codebook loss.
+        by_loss = self.learns_by_gradient and not estimator_trains_codes(self._pass_gradient)
+        return ("codebook_loss",) * by_loss + ("commitment_loss",)
+
+    def get_config(self) -> dict[str, Any]:
+        estimator = self.estimator
+        if not isinstance(estimator, str):
+            estimator = keras.saving.serialize_keras_object(estimator)
+        return {**super().get_config(), "estimator": estimator}
