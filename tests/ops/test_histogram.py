@@ -17,7 +17,7 @@ def test_is_numpys_bincount(weighted, compiled):
     def count(values, weights=None):
         return histogram(values, 12, weights)
 
-    function = CompiledFunction(count, lambda: []) if compiled else count
+    function = CompiledFunction(count, list) if compiled else count
     counts = keras.ops.convert_to_numpy(function(*arguments))
     assert counts.dtype == "float32"
     np.testing.assert_allclose(counts, np.bincount(values, weights, 12), rtol=1e-5)
