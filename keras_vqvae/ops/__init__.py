@@ -9,6 +9,7 @@ from keras_vqvae.ops.collectives import all_reduce_sum as all_reduce_sum
 from keras_vqvae.ops.collectives import gather_rows as gather_rows
 from keras_vqvae.ops.collectives import num_replicas as num_replicas
 from keras_vqvae.ops.collectives import share_rows as share_rows
+from keras_vqvae.ops.compensated_sum import two_sum as two_sum
 from keras_vqvae.ops.gradient_estimators import (
     estimator_places_vectors as estimator_places_vectors,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "sampled_code",
     "share_rows",
     "straight_through",
+    "two_sum",
     "unpack_digits",
     "with_soft_gradient",
     "with_value",

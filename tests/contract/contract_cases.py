@@ -67,9 +67,14 @@ class ModelCase(Case):
 
 @dataclass(frozen=True)
 class MetricCase(Case):
-    """A metric. `updates` are the argument tuples of successive `update_state` calls."""
+    """A metric. `updates` are the argument tuples of successive `update_state` calls.
+
+    `on_host` says that its state is in NumPy: it has no stateless calls, and before any update it
+    has no result.
+    """
 
     updates: tuple[tuple[Any, ...], ...]
+    on_host: bool = False
 
 
 @dataclass(frozen=True)
@@ -357,7 +362,53 @@ LIKELIHOODS = [
     LikelihoodCase("bernoulli", (likelihoods.Bernoulli,), likelihoods.Bernoulli),
 ]
 
+
+def _image_pairs(side: int) -> tuple[tuple[Any, ...], ...]:
+    """Two updates of a metric of images and reconstructions, the second one weighted."""
+    first = grey_images(2, side, seed=1), grey_images(2, side, seed=2)
+    second = grey_images(1, side, seed=3), grey_images(1, side, seed=4)
+    return first, (*second, np.array([0.5], "float32"))
+
+
+def _sets(features: int = 2) -> tuple[tuple[Any, ...], ...]:
+    """Two updates of a metric of two sets of features."""
+    return tuple((normal((4, features), s), 2 * normal((4, features), s + 9)) for s in (0, 1))
+
+
 METRICS = [
+    MetricCase(
+        "bits_per_dimension",
+        (metrics.BitsPerDimension,),
+        lambda **kwargs: metrics.BitsPerDimension(12, **kwargs),
+        ((np.array([-3.0, -5.0], "float32"),), (np.array([-1.0]), np.array([2.0]))),
+    ),
+    MetricCase(
+        "psnr",
+        (metrics.PSNR,),
+        lambda **kwargs: metrics.PSNR(over="images", **kwargs),
+        _image_pairs(4),
+    ),
+    MetricCase("ssim", (metrics.SSIM,), metrics.SSIM, _image_pairs(12)),
+    MetricCase(
+        "multi_scale_ssim",
+        (metrics.MultiScaleSSIM,),
+        lambda **kwargs: metrics.MultiScaleSSIM(power_factors=(0.3, 0.7), **kwargs),
+        _image_pairs(23),
+    ),
+    MetricCase(
+        "frechet_distance",
+        (metrics.FrechetDistance,),
+        lambda **kwargs: metrics.FrechetDistance(**kwargs),
+        _sets(),
+        on_host=True,
+    ),
+    MetricCase(
+        "sample_precision_recall",
+        (metrics.SamplePrecisionRecall,),
+        lambda **kwargs: metrics.SamplePrecisionRecall(neighbors=2, **kwargs),
+        _sets(),
+        on_host=True,
+    ),
     MetricCase(
         "code_statistics",
         (metrics.CodeStatistics,),
@@ -366,7 +417,7 @@ METRICS = [
             (np.array([[0, 1], [1, -1]], "int32"),),
             (np.array([2, 2, 0], "int32"), np.array([1.0, 0.0, 1.0], "float32")),
         ),
-    )
+    ),
 ]
 
 

@@ -141,6 +141,12 @@ def test_a_likelihood_goes_by_name(case):
 # -- metrics --------------------------------------------------------------------------------------
 
 each_metric = pytest.mark.parametrize("case", METRICS, ids=by_name)
+each_stateless_metric = pytest.mark.parametrize(
+    "case", [case for case in METRICS if not case.on_host], ids=by_name
+)
+each_host_metric = pytest.mark.parametrize(
+    "case", [case for case in METRICS if case.on_host], ids=by_name
+)
 
 
 def results(metric):
@@ -160,7 +166,7 @@ def test_metric_config_round_trip(case):
     assert results(again) == results(metric)
 
 
-@each_metric
+@each_stateless_metric
 def test_metric_reset_forgets_everything(case):
     metric = case.make()
     empty = results(metric)
@@ -181,7 +187,29 @@ def test_metric_state_is_float32_under_every_policy(case):
     assert all(v.dtype == "float32" for v in metric.variables)
 
 
-@each_metric
+@each_host_metric
+def test_metric_on_the_host_says_what_it_cannot_do(case):
+    metric = case.make()
+    for update in case.updates:
+        metric.update_state(*update)
+    before = results(metric)
+    assert all(np.isfinite(list(before.values())))
+    metric.reset_state()
+    with pytest.raises(ValueError, match="too few samples"):
+        metric.result()
+    for update in case.updates:
+        metric.update_state(*update)
+    assert results(metric) == before
+    for refused in (
+        lambda: metric.stateless_update_state([], *case.updates[0]),
+        lambda: metric.stateless_result([]),
+        lambda: metric.update_state(keras.KerasTensor((None, 2))),
+    ):
+        with pytest.raises(NotImplementedError, match="eagerly"):
+            refused()
+
+
+@each_stateless_metric
 def test_metric_stateless_update_gives_the_same(case):
     stateful, stateless = case.make(), case.make()
     values = [v.value for v in stateless.variables]
