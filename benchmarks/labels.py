@@ -39,27 +39,6 @@ def load(split: str, smoke: bool) -> tuple[np.ndarray, np.ndarray]:
     return source.read(indices).astype("float32") / 255.0, source.labels[indices]
 
 
-def train_classifier(images: np.ndarray, labels: np.ndarray, epochs: int) -> keras.Model:
-    layers = keras.layers
-    model = keras.Sequential(
-        [
-            keras.Input(images.shape[1:]),
-            layers.Conv2D(32, 3, activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(64, 3, activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Flatten(),
-            layers.Dropout(0.4),
-            layers.Dense(128, activation="relu"),
-            layers.Dense(10),
-        ]
-    )
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss, metrics=["accuracy"])
-    model.fit(images, labels, batch_size=128, epochs=epochs, verbose=2)
-    return model
-
-
 def train_prior(
     codes: np.ndarray, labels: np.ndarray, vqvae: models.VQVAE, epochs: int
 ) -> models.GatedPixelCNN:
@@ -87,7 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     vqvae = make_ours(float(train.var()))
     vqvae.fit(train, batch_size=128, epochs=epochs[0], verbose=2)
     prior = train_prior(vqvae.encode(train), train_labels, vqvae, epochs[1])
-    classifier = train_classifier(train, train_labels, epochs[2])
+    classifier = evaluation.train_classifier(
+        (train, train_labels), value_range=(0, 1), epochs=epochs[2], seed=args.seed, verbose=2
+    )
 
     def share(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Of each class, the share of the images that the classifier names so, in percent."""

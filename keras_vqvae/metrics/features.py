@@ -92,6 +92,8 @@ class FeatureMetric(keras.metrics.Metric):
 
     def _check_size(self, shape: tuple[int, ...], argument: str) -> None:
         wanted = getattr(self.feature_extractor, "input_shape", None)
+        if isinstance(wanted, list) and len(wanted) == 1:
+            wanted = wanted[0]  # `keras.Model(other.inputs, ...)`
         if not isinstance(wanted, tuple):
             return  # a model that says nothing before it is called
         fits = len(shape) == len(wanted) and all(

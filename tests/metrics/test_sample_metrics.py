@@ -147,6 +147,9 @@ def test_wrong_use_is_refused(make):
         metric.update_state(y_pred=grey_images(2, channels=3))
     with pytest.raises(ValueError, match=r"\(8, 8, 1\).*`y_true` of shape \(4, 4, 1\)"):
         metric.update_state(grey_images(2, side=4))
+    model = extractor()
+    with pytest.raises(ValueError, match=r"\(8, 8, 1\).*`y_true` of shape \(4, 4, 1\)"):
+        make(keras.Model(model.inputs, model.outputs[0])).update_state(grey_images(2, side=4))
     with pytest.raises(ValueError, match="Keras model"):
         make(np.mean)
     with pytest.raises(ValueError, match=r"\(batch, D\)"):
