@@ -1,10 +1,11 @@
-"""One way to name a choice: by name, by config, or by instance."""
+"""Options: one way to name a choice (by name, by config, or by instance), and the value range."""
 
 from typing import Any, TypeVar
 
 import keras
+import numpy as np
 
-__all__ = ["Choice", "get_choice"]
+__all__ = ["Choice", "check_value_range", "get_choice"]
 
 PACKAGE = "keras_vqvae"
 
@@ -64,3 +65,21 @@ def get_choice(identifier: Any, base: type[T], names: dict[str, type[T]], argume
         f"`{argument}` should be one of {sorted(names)} or an instance of `{base.__name__}`. "
         f"Received: {argument}={identifier!r}"
     )
+
+
+def check_value_range(value_range: Any) -> tuple[float, float]:
+    """`value_range` as two floats.
+
+    Raises:
+        ValueError: if it is no pair of finite numbers, the lower one first.
+    """
+    try:
+        low, high = (float(v) for v in value_range)
+    except (TypeError, ValueError):
+        low = high = float("nan")
+    if not (np.isfinite([low, high]).all() and low < high):
+        raise ValueError(
+            "`value_range` should be two numbers, black and white, such as (0, 255) or (0, 1). "
+            f"Received: value_range={value_range!r}"
+        )
+    return low, high

@@ -114,8 +114,8 @@ class FiniteScalarQuantizer(Quantizer):
         return values * (self._sizes // 2) + self._sizes // 2
 
     def rounded(self, steps: Any) -> Any:
-        """The nearest level, float32 in [0, L)."""
-        return ops.stop_gradient(ops.clip(ops.floor(steps + 0.5), 0.0, self._sizes - 1.0))
+        """The nearest level, float32: in [0, L) for what is bounded."""
+        return ops.stop_gradient(ops.floor(steps + 0.5))
 
     def scaled(self, steps: Any) -> Any:
         """Levels, or what they were rounded from, to codes."""
@@ -127,7 +127,7 @@ class FiniteScalarQuantizer(Quantizer):
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
         steps = self._bounded(x)
-        digits = ops.stop_gradient(ops.floor(steps + 0.5))  # bounded: there is nothing to clip
+        digits = self.rounded(steps)
         quantized = self.scaled(with_value(steps, digits))
         codes = ops.stop_gradient(quantized)
         indices = pack_digits(digits, self.levels)

@@ -101,9 +101,9 @@ class ResidualFiniteScalarQuantizer(ResidualQuantizer):
                 "A number has at most 2**20 values, for float32 holds no finer ones. Use fewer "
                 f"levels or depths. Received: levels={levels!r}, num_quantizers={num_quantizers}"
             )
-        sizes = np.array(self.levels, "float32")
-        self._reach = sizes / (sizes - 1.0)
-        self._finer = [sizes**i for i in range(self.num_quantizers)]
+        self._sizes = np.array(self.levels, "float32")
+        self._reach = self._sizes / (self._sizes - 1.0)
+        self._finer = [self._sizes**i for i in range(self.num_quantizers)]
 
     def build(self, input_shape: Any) -> None:
         if self.built:
@@ -120,7 +120,8 @@ class ResidualFiniteScalarQuantizer(ResidualQuantizer):
         residual, total, indices = ops.stop_gradient(bounded), None, []
         for i, used in enumerate(self.kept(z_e, valid, training)):
             part = self.quantizers[i]
-            digits = part.rounded(part.steps_to(residual * self._finer[i]))
+            steps = part.steps_to(residual * self._finer[i])
+            digits = ops.clip(part.rounded(steps), 0.0, self._sizes - 1.0)
             index = pack_digits(digits, self.levels)
             code = part.scaled(digits) / self._finer[i]
             if used is not None:

@@ -4,6 +4,26 @@ from typing import Any
 
 from keras import ops
 
+from keras_vqvae.choices import check_value_range
+from keras_vqvae.metrics.running_mean import RunningMean
+
+
+class ImagePairMetric(RunningMean):
+    """A mean over images of one number for each image and its reconstruction.
+
+    Args:
+        value_range: what black and white are.
+        name: the metric's name.
+        **kwargs: as for `keras.metrics.Metric`.
+    """
+
+    def __init__(self, value_range: tuple[float, float], name: str, **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.value_range = check_value_range(value_range)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "value_range": list(self.value_range)}
+
 
 def unit_scale(y_true: Any, y_pred: Any, value_range: tuple[float, float]) -> tuple[Any, Any]:
     """Two batches of images as float32, black 0 and white 1.
@@ -25,24 +45,6 @@ def unit_scale(y_true: Any, y_pred: Any, value_range: tuple[float, float]) -> tu
     # Cast first: in bytes, 3 − 5 is 254.
     unit = [(ops.cast(x, "float32") - low) / (high - low) for x in (y_true, y_pred)]
     return unit[0], unit[1]
-
-
-def check_value_range(value_range: Any) -> tuple[float, float]:
-    """`value_range` as two floats.
-
-    Raises:
-        ValueError: if it is no pair of numbers, the lower one first.
-    """
-    try:
-        low, high = (float(v) for v in value_range)
-    except (TypeError, ValueError):
-        low = high = float("nan")
-    if not low < high:
-        raise ValueError(
-            "`value_range` should be two numbers, black and white, such as (0, 255) or (0, 1). "
-            f"Received: value_range={value_range!r}"
-        )
-    return low, high
 
 
 def check_sides(shape: Any, least: int, name: str, remedy: str) -> None:

@@ -7,15 +7,14 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.metrics.image_pairs import check_sides, check_value_range, unit_scale
-from keras_vqvae.metrics.running_mean import RunningMean
+from keras_vqvae.metrics.image_pairs import ImagePairMetric, check_sides, unit_scale
 from keras_vqvae.metrics.ssim import WINDOW
 
 __all__ = ["MultiScaleSSIM"]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class MultiScaleSSIM(RunningMean):
+class MultiScaleSSIM(ImagePairMetric):
     """Multi-scale structural similarity (MS-SSIM), a mean over images; in [0, 1].
 
     ```
@@ -57,8 +56,7 @@ class MultiScaleSSIM(RunningMean):
         name: str = "ms_ssim",
         **kwargs: Any,
     ) -> None:
-        super().__init__(name=name, **kwargs)
-        self.value_range = check_value_range(value_range)
+        super().__init__(value_range, name, **kwargs)
         self.power_factors = tuple(float(w) for w in power_factors)
         if not self.power_factors or min(self.power_factors) <= 0:
             raise ValueError(
@@ -91,12 +89,8 @@ class MultiScaleSSIM(RunningMean):
             product = product * ops.power(ops.relu(factor), weight)
         self.add(ops.mean(ops.reshape(product, (-1, channels)), axis=-1), sample_weight)
 
-    def result(self) -> Any:
-        return self.mean()
-
     def get_config(self) -> dict[str, Any]:
-        config = {"value_range": list(self.value_range), "power_factors": list(self.power_factors)}
-        return {**super().get_config(), **config}
+        return {**super().get_config(), "power_factors": list(self.power_factors)}
 
 
 def _channels_as_images(images: Any) -> Any:

@@ -7,14 +7,13 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.metrics.image_pairs import check_value_range, unit_scale
-from keras_vqvae.metrics.running_mean import RunningMean
+from keras_vqvae.metrics.image_pairs import ImagePairMetric, unit_scale
 
 __all__ = ["PSNR"]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class PSNR(RunningMean):
+class PSNR(ImagePairMetric):
     """Peak signal-to-noise ratio of reconstructions, in dB.
 
     ```
@@ -49,8 +48,7 @@ class PSNR(RunningMean):
     ) -> None:
         if over not in ("pixels", "images"):
             raise ValueError(f"`over` should be 'pixels' or 'images'. Received: over={over!r}")
-        super().__init__(name=name, **kwargs)
-        self.value_range = check_value_range(value_range)
+        super().__init__(value_range, name, **kwargs)
         self.over = over
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
@@ -66,12 +64,10 @@ class PSNR(RunningMean):
     def result(self) -> Any:
         if self.over == "images":
             return self.mean()
-        mean = self.mean()
-        return ops.where(self._sums[2] > 0, _decibel(mean), 0.0)
+        return ops.where(self._sums[2] > 0, _decibel(self.mean()), 0.0)
 
     def get_config(self) -> dict[str, Any]:
-        config = {"value_range": list(self.value_range), "over": self.over}
-        return {**super().get_config(), **config}
+        return {**super().get_config(), "over": self.over}
 
 
 def _decibel(error: Any) -> Any:

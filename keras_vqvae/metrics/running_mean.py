@@ -31,6 +31,9 @@ class RunningMean(keras.metrics.Metric):
             self._sums[i].assign(total)
             self._sums[i + 1].assign_add(lost)
 
+    def result(self) -> Any:
+        return self.mean()
+
     def mean(self) -> Any:
         """The mean, float32; 0 before any update, as with `keras.metrics.Mean`."""
         total, total_rest, weight, weight_rest = self._sums

@@ -6,8 +6,7 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.metrics.image_pairs import check_sides, check_value_range, unit_scale
-from keras_vqvae.metrics.running_mean import RunningMean
+from keras_vqvae.metrics.image_pairs import ImagePairMetric, check_sides, unit_scale
 
 __all__ = ["SSIM"]
 
@@ -16,7 +15,7 @@ WINDOW = 11
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class SSIM(RunningMean):
+class SSIM(ImagePairMetric):
     """Structural similarity of images and their reconstructions, a mean over images; at most 1.
 
     ```
@@ -50,8 +49,7 @@ class SSIM(RunningMean):
     def __init__(
         self, value_range: tuple[float, float] = (0, 255), name: str = "ssim", **kwargs: Any
     ) -> None:
-        super().__init__(name=name, **kwargs)
-        self.value_range = check_value_range(value_range)
+        super().__init__(value_range, name, **kwargs)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Takes in images and their reconstructions, both `(batch, H, W, C)` in `value_range`."""
@@ -61,9 +59,3 @@ class SSIM(RunningMean):
             y_true, y_pred, max_val=1.0, filter_size=WINDOW, data_format="channels_last"
         )
         self.add(values, sample_weight)
-
-    def result(self) -> Any:
-        return self.mean()
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "value_range": list(self.value_range)}

@@ -7,11 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_value_range
 from keras_vqvae.compilation import resolve_jit_compile
 from keras_vqvae.likelihoods import get as get_likelihood
 from keras_vqvae.models.image_layers import FromUnitScale, ToUnitScale
-from keras_vqvae.models.images import check_image_data, check_value_range
+from keras_vqvae.models.images import check_image_data
 from keras_vqvae.training import StepModel, StepOutput
 
 __all__ = ["Autoencoder", "BottleneckOutput"]

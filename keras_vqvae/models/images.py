@@ -5,25 +5,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_image_data", "check_images", "check_value_range"]
-
-
-def check_value_range(value_range: Any) -> tuple[float, float]:
-    """`value_range` as two floats.
-
-    Raises:
-        ValueError: if it is no pair of finite numbers, the lower one first.
-    """
-    try:
-        low, high = (float(v) for v in value_range)
-    except (TypeError, ValueError):
-        low = high = float("nan")
-    if not (np.isfinite([low, high]).all() and low < high):
-        raise ValueError(
-            "`value_range` should be two numbers, black and white, such as (0, 255) or (0, 1). "
-            f"Received: value_range={value_range!r}"
-        )
-    return low, high
+__all__ = ["check_image_data", "check_images"]
 
 
 def check_images(

@@ -29,6 +29,7 @@ class PriorInputs:
     label_dropout: float
     codes_fingerprint: str | None
     conditions: Any
+    refuse_weights: Any
 
     def _split(self, y: Any) -> tuple[Any, Any]:
         """What `fit` takes as `y`: labels and conditions."""
@@ -95,7 +96,7 @@ class PriorInputs:
         else:
             return
         codes, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
-        self.refuse_weights(sample_weight=weights)  # type: ignore[attr-defined]
+        self.refuse_weights(sample_weight=weights)
         self._check_data(*keras.tree.map_structure(np.asarray, (codes, y)))
 
     def _check_conditions(

@@ -10,6 +10,7 @@ from keras_vqvae.ops.collectives import gather_rows as gather_rows
 from keras_vqvae.ops.collectives import num_replicas as num_replicas
 from keras_vqvae.ops.collectives import share_rows as share_rows
 from keras_vqvae.ops.compensated_sum import two_sum as two_sum
+from keras_vqvae.ops.cumulative import invert_cumulative as invert_cumulative
 from keras_vqvae.ops.gradient_estimators import (
     estimator_places_vectors as estimator_places_vectors,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "gather_rows",
     "get_gradient_estimator",
     "highest_score",
+    "invert_cumulative",
     "mean_code_distribution",
     "mean_distribution_entropy",
     "mean_over_valid",

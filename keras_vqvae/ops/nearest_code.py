@@ -12,8 +12,8 @@ from keras import ops
 
 __all__ = ["DEFAULT_CHUNK_ELEMENTS", "highest_score", "map_chunks", "nearest_code"]
 
-# Scores held at one time when the caller sets no bound, float32: a little below 32 MiB. The C
-# library maps a larger block anew each time, and touching its pages takes as long as the product.
+# Scores held at one time when the caller sets no bound, float32: a little below 32 MiB, from which
+# on glibc maps a block anew each time, whose pages then have to be touched for the first time.
 DEFAULT_CHUNK_ELEMENTS = 2**23 - 2**16
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_vqvae.ops.cumulative import invert_cumulative
 from keras_vqvae.ops.nearest_code import DEFAULT_CHUNK_ELEMENTS, map_chunks
 
 __all__ = ["sampled_code"]
@@ -41,18 +42,15 @@ def sampled_code(
     """
     vectors = ops.stop_gradient(ops.cast(vectors, "float32"))
     table = ops.stop_gradient(ops.cast(table, "float32"))
-    last = int(table.shape[0]) - 1
     if chunk_size is None:
-        chunk_size = max(1, DEFAULT_CHUNK_ELEMENTS // (last + 1))
+        chunk_size = max(1, DEFAULT_CHUNK_ELEMENTS // int(table.shape[0]))
     half_norms = 0.5 * ops.sum(ops.square(table), axis=-1)
     columns = ops.transpose(table)
 
     def draw(rows: Any) -> Any:
         scores = ops.matmul(rows[:, :-1], columns) - half_norms
-        upto = ops.cumsum(ops.softmax((2.0 / temperature) * scores, axis=-1), axis=-1)
-        # Float32 sums end a little beside 1.
-        passed = upto <= rows[:, -1:] * upto[:, -1:]
-        return ops.minimum(ops.sum(ops.cast(passed, "int32"), axis=-1), last)
+        shares = ops.softmax((2.0 / temperature) * scores, axis=-1)
+        return invert_cumulative(shares, rows[:, -1])
 
     uniforms = ops.expand_dims(ops.cast(uniforms, "float32"), -1)
     return map_chunks(draw, ops.concatenate([vectors, uniforms], axis=-1), chunk_size)

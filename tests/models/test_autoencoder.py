@@ -5,8 +5,9 @@ from models_for_tests import Pairs, autoencoder, decoder, encoder
 from support import grey_images, same_bits, to_numpy, values_of
 
 from keras_vqvae import models
+from keras_vqvae.choices import check_value_range
 from keras_vqvae.likelihoods import Bernoulli, Gaussian
-from keras_vqvae.models.images import check_image_data, check_value_range
+from keras_vqvae.models.images import check_image_data
 
 
 def fit(model, *args, **kwargs):
