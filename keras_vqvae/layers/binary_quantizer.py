@@ -29,11 +29,11 @@ class BinaryQuantizer(ScheduledQuantizer):
     def __init__(
         self,
         num_bits: int,
-        beta: Any,
-        entropy_weight: Any,
-        diversity_weight: Any,
-        temperature: Any,
-        entropy_group_bits: int,
+        beta: Any = 0.25,
+        entropy_weight: Any = 0.1,
+        diversity_weight: Any = 1.0,
+        temperature: Any = 0.01,
+        entropy_group_bits: int = 10,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -10,18 +10,13 @@ from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
 
 __all__ = [
     "ChannelSplit",
+    "Composite",
     "check_one_size",
     "concatenated_counts",
-    "joined_sizes",
     "mean_losses",
+    "part_config",
     "spread_initializers",
-    "table_config",
 ]
-
-
-def joined_sizes(sizes: tuple[int, ...]) -> int | tuple[int, ...]:
-    """The one size if all are equal, else all of them."""
-    return sizes[0] if len(set(sizes)) == 1 else sizes
 
 
 def check_one_size(sizes: tuple[int, ...]) -> None:
@@ -42,8 +37,11 @@ def mean_losses(losses: list[dict[str, Any]], weights: Sequence[float]) -> dict[
 
 
 def concatenated_counts(tables: tuple[TableUse, ...]) -> Any:
-    """The `code_counts` of tables, one after another."""
-    return ops.concatenate([ops.convert_to_tensor(use.quantizer.code_counts) for use in tables])
+    """The `code_counts` of tables, one after another; `None` if they are not counted."""
+    counts = [use.quantizer.code_counts for use in tables]
+    if any(count is None for count in counts):
+        return None
+    return ops.concatenate([ops.convert_to_tensor(count) for count in counts])
 
 
 def spread_initializers(initializer: Any, count: int) -> list[Any]:
@@ -61,22 +59,48 @@ def spread_initializers(initializer: Any, count: int) -> list[Any]:
     return found
 
 
-def table_config(part: Any) -> dict[str, Any]:
-    """The config of a `VectorQuantizer`, less what is the layer's own."""
+def part_config(part: Any) -> dict[str, Any]:
+    """The config of a layer inside another one, less what each layer has of its own."""
     config: dict[str, Any] = part.get_config()
     for key in ("name", "trainable", "dtype"):
         config.pop(key)
     return config
 
 
-class ChannelSplit(Quantizer):
+class Composite(Quantizer):
+    """Made of quantizers with the same loss names, which a subclass puts into `self.quantizers`."""
+
+    quantizers: list[Any]
+
+    @property
+    def num_embeddings(self) -> Any:
+        """K, the number of codes of an index; a tuple if they differ."""
+        sizes = self.table_sizes
+        return sizes[0] if len(set(sizes)) == 1 else sizes
+
+    @property
+    def loss_names(self) -> tuple[str, ...]:
+        return self.quantizers[0].loss_names
+
+    @property
+    def learns_by_gradient(self) -> bool:
+        return self.quantizers[0].learns_by_gradient
+
+    @property
+    def code_counts(self) -> Any:
+        return concatenated_counts(self.tables())
+
+    def indices_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        return (*input_shape[:-1], len(self.table_sizes))
+
+
+class ChannelSplit(Composite):
     """A vector is cut into equal pieces, and each has a quantizer of its own.
 
-    A subclass sets `self.num_groups` and makes `self.quantizers`, all with the same loss names.
+    A subclass sets `self.num_groups` and makes `self.quantizers`.
     """
 
     num_groups: int
-    quantizers: list[Any]
 
     def build(self, input_shape: Any) -> None:
         if self.built:
@@ -123,11 +147,6 @@ class ChannelSplit(Quantizer):
         return ops.concatenate(codes, axis=-1)
 
     @property
-    def num_embeddings(self) -> Any:
-        """K, the number of codes of an index; a tuple if they differ."""
-        return joined_sizes(self.table_sizes)
-
-    @property
     def table_sizes(self) -> tuple[int, ...]:
         return tuple(size for part in self.quantizers for size in part.table_sizes)
 
@@ -151,21 +170,6 @@ class ChannelSplit(Quantizer):
     def codebook_shape(self) -> tuple[int | None, ...]:
         """The pieces' `codebook_shape` with the number of pieces in front."""
         return (len(self.quantizers), *self.quantizers[0].codebook_shape)
-
-    @property
-    def loss_names(self) -> tuple[str, ...]:
-        return self.quantizers[0].loss_names
-
-    @property
-    def learns_by_gradient(self) -> bool:
-        return self.quantizers[0].learns_by_gradient
-
-    @property
-    def code_counts(self) -> Any:
-        return concatenated_counts(self.tables())
-
-    def indices_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        return (*input_shape[:-1], len(self.table_sizes))
 
     @staticmethod
     def piece_dim(embedding_dim: int | None, num_groups: Any) -> int | None:

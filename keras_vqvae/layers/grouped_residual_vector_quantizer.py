@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.layers.composite import ChannelSplit, spread_initializers
+from keras_vqvae.layers.composite import ChannelSplit, part_config, spread_initializers
 from keras_vqvae.layers.residual_vector_quantizer import ResidualVectorQuantizer
 
 __all__ = ["GroupedResidualVectorQuantizer"]
@@ -123,12 +123,9 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
         ]
 
     def get_config(self) -> dict[str, Any]:
-        part = self.quantizers[0].get_config()
-        for key in ("name", "trainable", "dtype"):
-            part.pop(key)
         return {
             **super().get_config(),
-            **part,
+            **part_config(self.quantizers[0]),
             "num_groups": self.num_groups,
             "embedding_dim": self.embedding_dim,
             "seed": self.seed,

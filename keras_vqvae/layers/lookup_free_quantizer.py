@@ -1,7 +1,5 @@
 """Quantization to signs."""
 
-from typing import Any
-
 import keras
 
 from keras_vqvae.choices import PACKAGE
@@ -70,26 +68,6 @@ class LookupFreeQuantizer(BinaryQuantizer):
     References:
         - [Language Model Beats Diffusion](https://arxiv.org/abs/2310.05737), §3
     """
-
-    def __init__(
-        self,
-        num_bits: int,
-        beta: Any = 0.25,
-        entropy_weight: Any = 0.1,
-        diversity_weight: Any = 1.0,
-        temperature: Any = 0.01,
-        entropy_group_bits: int = 10,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            num_bits,
-            beta,
-            entropy_weight,
-            diversity_weight,
-            temperature,
-            entropy_group_bits,
-            **kwargs,
-        )
 
     @property
     def corner(self) -> float:

@@ -10,8 +10,8 @@ from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.composite import (
     ChannelSplit,
     check_one_size,
+    part_config,
     spread_initializers,
-    table_config,
 )
 from keras_vqvae.layers.quantizer import QuantizerOutput, TableUse
 from keras_vqvae.layers.vector_quantizer import VectorQuantizer
@@ -177,7 +177,7 @@ class ProductQuantizer(ChannelSplit):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            **table_config(self.quantizers[0]),
+            **part_config(self.quantizers[0]),
             "num_groups": self.num_groups,
             "shared_codebook": self.shared_codebook,
             "num_embeddings": self.num_embeddings,

@@ -8,7 +8,6 @@ import numpy as np
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.layers.composite import concatenated_counts
 from keras_vqvae.layers.finite_scalar_quantizer import FiniteScalarQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput, TableUse
 from keras_vqvae.layers.residual_quantizer import ResidualQuantizer
@@ -105,14 +104,6 @@ class ResidualFiniteScalarQuantizer(ResidualQuantizer):
         self._reach = self._sizes / (self._sizes - 1.0)
         self._finer = [self._sizes**i for i in range(self.num_quantizers)]
 
-    def build(self, input_shape: Any) -> None:
-        if self.built:
-            return
-        self.check_last_axis(input_shape)
-        for part in self.quantizers:
-            part.build((None, input_shape[-1]))
-        self.built = True
-
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
@@ -161,14 +152,6 @@ class ResidualFiniteScalarQuantizer(ResidualQuantizer):
     def codebook_shape(self) -> tuple[int | None, ...]:
         """`(Q, K, D)`, of the tables that are not stored."""
         return (self.num_quantizers, self.table_sizes[0], self.embedding_dim)
-
-    @property
-    def loss_names(self) -> tuple[str, ...]:
-        return ()
-
-    @property
-    def code_counts(self) -> Any:
-        return concatenated_counts(self.tables()) if self.is_counted else None
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "levels": list(self.levels)}

@@ -6,9 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.layers.composite import joined_sizes
+from keras_vqvae.layers.composite import Composite
 from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
-from keras_vqvae.layers.quantizer import Quantizer
 
 __all__ = ["ResidualQuantizer"]
 
@@ -16,7 +15,7 @@ __all__ = ["ResidualQuantizer"]
 _GENERATOR = "seed_generator"
 
 
-class ResidualQuantizer(Quantizer):
+class ResidualQuantizer(Composite):
     """Q indices a position, each for what the ones before it left over.
 
     A subclass gives what a `Quantizer` with several indices gives, and asks `kept` in its
@@ -39,6 +38,14 @@ class ResidualQuantizer(Quantizer):
             self.dropout.check(self.num_quantizers)
             self.dropout_seed = keras.random.SeedGenerator(seed)
 
+    def build(self, input_shape: Any) -> None:
+        if self.built:
+            return
+        self.check_last_axis(input_shape)
+        for part in self.quantizers:
+            part.build((None, input_shape[-1]))
+        self.built = True
+
     def kept(self, z_e: Any, valid: Any, training: bool) -> list[Any]:
         """For each depth which rows of `flatten(z_e)` it answers: float32 `(N,)`, or `None`: all.
 
@@ -49,14 +56,6 @@ class ResidualQuantizer(Quantizer):
         depths = self.dropout.draw(ops.shape(z_e)[:-1], self.num_quantizers, self.dropout_seed)
         weights = 1.0 if valid is None else valid
         return [ops.cast(depths > i, "float32") * weights for i in range(self.num_quantizers)]
-
-    @property
-    def num_embeddings(self) -> Any:
-        """K, the number of codes of a depth; a tuple if depths differ."""
-        return joined_sizes(self.table_sizes)
-
-    def indices_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        return (*input_shape[:-1], self.num_quantizers)
 
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)

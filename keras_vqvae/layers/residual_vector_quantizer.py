@@ -10,10 +10,9 @@ from keras import ops
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.composite import (
     check_one_size,
-    concatenated_counts,
     mean_losses,
+    part_config,
     spread_initializers,
-    table_config,
 )
 from keras_vqvae.layers.quantizer import QuantizerOutput, TableUse
 from keras_vqvae.layers.residual_quantizer import ResidualQuantizer
@@ -167,14 +166,6 @@ class ResidualVectorQuantizer(ResidualQuantizer):
     def _at(self, depth: int) -> VectorQuantizer:
         return self.quantizers[0 if self.shared_codebook else depth]
 
-    def build(self, input_shape: Any) -> None:
-        if self.built:
-            return
-        self.check_last_axis(input_shape)
-        for part in self.quantizers:
-            part.build((None, input_shape[-1]))
-        self.built = True
-
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
@@ -242,21 +233,9 @@ class ResidualVectorQuantizer(ResidualQuantizer):
             return (sizes[0], dim)
         return (len(sizes), sizes[0], dim) if len(set(sizes)) == 1 else (sum(sizes), dim)
 
-    @property
-    def loss_names(self) -> tuple[str, ...]:
-        return self.quantizers[0].loss_names
-
-    @property
-    def learns_by_gradient(self) -> bool:
-        return self.quantizers[0].learns_by_gradient
-
-    @property
-    def code_counts(self) -> Any:
-        return concatenated_counts(self.tables())
-
     def get_config(self) -> dict[str, Any]:
         config = {
-            **table_config(self.quantizers[0]),
+            **part_config(self.quantizers[0]),
             **super().get_config(),
             "num_embeddings": self.num_embeddings,
             "embedding_dim": self.embedding_dim,

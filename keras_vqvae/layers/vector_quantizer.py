@@ -8,6 +8,7 @@ from keras import ops
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks import Codebook, NearestCode
 from keras_vqvae.codebooks.regularizers import get_regularizers
+from keras_vqvae.layers.composite import part_config
 from keras_vqvae.layers.nearest_code_quantizer import NearestCodeQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
 from keras_vqvae.ops import all_reduce_sum, estimator_places_vectors, estimator_trains_codes
@@ -202,11 +203,8 @@ class VectorQuantizer(NearestCodeQuantizer):
         return self.codebook.update_rule.trains_by_gradient
 
     def get_config(self) -> dict[str, Any]:
-        table = self.codebook.get_config()
-        for key in ("name", "trainable", "dtype"):
-            table.pop(key)
         return {
             **super().get_config(),
-            **table,
+            **part_config(self.codebook),
             "regularizer": [keras.saving.serialize_keras_object(r) for r in self.regularizers],
         }
