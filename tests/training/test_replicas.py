@@ -69,7 +69,6 @@ found = {
 # Losses alone, of vectors divided among replicas.
 diverse = {"regularizer": codebooks.Diversity(1.0, 0.5), **start}
 quantizers = {
-    "gradient": kinds["gradient"],
     "diversity": lambda: layers.VectorQuantizer(4, seed=1, **diverse),
     "lfq": kinds["lfq"],
     "bsq": lambda: layers.BinarySphericalQuantizer(2, **signs),
@@ -148,7 +147,7 @@ def test_revival_gives_all_replicas_the_same_table(found):
 
 
 @pytest.mark.parametrize("mask", ["few", "none"])
-@pytest.mark.parametrize("kind", ["gradient", "diversity", "lfq", "bsq", "ibq"])
+@pytest.mark.parametrize("kind", ["diversity", "lfq", "bsq", "ibq"])
 def test_trap_17_losses_and_gradients_of_two_replicas_are_those_of_one_device(found, kind, mask):
     """Trap 12. Also where masks leave one of them few vectors, or none.
 
