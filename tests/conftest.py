@@ -17,7 +17,8 @@ def pytest_collection_modifyitems(items):
         return
     skip = pytest.mark.skip(reason=f"uses TensorFlow itself; the backend is {backend}")
     for item in items:
-        if item.get_closest_marker("tensorflow_only"):
+        # The examples of a room that is for TensorFlow have no place for a marker.
+        if item.get_closest_marker("tensorflow_only") or "distributions" in item.path.parts:
             item.add_marker(skip)
 
 

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE
+from keras_vqvae.likelihoods.families import NORMAL
 from keras_vqvae.likelihoods.likelihood import Likelihood, mean_over_dimensions
 
 __all__ = ["Gaussian"]
@@ -20,7 +21,8 @@ class Gaussian(Likelihood):
     loss = (x − μ)² / (2 σ²)        nats per dimension, without log(σ √2π)
     ```
 
-    The decoder puts out `μ − ½`, so that zero means mid-grey.
+    The decoder puts out `μ − ½`, so that zero means mid-grey. `log_prob` is another thing: the
+    Gaussian integrated over the bin of a grey level, the bins of 0 and 255 open to the outside.
 
     The authors divide the squared error by the variance of the data; that is this likelihood with
     `σ² = variance / 2`, and `Gaussian.from_variance(variance)` makes it. The default is the one
@@ -55,8 +57,18 @@ class Gaussian(Likelihood):
         error = ops.square(ops.cast(images, "float32") - self.mean(parameters))
         return mean_over_dimensions(error) / (2.0 * self.scale**2)
 
+    def level_log_probs(self, levels: Any, parameters: Any) -> Any:
+        return NORMAL.level_log_probs(levels, parameters, self._scale_in_levels())
+
     def mean(self, parameters: Any) -> Any:
+        """The decoder's location on the unit scale, which is what the loss fits to the images."""
         return ops.cast(parameters, "float32") + 0.5
+
+    def draw(self, parameters: Any, uniforms: Any) -> Any:
+        return NORMAL.draw(ops.cast(parameters, "float32"), self._scale_in_levels(), uniforms)
+
+    def _scale_in_levels(self) -> Any:
+        return ops.convert_to_tensor(255.0 * self.scale, "float32")
 
     def get_config(self) -> dict[str, Any]:
         return {"scale": self.scale}

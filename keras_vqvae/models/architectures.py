@@ -1,112 +1,106 @@
-"""Encoders and decoders, and models put together from them."""
+"""Models for images, put together from encoders and decoders."""
 
 from collections.abc import Sequence
 from typing import Any
 
-import keras
-
 from keras_vqvae.codebooks import EMAUpdate
 from keras_vqvae.layers import Quantizer, VectorQuantizer
+from keras_vqvae.models.autoencoder import Autoencoder
+from keras_vqvae.models.convolutional_networks import (
+    convolutional_decoder,
+    convolutional_encoder,
+)
+from keras_vqvae.models.vae import VAE
 from keras_vqvae.models.vqvae import VQVAE
 
 __all__ = [
-    "convolutional_decoder",
-    "convolutional_encoder",
+    "convolutional_autoencoder",
+    "convolutional_vae",
     "convolutional_vqvae",
     "paper_cifar10",
 ]
 
 
-def convolutional_encoder(
+def convolutional_autoencoder(
     image_shape: tuple[int, int, int],
     embedding_dim: int = 16,
     widths: Sequence[int] = (32, 64),
     residual_blocks: int = 0,
     residual_width: int | None = None,
-    name: str = "encoder",
-) -> keras.Model:
-    """Images to a grid that is `2**len(widths)` times smaller on each side.
-
-    A 4×4 convolution of stride 2 for each width, residual blocks (3×3, then 1×1), and a 1×1
-    convolution to `embedding_dim`.
+    likelihood: Any = "gaussian",
+    **kwargs: Any,
+) -> Autoencoder:
+    """The encoder and decoder of `convolutional_vqvae` with nothing between them.
 
     Args:
         image_shape: `(height, width, channels)`; the sides divisible by `2**len(widths)`.
-        embedding_dim: D, channels of the output.
-        widths: channels after each halving.
-        residual_blocks: how many residual blocks follow. Defaults to `0`.
+        embedding_dim: D, the length of a latent. Defaults to `16`.
+        widths: channels after each halving. Defaults to `(32, 64)`.
+        residual_blocks: residual blocks in encoder and in decoder. Defaults to `0`.
         residual_width: channels inside a block. By default half of the last width.
-        name: the model's name.
+        likelihood: what the decoder's output means; it decides on the decoder's last width.
+            Defaults to `"gaussian"`.
+        **kwargs: as for `Autoencoder`: `value_range`, `name`.
 
     Returns:
-        A functional model `(batch, height, width, channels)` to `(batch, h, w, D)`.
-
-    Raises:
-        ValueError: for sides that are not divisible.
+        A built `Autoencoder`, not yet compiled.
 
     Example:
-    >>> convolutional_encoder((28, 28, 1), embedding_dim=16).output_shape
+    >>> model = convolutional_autoencoder((28, 28, 1))
+    >>> model.encoder_model().output_shape
     (None, 7, 7, 16)
     """
-    _check_divisible(image_shape, widths)
-    layers = keras.layers
-    inputs = keras.Input(image_shape)
-    x = inputs
-    for i, width in enumerate(widths):
-        last = i == len(widths) - 1 and residual_blocks > 0
-        # Residual blocks begin with their own activation.
-        activation = None if last else "relu"
-        x = layers.Conv2D(width, 4, strides=2, padding="same", activation=activation)(x)
-    x = _residual_stack(x, residual_blocks, residual_width or widths[-1] // 2)
-    x = layers.Conv2D(embedding_dim, 1, name="to_embedding")(x)
-    return keras.Model(inputs, x, name=name)
+    network: dict[str, Any] = {"residual_blocks": residual_blocks, "residual_width": residual_width}
+    model = Autoencoder(
+        convolutional_encoder(image_shape, embedding_dim, widths, **network),
+        convolutional_decoder(image_shape, embedding_dim, widths, likelihood=likelihood, **network),
+        likelihood,
+        **kwargs,
+    )
+    model.build((None, *image_shape))
+    return model
 
 
-def convolutional_decoder(
+def convolutional_vae(
     image_shape: tuple[int, int, int],
     embedding_dim: int = 16,
     widths: Sequence[int] = (32, 64),
     residual_blocks: int = 0,
     residual_width: int | None = None,
-    parameters_per_channel: int = 1,
-    name: str = "decoder",
-) -> keras.Model:
-    """The mirror image of `convolutional_encoder`.
+    likelihood: Any = "gaussian",
+    **kwargs: Any,
+) -> VAE:
+    """A VAE with the encoder and decoder of `convolutional_vqvae`.
 
-    A 3×3 convolution, residual blocks, and a transposed 4×4 convolution of stride 2 for each width,
-    in reverse.
+    The encoder's last convolution is twice as wide: means and log-variances.
 
     Args:
-        image_shape: `(height, width, channels)` of the images.
-        embedding_dim: D, channels of the input.
-        widths: as given to the encoder.
-        residual_blocks: how many residual blocks. Defaults to `0`.
+        image_shape: `(height, width, channels)`; the sides divisible by `2**len(widths)`.
+        embedding_dim: D, the length of a latent. Defaults to `16`.
+        widths: channels after each halving. Defaults to `(32, 64)`.
+        residual_blocks: residual blocks in encoder and in decoder. Defaults to `0`.
         residual_width: channels inside a block. By default half of the last width.
-        parameters_per_channel: of the likelihood. Defaults to `1`.
-        name: the model's name.
+        likelihood: what the decoder's output means; it decides on the decoder's last width.
+            Defaults to `"gaussian"`.
+        **kwargs: as for `VAE`: `beta`, `value_range`, `seed`, `name`.
 
     Returns:
-        A functional model `(batch, h, w, D)` to `(batch, height, width, channels × parameters)`.
+        A built `VAE`, not yet compiled.
 
     Example:
-    >>> convolutional_decoder((28, 28, 1), embedding_dim=16).output_shape
-    (None, 28, 28, 1)
+    >>> model = convolutional_vae((28, 28, 1), likelihood="discretized_logistic")
+    >>> model.encoder_model().output_shape, model.decoder.output_shape
+    ((None, 7, 7, 16), (None, 28, 28, 2))
     """
-    _check_divisible(image_shape, widths)
-    layers = keras.layers
-    stride = 2 ** len(widths)
-    height, width, channels = image_shape
-    inputs = keras.Input((height // stride, width // stride, embedding_dim))
-    activation = None if residual_blocks else "relu"
-    x = layers.Conv2D(widths[-1], 3, padding="same", activation=activation)(inputs)
-    x = _residual_stack(x, residual_blocks, residual_width or widths[-1] // 2)
-    outputs = (channels * parameters_per_channel, *widths[:-1])
-    for i in reversed(range(len(widths))):
-        activation = "relu" if i else None
-        x = layers.Conv2DTranspose(outputs[i], 4, strides=2, padding="same", activation=activation)(
-            x
-        )
-    return keras.Model(inputs, x, name=name)
+    network: dict[str, Any] = {"residual_blocks": residual_blocks, "residual_width": residual_width}
+    model = VAE(
+        convolutional_encoder(image_shape, 2 * embedding_dim, widths, **network),
+        convolutional_decoder(image_shape, embedding_dim, widths, likelihood=likelihood, **network),
+        likelihood,
+        **kwargs,
+    )
+    model.build((None, *image_shape))
+    return model
 
 
 def convolutional_vqvae(
@@ -117,6 +111,7 @@ def convolutional_vqvae(
     residual_blocks: int = 0,
     residual_width: int | None = None,
     quantizer: Quantizer | None = None,
+    likelihood: Any = "gaussian",
     **kwargs: Any,
 ) -> VQVAE:
     """A VQ-VAE for images of any size divisible by the stride, with defaults that train well.
@@ -133,7 +128,9 @@ def convolutional_vqvae(
         residual_blocks: residual blocks in encoder and in decoder. Defaults to `0`.
         residual_width: channels inside a block. By default half of the last width.
         quantizer: another quantizer. It then decides on K, and on D if it was given its own.
-        **kwargs: as for `VQVAE`: `likelihood`, `value_range`, `name`.
+        likelihood: what the decoder's output means; it decides on the decoder's last width.
+            Defaults to `"gaussian"`.
+        **kwargs: as for `VQVAE`: `value_range`, `name`.
 
     Returns:
         A built `VQVAE`, not yet compiled.
@@ -157,7 +154,8 @@ def convolutional_vqvae(
     model = VQVAE(
         convolutional_encoder(image_shape, embedding_dim, widths, **network),
         quantizer,
-        convolutional_decoder(image_shape, embedding_dim, widths, **network),
+        convolutional_decoder(image_shape, embedding_dim, widths, likelihood=likelihood, **network),
+        likelihood,
         **kwargs,
     )
     model.build((None, *image_shape))
@@ -198,27 +196,3 @@ def paper_cifar10(
         residual_width=256,
         **kwargs,
     )
-
-
-def _residual_stack(x: Any, blocks: int, width: int) -> Any:
-    layers = keras.layers
-    channels = x.shape[-1]
-    for _ in range(blocks):
-        h = layers.Conv2D(width, 3, padding="same", activation="relu")(layers.ReLU()(x))
-        x = layers.Add()([x, layers.Conv2D(channels, 1)(h)])
-    return layers.ReLU()(x) if blocks else x
-
-
-def _check_divisible(image_shape: tuple[int, int, int], widths: Sequence[int]) -> None:
-    if len(image_shape) != 3:
-        raise ValueError(
-            "`image_shape` should be (height, width, channels). "
-            f"Received: image_shape={tuple(image_shape)}"
-        )
-    stride = 2 ** len(widths)
-    if any(n is None or n % stride for n in image_shape[:2]):
-        raise ValueError(
-            f"`image_shape` should have sides divisible by {stride}, the stride of {len(widths)} "
-            f"halvings. Received: image_shape={tuple(image_shape)}. Resize or crop the images, or "
-            "give fewer `widths`."
-        )

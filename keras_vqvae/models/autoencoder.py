@@ -1,16 +1,15 @@
 """Encoder, bottleneck, decoder: the base of all image models, and the plain autoencoder."""
 
-import hashlib
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE, check_value_range
 from keras_vqvae.compilation import resolve_jit_compile
 from keras_vqvae.likelihoods import get as get_likelihood
 from keras_vqvae.models.image_layers import FromUnitScale, ToUnitScale
+from keras_vqvae.models.image_views import ImageViews
 from keras_vqvae.models.images import check_image_data
 from keras_vqvae.training import StepModel, StepOutput
 
@@ -32,7 +31,7 @@ class BottleneckOutput(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class Autoencoder(StepModel):
+class Autoencoder(ImageViews, StepModel):
     """An encoder and a decoder of images, and the base of the models with a bottleneck between.
 
     Images go in as they are on disk, `(batch, height, width, channels)` in `value_range`; the model
@@ -46,7 +45,7 @@ class Autoencoder(StepModel):
         encoder: a Keras model or layer, images `(batch, H, W, C)` centred on 0 in [−½, ½] to
             `(batch, h, w, D)`.
         decoder: a Keras model or layer, `(batch, h, w, D)` to the likelihood's parameters.
-        likelihood: `"gaussian"`, `"bernoulli"` or a `likelihoods.Likelihood`.
+        likelihood: a name out of `likelihoods` such as `"gaussian"`, or a `Likelihood`.
         value_range: what black and white are in the images. Defaults to `(0, 255)`.
         **kwargs: as for `keras.Model`.
 
@@ -94,24 +93,28 @@ class Autoencoder(StepModel):
             )
         input_shape = (None, *input_shape[1:])
         _build(self.encoder, input_shape)
-        latent_shape = self.encoder.compute_output_shape(input_shape)
-        self.build_bottleneck(latent_shape)
+        encoded_shape = self.encoder.compute_output_shape(input_shape)
+        self.build_bottleneck(encoded_shape)
+        latent_shape = self.decoded_shape(encoded_shape)
         _build(self.decoder, latent_shape)
-        self.to_unit_scale.build(input_shape)
         decoded = self.decoder.compute_output_shape(latent_shape)
+        self._check_decoded(tuple(decoded[1:]), tuple(input_shape[1:]))
+        self.to_unit_scale.build(input_shape)
         self.from_unit_scale.build(decoded)
-        output_shape = self.from_unit_scale.compute_output_shape(decoded)
-        if any(a != b for a, b in zip(output_shape[1:], input_shape[1:], strict=True)):
-            raise ValueError(
-                f"The decoder of model '{self.name}' gives images of shape {output_shape[1:]} for "
-                f"images of shape {input_shape[1:]}. Height and width should be divisible by the "
-                "stride of the encoder, and the channels be the likelihood's parameters: "
-                f"{self.likelihood.parameters_per_channel} for each channel of the image."
-            )
         self._image_shape = tuple(input_shape[1:])
         self._latent_shape = tuple(latent_shape[1:])
         self.built = True
         self._build_compile_metrics()
+
+    def _check_decoded(self, decoded: tuple[Any, ...], image: tuple[Any, ...]) -> None:
+        expected = (*image[:2], self.likelihood.num_parameters(image[2]))
+        if decoded != expected:
+            raise ValueError(
+                f"The decoder of model '{self.name}' gives outputs of shape {decoded} for images "
+                f"of shape {image}, and should give {expected}: height and width divisible by the "
+                f"stride of the encoder, and {expected[2]} channels, the parameters of "
+                f"{self.likelihood!r} for {image[2]} of the image."
+            )
 
     def build_bottleneck(self, latent_shape: Any) -> None:
         """Builds what stands between encoder and decoder."""
@@ -120,9 +123,17 @@ class Autoencoder(StepModel):
         """Takes the encoder's output to what the decoder sees. Here: as it is."""
         return BottleneckOutput(z_e, {}, {})
 
+    def latent_of(self, z_e: Any, training: bool) -> Any:
+        """What the decoder sees when the model is called; in training what a step sees."""
+        return self.through_bottleneck(z_e, training).latent
+
+    def decoded_shape(self, latent_shape: Any) -> Any:
+        """The shape of what the decoder sees, of that of the encoder's output."""
+        return latent_shape
+
     def call(self, images: Any, training: bool | None = None) -> Any:
         z_e = self.encoder(self.to_unit_scale(images) - 0.5, training=training)
-        latent = self.through_bottleneck(z_e, bool(training)).latent
+        latent = self.latent_of(z_e, bool(training))
         return self.from_unit_scale(self.decoder(latent, training=training))
 
     def compute_step(self, data: Any, training: bool) -> StepOutput:
@@ -203,97 +214,6 @@ class Autoencoder(StepModel):
     def check_images(self, images: Any, argument: str = "x") -> None:
         """Raises a ValueError for images of another shape or scale than the model's."""
         check_image_data(images, self.value_range, self._image_shape, argument)
-
-    # -- use --------------------------------------------------------------------------------------
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """`(height, width, channels)` of the images."""
-        self._require_built("image_shape")
-        shape: tuple[int, ...] = self._image_shape
-        return shape
-
-    def reconstruct(self, images: Any, batch_size: int = 128) -> np.ndarray:
-        """Images through the bottleneck and back.
-
-        Args:
-            images: array or data set of images `(N, H, W, C)` in `value_range`.
-            batch_size: how many at one time, for arrays. Defaults to `128`.
-
-        Returns:
-            NumPy float32 `(N, H, W, C)` in `value_range`.
-        """
-        return self._predict_images(self, images, batch_size)
-
-    def encode(self, images: Any, batch_size: int = 128) -> np.ndarray:
-        """The encoder's output for images: NumPy float32 `(N, h, w, D)`."""
-        return self._predict_images(self.encoder_model(), images, batch_size)
-
-    def decode(self, latents: Any, batch_size: int = 128) -> np.ndarray:
-        """Images of latents `(N, h, w, D)`: NumPy float32 `(N, H, W, C)` in `value_range`."""
-        return self._predict(self.decoder_model(), latents, batch_size)
-
-    def encoder_model(self) -> keras.Model:
-        """A plain functional model, images to latents, that shares this model's weights."""
-        return self._cached("encoder_model", lambda: self._functional_encoder(lambda z: z))
-
-    def decoder_model(self) -> keras.Model:
-        """A plain functional model, latents to images, that shares this model's weights."""
-        self._require_built("decoder_model")
-        return self._cached("decoder_model", self._make_decoder_model)
-
-    def fingerprint(self) -> str:
-        """A hash of the weights that latents depend on: 64 hexadecimal digits.
-
-        Two models with one fingerprint give the same codes.
-        """
-        self._require_built("fingerprint")
-        digest = hashlib.sha256()
-        for weight in self._fingerprint_weights():
-            digest.update(np.ascontiguousarray(ops.convert_to_numpy(weight)).tobytes())
-        return digest.hexdigest()
-
-    def _fingerprint_weights(self) -> list[Any]:
-        return list(self.encoder.weights)
-
-    def _functional_encoder(self, latent_to_output: Any) -> keras.Model:
-        self._require_built("encoder")
-        images = keras.Input(self._image_shape, name="images")
-        z_e = self.encoder(self.to_unit_scale(images) - 0.5)
-        return keras.Model(images, latent_to_output(z_e), name=f"{self.name}_encoder")
-
-    def _make_decoder_model(self) -> keras.Model:
-        latents = keras.Input(self._latent_shape, name="latents")
-        output = self.from_unit_scale(self.decoder(latents))
-        return keras.Model(latents, output, name=f"{self.name}_decoder")
-
-    def _cached(self, name: str, make: Any) -> keras.Model:
-        # In the instance's dict, past Keras's tracking: these models own no weights.
-        models = self.__dict__.setdefault("_views", {})
-        if name not in models:
-            models[name] = make()
-        return models[name]
-
-    def _predict_images(self, model: keras.Model, images: Any, batch_size: int) -> np.ndarray:
-        self.check_images(images, "images")
-        return self._predict(model, images, batch_size)
-
-    def _predict(self, model: keras.Model, data: Any, batch_size: int) -> np.ndarray:
-        is_array = hasattr(data, "__array__")
-        return model.predict(data, batch_size=batch_size if is_array else None, verbose=0)
-
-    def _build_if_known(self) -> None:
-        shape = getattr(self.encoder, "input_shape", None) if self.encoder.built else None
-        if not self.built and shape is not None:
-            self.build(shape)
-
-    def _require_built(self, what: str) -> None:
-        self._build_if_known()
-        if not self.built:
-            raise ValueError(
-                f"Model '{self.name}' has no `{what}` before it has seen the shape of the images. "
-                "Call `model.build((None, height, width, channels))`, or `fit`, first."
-            )
 
     # -- saving -----------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Running a compiled function over arrays in batches of few different sizes."""
+"""Arrays and data sets in batches, and compiled functions over batches of few sizes."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-__all__ = ["batch_sizes", "map_batches"]
+__all__ = ["batch_sizes", "image_batches", "map_batches"]
 
 
 def batch_sizes(count: int, batch_size: int) -> Iterator[tuple[int, int, int]]:
@@ -47,3 +47,25 @@ def map_batches(
             batch.append(keras.ops.convert_to_tensor(np.pad(part, padding)))
         results.append(keras.ops.convert_to_numpy(function(*batch))[:here])
     return np.concatenate(results) if results else None
+
+
+def image_batches(images: Any, batch_size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The images of an array or a data set in order: batches, and the index of their first image.
+
+    Args:
+        images: array `(N, H, W, C)`; or a `PyDataset`, `tf.data` pipeline or other iterable of
+            batches of images, or of tuples that begin with such. Its own batches are kept.
+        batch_size: images at one time, for an array.
+    """
+    if hasattr(images, "__array__"):
+        array = np.asarray(images)
+        batches: Any = (array[i : i + batch_size] for i in range(0, len(array), batch_size))
+    elif hasattr(images, "__getitem__") and hasattr(images, "__len__"):
+        batches = (images[i] for i in range(len(images)))
+    else:
+        batches = images
+    first = 0
+    for batch in batches:
+        batch = np.asarray(batch[0] if isinstance(batch, tuple | list) else batch)
+        yield first, batch
+        first += len(batch)

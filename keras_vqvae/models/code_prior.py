@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.compilation import CompiledFunction, resolve_jit_compile
+from keras_vqvae.compilation import resolve_jit_compile
 from keras_vqvae.models import prior_checks
 from keras_vqvae.models.batching import map_batches
 from keras_vqvae.models.code_conditions import CodeConditions
@@ -271,7 +271,7 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         codes = check_codes(codes, self.code_shape, self.num_embeddings)
         labels, condition = self._check_conditions(labels, condition, len(codes))
         axes = tuple(range(1, codes.ndim))
-        function = self._compiled(
+        function = self.compiled_function(
             "log_prob",
             lambda *arrays: -ops.sum(self.nats(*arrays), axis=axes),
             jit_compile=resolve_jit_compile("auto") is not False,
@@ -279,13 +279,7 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         result = map_batches(function, (codes, labels, condition), batch_size)
         return np.zeros((0,), "float32") if result is None else result
 
-    # -- the rest ---------------------------------------------------------------------------------
-
-    def _compiled(self, key: Any, function: Any, jit_compile: bool = True) -> CompiledFunction:
-        functions = self.__dict__.setdefault("_compiled_functions", {})
-        if key not in functions:
-            functions[key] = CompiledFunction(function, lambda: self.variables, jit_compile)
-        return functions[key]
+    # -- saving -----------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         several = isinstance(self.num_embeddings, tuple)

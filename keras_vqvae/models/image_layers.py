@@ -46,7 +46,7 @@ class FromUnitScale(_Scaling):
         return low + (high - low) * ops.clip(self.likelihood.mean(parameters), 0.0, 1.0)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        return (*input_shape[:-1], input_shape[-1] // self.likelihood.parameters_per_channel)
+        return (*input_shape[:-1], self.likelihood.num_channels(input_shape[-1]))
 
     def get_config(self) -> dict[str, Any]:
         likelihood = keras.saving.serialize_keras_object(self.likelihood)

@@ -11,6 +11,7 @@ from keras_vqvae import sampling
 from keras_vqvae.models.batching import batch_sizes
 from keras_vqvae.models.codes import check_codes
 from keras_vqvae.models.guidance import Guided
+from keras_vqvae.ops import draw_uniforms
 
 __all__ = ["PriorSampling"]
 
@@ -140,6 +141,25 @@ class PriorSampling:
             batch_size = self._default_batch_size() if n else 1
         return self._draw(function, settings, n, arrays, seed, batch_size, verbose)
 
+    def draw_codes(self, uniforms: Any, labels: Any = None, condition: Any = None) -> Any:
+        """The grids of given random numbers, by the same compiled loop: tensors in, tensors out.
+
+        Args:
+            uniforms: float32 `(batch, *code_shape)` in [0, 1); batch is a Python integer.
+            labels: int32 `(batch,)`, for a prior conditioned on classes.
+            condition: float32 `(batch, *condition_shape)`, for a prior conditioned on such.
+
+        Returns:
+            int32 `(batch, *code_shape)`.
+        """
+        sampler = sampling.get("random")
+        settings = {k: ops.convert_to_tensor(v, "float32") for k, v in sampler.settings().items()}
+        batch = {"given": ops.full(uniforms.shape, -1, "int32")}
+        for name, value in (("labels", labels), ("condition", condition)):
+            if value is not None:
+                batch[name] = value
+        return self._sampling_function(sampler, False)(settings, uniforms, batch)
+
     def _draw(
         self,
         function: Any,
@@ -152,7 +172,7 @@ class PriorSampling:
     ) -> np.ndarray:
         began, progress, parts = time.perf_counter(), None, []
         for first, count, padded in batch_sizes(n, batch_size):
-            uniforms = sampling.draw_uniforms(seed, first, padded, self.code_shape)
+            uniforms = draw_uniforms(seed, first, padded, self.code_shape)
             rows = np.minimum(np.arange(first, first + padded), n - 1)
             batch = {key: ops.convert_to_tensor(value[rows]) for key, value in arrays.items()}
             codes = function(settings, ops.convert_to_tensor(uniforms), batch)
@@ -178,7 +198,7 @@ class PriorSampling:
             state = self.initial_state(count, labels, condition)
             return sampling.sample_raster(model, state, uniforms, batch["given"], sampler, settings)
 
-        return self._compiled(("sample", sampler.compilation_key(), guided), draw)  # type: ignore[attr-defined]
+        return self.compiled_function(("sample", sampler.compilation_key(), guided), draw)  # type: ignore[attr-defined]
 
     def _sampling_arrays(
         self, n: int, labels: Any, condition: Any, given: Any

@@ -3,16 +3,34 @@
 import os
 import pathlib
 import tempfile
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
+from keras_vqvae.models.batching import image_batches
 from keras_vqvae.models.code_prior import CodePrior
 from keras_vqvae.models.pixelcnn import PixelCNN
 from keras_vqvae.models.vqvae import VQVAE
 
-__all__ = ["TwoStage"]
+__all__ = ["LogProbTerms", "TwoStage"]
+
+
+class LogProbTerms(NamedTuple):
+    """What the probability of an image in two stages is made of, in nats: float64 `(N,)`.
+
+    Attributes:
+        reconstruction: `log p(x | z_q)`, of the 8-bit image given its own codes.
+        codes: `log p(z_q)`, of its codes under the prior.
+    """
+
+    reconstruction: np.ndarray
+    codes: np.ndarray
+
+    @property
+    def total(self) -> np.ndarray:
+        """Their sum."""
+        return self.reconstruction + self.codes
 
 
 class TwoStage:
@@ -128,6 +146,46 @@ class TwoStage:
         if n == 0:
             return np.zeros((0, *self.vqvae.image_shape), "float32")
         return self.vqvae.decode(codes, batch_size=batch_size)
+
+    def log_prob(
+        self, images: Any, labels: Any = None, condition: Any = None, batch_size: int = 128
+    ) -> np.ndarray:
+        """A lower bound on the log-probability of images: `log p(x | z_q) + log p(z_q)`.
+
+        The probability of an image is a sum over all grids of codes, of which this is the term of
+        its own. Images are scored as 8 bits a channel, by `likelihood.log_prob`.
+
+        Args:
+            images: array or data set of images `(N, H, W, C)` in the VQ-VAE's `value_range`.
+            labels: integer array `(N,)`, for a prior conditioned on classes.
+            condition: float array `(N, *condition_shape)`, for a prior conditioned on such.
+            batch_size: how many at one time, for arrays. Defaults to `128`.
+
+        Returns:
+            NumPy float64 `(N,)`, in nats; `log_prob_terms` gives the two terms.
+
+        Raises:
+            ValueError: for a prior of other codes, images of another shape or scale or such as the
+                likelihood cannot score, and missing labels.
+        """
+        return self.log_prob_terms(images, labels, condition, batch_size).total
+
+    def log_prob_terms(
+        self, images: Any, labels: Any = None, condition: Any = None, batch_size: int = 128
+    ) -> LogProbTerms:
+        """The two terms of `log_prob`, which takes the same arguments."""
+        self._check_fingerprint()
+        reconstruction, codes = [np.zeros((0,))], [np.zeros((0,))]
+        for first, batch in image_batches(images, batch_size):
+            rows = slice(first, first + len(batch))
+            label, vector = (
+                None if y is None else np.asarray(y)[rows] for y in (labels, condition)
+            )
+            self.vqvae.check_images(batch, "images")
+            grids = self.vqvae.encode_batch(batch)
+            reconstruction.append(self.vqvae.log_prob_given(batch, grids, len(batch)))
+            codes.append(self.prior.log_prob(grids, label, vector, batch_size))
+        return LogProbTerms(*(np.concatenate(x, dtype="float64") for x in (reconstruction, codes)))
 
     def save(self, directory: Any) -> None:
         """Writes `vqvae.keras` and `prior.keras` into a directory, which is made if needed.

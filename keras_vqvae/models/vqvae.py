@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.metrics import CodeStatistics
@@ -38,7 +39,7 @@ class VQVAE(Autoencoder):
             `(batch, h, w, D)`.
         quantizer: a `layers.Quantizer` such as `layers.VectorQuantizer`.
         decoder: a Keras model or layer, `(batch, h, w, D)` to the likelihood's parameters.
-        likelihood: `"gaussian"`, `"bernoulli"` or a `likelihoods.Likelihood`.
+        likelihood: a name out of `likelihoods` such as `"gaussian"`, or a `Likelihood`.
         value_range: what black and white are in the images. Defaults to `(0, 255)`.
         **kwargs: as for `keras.Model`.
 
@@ -165,6 +166,11 @@ class VQVAE(Autoencoder):
         return shape
 
     @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """As `code_shape`."""
+        return self.code_shape
+
+    @property
     def bits_per_image(self) -> float:
         """Bits of an image's codes when all codes are equally likely."""
         bits: float = self.quantizer.uniform_bits_per_position
@@ -215,6 +221,12 @@ class VQVAE(Autoencoder):
             "codes_model",
             lambda: self._functional_encoder(lambda z: self.quantizer(z, return_indices=True)[1]),
         )
+
+    def encode_batch(self, images: np.ndarray) -> np.ndarray:
+        return np.asarray(self.codes_model().predict_on_batch(images))
+
+    def decoder_input(self, latents: Any) -> Any:
+        return self.quantizer.codes_of(ops.cast(latents, "int32"))
 
     def _make_decoder_model(self) -> keras.Model:
         codes = keras.Input(self.code_shape, dtype="int32", name="codes")

@@ -1,9 +1,14 @@
 """Pure functions on tensors: no state, no layers."""
 
 from keras_vqvae.ops.beam_search import residual_beam_search as residual_beam_search
+from keras_vqvae.ops.bin_probabilities import log_logistic_bin as log_logistic_bin
+from keras_vqvae.ops.bin_probabilities import log_normal_bin as log_normal_bin
+from keras_vqvae.ops.bin_probabilities import log_normal_cdf as log_normal_cdf
+from keras_vqvae.ops.bin_probabilities import log_one_minus_exp as log_one_minus_exp
 from keras_vqvae.ops.binary_entropy import binary_entropy as binary_entropy
 from keras_vqvae.ops.binary_entropy import mean_code_distribution as mean_code_distribution
 from keras_vqvae.ops.binary_entropy import mean_distribution_entropy as mean_distribution_entropy
+from keras_vqvae.ops.bits import bits_per_dimension as bits_per_dimension
 from keras_vqvae.ops.causal_masks import causal_kernel_mask as causal_kernel_mask
 from keras_vqvae.ops.collectives import all_reduce_sum as all_reduce_sum
 from keras_vqvae.ops.collectives import gather_rows as gather_rows
@@ -11,6 +16,8 @@ from keras_vqvae.ops.collectives import num_replicas as num_replicas
 from keras_vqvae.ops.collectives import share_rows as share_rows
 from keras_vqvae.ops.compensated_sum import two_sum as two_sum
 from keras_vqvae.ops.cumulative import invert_cumulative as invert_cumulative
+from keras_vqvae.ops.draws import draw_normals as draw_normals
+from keras_vqvae.ops.draws import draw_uniforms as draw_uniforms
 from keras_vqvae.ops.gradient_estimators import (
     estimator_places_vectors as estimator_places_vectors,
 )
@@ -30,6 +37,7 @@ from keras_vqvae.ops.noise_estimators import NSVQ as NSVQ
 from keras_vqvae.ops.noise_estimators import DiVeQ as DiVeQ
 from keras_vqvae.ops.noise_estimators import SFDiVeQ as SFDiVeQ
 from keras_vqvae.ops.noise_estimators import with_value as with_value
+from keras_vqvae.ops.normal_kl import normal_kl as normal_kl
 from keras_vqvae.ops.reductions import mean_over_valid as mean_over_valid
 from keras_vqvae.ops.sampled_code import sampled_code as sampled_code
 from keras_vqvae.ops.soft_choice import categorical_entropy as categorical_entropy
@@ -47,6 +55,7 @@ __all__ = [
     "all_reduce_sum",
     "area_matrix",
     "binary_entropy",
+    "bits_per_dimension",
     "categorical_entropy",
     "causal_kernel_mask",
     "check_index_bits",
@@ -54,6 +63,8 @@ __all__ = [
     "code_sums",
     "codebook_usage",
     "cubic_matrix",
+    "draw_normals",
+    "draw_uniforms",
     "entropy",
     "estimator_places_vectors",
     "estimator_trains_codes",
@@ -61,10 +72,15 @@ __all__ = [
     "get_gradient_estimator",
     "highest_score",
     "invert_cumulative",
+    "log_logistic_bin",
+    "log_normal_bin",
+    "log_normal_cdf",
+    "log_one_minus_exp",
     "mean_code_distribution",
     "mean_distribution_entropy",
     "mean_over_valid",
     "nearest_code",
+    "normal_kl",
     "num_replicas",
     "pack_digits",
     "perplexity",

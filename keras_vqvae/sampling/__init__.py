@@ -1,7 +1,6 @@
 """Drawing codes from a prior: strategies, and the loop that uses them."""
 
 from keras_vqvae.sampling.raster import StepwiseModel as StepwiseModel
-from keras_vqvae.sampling.raster import draw_uniforms as draw_uniforms
 from keras_vqvae.sampling.raster import sample_raster as sample_raster
 from keras_vqvae.sampling.strategies import Greedy as Greedy
 from keras_vqvae.sampling.strategies import Random as Random
@@ -17,7 +16,6 @@ __all__ = [
     "StepwiseModel",
     "TopK",
     "TopP",
-    "draw_uniforms",
     "get",
     "sample_raster",
 ]

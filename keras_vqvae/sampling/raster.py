@@ -2,12 +2,11 @@
 
 from typing import Any, Protocol
 
-import numpy as np
 from keras import ops
 
 from keras_vqvae.sampling.strategies import Sampler
 
-__all__ = ["StepwiseModel", "draw_uniforms", "sample_raster"]
+__all__ = ["StepwiseModel", "sample_raster"]
 
 
 class StepwiseModel(Protocol):
@@ -84,25 +83,3 @@ def sample_raster(
 
     codes = ops.zeros(uniforms.shape, "int32")
     return ops.fori_loop(0, height, whole_row, (codes, state))[0]
-
-
-def draw_uniforms(seed: int, first: int, count: int, shape: tuple[int, ...]) -> np.ndarray:
-    """One uniform number for each code of samples `first` to `first + count − 1`.
-
-    Each sample has a generator of its own, keyed by the seed and the sample's index. So a sample
-    does not depend on how the work is split into batches, nor on the backend: their own generators
-    differ between compiled and plain code.
-
-    Returns:
-        float32 `(count, *shape)` in [0, 1).
-
-    Example:
-    >>> alone, among = draw_uniforms(7, 2, 1, (2, 2)), draw_uniforms(7, 0, 4, (2, 2))
-    >>> bool((alone[0] == among[2]).all())
-    True
-    """
-    samples = [
-        np.random.Generator(np.random.Philox(key=[seed, index])).random(shape, dtype="float32")
-        for index in range(first, first + count)
-    ]
-    return np.stack(samples) if samples else np.zeros((0, *shape), "float32")

@@ -11,6 +11,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vqvae.compilation import CompiledFunction
+
 __all__ = ["StepOutput", "TrainedModel"]
 
 
@@ -104,6 +106,17 @@ class TrainedModel(keras.Model):
     def compute_step(self, data: Any, training: bool) -> StepOutput:
         """The cost of a batch. Changes weights (codebooks) only if `training`."""
         raise NotImplementedError
+
+    def compiled_function(
+        self, key: Any, function: Any, jit_compile: bool = True
+    ) -> CompiledFunction:
+        """The function compiled, with the model's weights as arguments; made once for each key."""
+        # In the instance's dict, past Keras's tracking.
+        functions = self.__dict__.setdefault("_compiled_functions", {})
+        if key not in functions:
+            functions[key] = CompiledFunction(function, lambda: self.variables, jit_compile)
+        compiled: CompiledFunction = functions[key]
+        return compiled
 
     def step_loss(self, output: StepOutput, regularization: list[Any]) -> Any:
         """The loss: the sum of the terms and of what the layers added."""

@@ -359,7 +359,19 @@ CHOICES = [
 
 LIKELIHOODS = [
     LikelihoodCase("gaussian", (likelihoods.Gaussian,), lambda: likelihoods.Gaussian(scale=0.25)),
+    LikelihoodCase(
+        "gaussian_with_scale", (likelihoods.GaussianWithScale,), likelihoods.GaussianWithScale
+    ),
     LikelihoodCase("bernoulli", (likelihoods.Bernoulli,), likelihoods.Bernoulli),
+    LikelihoodCase(
+        "discretized_logistic", (likelihoods.DiscretizedLogistic,), likelihoods.DiscretizedLogistic
+    ),
+    LikelihoodCase(
+        "discretized_logistic_mixture",
+        (likelihoods.DiscretizedLogisticMixture,),
+        lambda: likelihoods.DiscretizedLogisticMixture(num_components=3),
+    ),
+    LikelihoodCase("categorical", (likelihoods.Categorical,), likelihoods.Categorical),
 ]
 
 
@@ -442,6 +454,13 @@ def _convolutional_vqvae(**kwargs: Any) -> Any:
     return models.convolutional_vqvae((8, 8, 1), 5, embedding_dim=3, widths=(4,), **kwargs)
 
 
+def _vae(**kwargs: Any) -> Any:
+    beta = keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5)
+    return models.convolutional_vae(
+        (8, 8, 1), 3, (4,), likelihood="discretized_logistic", beta=beta, seed=3, **kwargs
+    )
+
+
 def _images(count: int, seed: int) -> np.ndarray:
     return grey_images(count, 8, 1, seed)
 
@@ -471,6 +490,7 @@ _PRIOR = ("loss", "bits_per_code")
 _RECONSTRUCTION = ("loss", "reconstruction_loss")
 MODELS = [
     ModelCase("autoencoder", (models.Autoencoder,), _autoencoder, _images, _RECONSTRUCTION),
+    ModelCase("vae", (models.VAE,), _vae, _images, (*_RECONSTRUCTION, "kl_loss")),
     ModelCase(
         "vqvae_gradient",
         (models.VQVAE,),

@@ -1,5 +1,7 @@
 """What options, likelihoods, metrics and codebooks keep to."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from contract_cases import CHOICES, CODEBOOKS, LIKELIHOODS, METRICS, by_name
 from support import gradients, normal, same_bits, to_numpy, values_of
 
 from keras_vqvae import codebooks, likelihoods, ops
+from keras_vqvae.compilation import CompiledFunction
 
 BOTH = [*CHOICES, *LIKELIHOODS]
 
@@ -70,8 +73,7 @@ each_likelihood = pytest.mark.parametrize("case", LIKELIHOODS, ids=by_name)
 
 
 def parameters_for(likelihood, images, seed=1):
-    shape = (*images.shape[:-1], images.shape[-1] * likelihood.parameters_per_channel)
-    return normal(shape, seed)
+    return normal((*images.shape[:-1], likelihood.num_parameters(images.shape[-1])), seed)
 
 
 @each_likelihood
@@ -110,7 +112,7 @@ def test_gradients_are_finite_far_out(case):
     likelihood = case.make()
     images = np.array([0.0, 1.0], "float32").reshape(2, 1, 1, 1)
     for size in (0.0, 50.0, -50.0):
-        parameters = np.full((2, 1, 1, likelihood.parameters_per_channel), size, "float32")
+        parameters = np.full((2, 1, 1, likelihood.num_parameters(1)), size, "float32")
         by_parameters, _ = gradients(
             lambda p: keras.ops.sum(likelihood.loss(images, p)), parameters
         )
@@ -127,15 +129,63 @@ def test_descending_the_loss_brings_the_mean_to_the_image(case):
         by_parameters, _ = gradients(
             lambda p: keras.ops.sum(likelihood.loss(images, p)), parameters
         )
-        parameters = parameters - 0.1 * by_parameters
+        parameters = parameters - 0.1 * np.sign(by_parameters)
     after = np.abs(to_numpy(likelihood.mean(parameters)) - images).mean()
     assert after < before
 
 
 @each_likelihood
+def test_a_likelihood_scores_what_it_samples(case):
+    likelihood = case.make()
+    parameters = parameters_for(likelihood, np.zeros((3, 4, 4, 2)))
+    images = to_numpy(likelihood.sample(parameters, seed=1))
+    assert images.shape == (3, 4, 4, 2)
+    assert images.dtype == np.float32
+    np.testing.assert_allclose(255 * images, np.round(255 * images), atol=1e-4)
+    assert images.min() >= 0
+    assert images.max() <= 1
+    likelihood.check_scores(images)
+    log_prob = to_numpy(likelihood.log_prob(images, parameters))
+    assert log_prob.shape == (3,)
+    assert log_prob.dtype == np.float32
+    assert (log_prob <= 0).all()
+    # A sum over dimensions, and not a mean: the image twice has the probability squared.
+    twice = [np.tile(x, (1, 2, 1, 1)) for x in (images, parameters)]
+    np.testing.assert_allclose(to_numpy(likelihood.log_prob(*twice)), 2 * log_prob, rtol=1e-5)
+    compiled = CompiledFunction(likelihood.log_prob, list)
+    tensors = [keras.ops.convert_to_tensor(x) for x in (images, parameters)]
+    np.testing.assert_allclose(to_numpy(compiled(*tensors)), log_prob, rtol=1e-5)
+
+
+@each_likelihood
+def test_samples_depend_on_seed_and_index_alone(case):
+    likelihood = case.make()
+    parameters = parameters_for(likelihood, np.zeros((4, 3, 3, 1)))
+    images = to_numpy(likelihood.sample(parameters, seed=1))
+    np.testing.assert_array_equal(likelihood.sample(parameters[2:], seed=1, first=2), images[2:])
+    assert not np.array_equal(likelihood.sample(parameters, seed=2), images)
+    keras.utils.set_random_seed(5)
+    drawn = to_numpy(likelihood.sample(parameters))
+    assert not np.array_equal(likelihood.sample(parameters), drawn)
+    keras.utils.set_random_seed(5)
+    np.testing.assert_array_equal(likelihood.sample(parameters), drawn)
+
+
+@each_likelihood
+def test_a_likelihood_knows_its_parameters(case):
+    likelihood = case.make()
+    for channels in (1, 2, 3, 4):
+        assert likelihood.num_channels(likelihood.num_parameters(channels)) == channels
+    if likelihood.num_parameters(1) > 1:
+        with pytest.raises(ValueError, match="numbers a pixel for images of 1, 2, 3"):
+            likelihood.num_channels(likelihood.num_parameters(1) + 1)
+
+
+@each_likelihood
 def test_a_likelihood_goes_by_name(case):
     likelihood = case.make()
-    assert isinstance(likelihoods.get(type(likelihood).__name__.lower()), type(likelihood))
+    name = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(likelihood).__name__).lower()
+    assert type(likelihoods.get(name)) is type(likelihood)
 
 
 # -- metrics --------------------------------------------------------------------------------------

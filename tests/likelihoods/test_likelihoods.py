@@ -7,6 +7,7 @@ import scipy.stats
 from support import gradients, normal, to_numpy
 
 from keras_vqvae import likelihoods
+from keras_vqvae.compilation import CompiledFunction
 from keras_vqvae.likelihoods import Bernoulli, Gaussian
 
 
@@ -73,11 +74,39 @@ def test_bernoulli_takes_grey_as_a_coin():
     assert float(to_numpy(Bernoulli().mean(np.zeros(1)))[0]) == 0.5
 
 
+def test_bernoulli_scores_binary_images_and_refuses_others():
+    images = np.round(unit_images())
+    logits = normal((2, 3, 3, 1), 1, 3.0)
+    p = 1 / (1 + np.exp(-np.float64(logits)))
+    expected = scipy.stats.bernoulli.logpmf(images, p).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(to_numpy(Bernoulli().log_prob(images, logits)), expected, rtol=1e-5)
+    grey = images.copy()
+    grey[1, 0, 2, 0] = 0.5
+    with pytest.raises(ValueError, match=r"scores binary images only.*such as 0\.5") as error:
+        Bernoulli().log_prob(grey, logits)
+    assert "'discretized_logistic'" in str(error.value)  # the remedy
+    # Compiled code cannot raise: NaN for the image, and for no other.
+    compiled = CompiledFunction(Bernoulli().log_prob, list)
+    found = to_numpy(compiled(*(keras.ops.convert_to_tensor(x) for x in (grey, logits))))
+    assert np.isnan(found).tolist() == [False, True]
+
+
+def test_bernoullis_two_values_sum_to_one_and_are_drawn_at_their_rates():
+    logits = np.linspace(-30, 30, 61).astype("float32").reshape(-1, 1, 1, 1)
+    black, white = (
+        np.exp(np.float64(Bernoulli().log_prob(np.full_like(logits, x), logits))) for x in (0, 1)
+    )
+    np.testing.assert_allclose(black + white, 1.0, atol=1e-6)
+    uniforms = (np.arange(1000, dtype="float32") + 0.5) / 1000
+    logits = np.full((1000, 1), math.log(3), "float32")
+    assert to_numpy(Bernoulli().draw(logits, uniforms[:, None])).sum() == 750  # odds of 3 to 1
+
+
 def test_names_resolve():
     assert likelihoods.get("gaussian") == Gaussian()
     assert likelihoods.get("bernoulli") == Bernoulli()
     assert likelihoods.get(Gaussian(0.3)) == Gaussian(0.3)
     with pytest.raises(
-        ValueError, match=r"`likelihood` should be one of \['bernoulli', 'gaussian'"
+        ValueError, match=r"`likelihood` should be one of \['bernoulli', 'categorical'"
     ):
         likelihoods.get("mse")

@@ -6,6 +6,7 @@ from support import grey_images
 from keras_vqvae import models
 from keras_vqvae.codebooks import EMAUpdate, KMeans, ReplaceDead
 from keras_vqvae.layers import FiniteScalarQuantizer, LookupFreeQuantizer, VectorQuantizer
+from keras_vqvae.likelihoods import DiscretizedLogisticMixture
 
 
 @pytest.mark.parametrize("image_shape", [(8, 8, 1), (8, 12, 3), (4, 4, 2)])
@@ -13,7 +14,9 @@ from keras_vqvae.layers import FiniteScalarQuantizer, LookupFreeQuantizer, Vecto
 def test_encoder_and_decoder_mirror_each_other(image_shape, blocks):
     options = {"embedding_dim": 3, "widths": (4, 6), "residual_blocks": blocks}
     encoder = models.convolutional_encoder(image_shape, **options)
-    decoder = models.convolutional_decoder(image_shape, **options, parameters_per_channel=2)
+    decoder = models.convolutional_decoder(
+        image_shape, **options, likelihood="discretized_logistic"
+    )
     height, width, channels = image_shape
     assert encoder.output_shape == (None, height // 4, width // 4, 3)
     assert decoder.input_shape == encoder.output_shape
@@ -64,6 +67,24 @@ def test_another_quantizer_decides_on_the_width_it_was_given(quantizer, dim):
     model = models.convolutional_vqvae((8, 8, 1), embedding_dim=4, quantizer=quantizer)
     assert model.encoder.output_shape == (None, 2, 2, dim)
     assert model.code_shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "outputs"),
+    [
+        ("gaussian", 3),
+        ("discretized_logistic", 6),
+        (DiscretizedLogisticMixture(4), 40),  # 4 · (1 + 3 + 3 + 3)
+        ("categorical", 768),
+    ],
+)
+def test_the_decoder_gives_what_the_likelihood_takes(likelihood, outputs):
+    model = models.convolutional_vqvae((8, 8, 3), 4, 3, widths=(4,), likelihood=likelihood)
+    assert model.decoder.output_shape == (None, 8, 8, outputs)
+    images = grey_images(2, channels=3)
+    assert model.reconstruct(images).shape == images.shape
+    model.compile(run_eagerly=True)
+    assert np.isfinite(model.evaluate(images, verbose=0, return_dict=True)["loss"])
 
 
 def test_the_papers_network():

@@ -224,7 +224,7 @@ def test_nan_pixels_that_pass_the_first_look_leave_finite_weights():
 
 def test_a_decoder_of_another_size_or_depth_is_refused():
     model = models.Autoencoder(encoder(), keras.layers.Conv2DTranspose(2, 4, 4))
-    with pytest.raises(ValueError, match=r"gives images of shape \(8, 8, 2\).*\(8, 8, 1\)"):
+    with pytest.raises(ValueError, match=r"gives outputs of shape \(8, 8, 2\).*\(8, 8, 1\)"):
         model.build((None, 8, 8, 1))
     with pytest.raises(ValueError, match="expects images"):
         models.Autoencoder(keras.layers.Dense(2), keras.layers.Dense(1)).build((None, 8))

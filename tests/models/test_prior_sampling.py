@@ -12,6 +12,7 @@ from support import run_python, to_numpy
 
 from keras_vqvae import sampling
 from keras_vqvae.models import prior_sampling
+from keras_vqvae.ops import draw_uniforms
 
 
 @each_of_few
@@ -36,7 +37,7 @@ def test_samples_are_those_of_the_naive_loop(case, depth):
     """A whole forward pass for every code, and the same draw from its logits."""
     prior = case.make((3, 3), depth=depth)
     sampler = sampling.Random()
-    uniforms = sampling.draw_uniforms(5, 0, 4, prior.code_shape)
+    uniforms = draw_uniforms(5, 0, 4, prior.code_shape)
     codes = np.zeros((4, *prior.code_shape), "int32")
     for place in np.ndindex(prior.code_shape):
         logits = prior(ops.convert_to_tensor(codes))[(slice(None), *place)]
@@ -120,7 +121,7 @@ def test_the_same_samples_as_a_plain_graph_and_eagerly(case):
 
     prior = case.make((3, 3))
     sampler = sampling.get("random")
-    uniforms = ops.convert_to_tensor(sampling.draw_uniforms(0, 0, 4, (3, 3)))
+    uniforms = ops.convert_to_tensor(draw_uniforms(0, 0, 4, (3, 3)))
     given = ops.full((4, 3, 3), -1, "int32")
 
     def loop(uniforms, given):

@@ -1,8 +1,13 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
+import scipy.special
+from models_for_tests import Pairs
+from support import to_numpy
 
-from keras_vqvae import models
+from keras_vqvae import models, ops
 
 
 def _images(n=24):
@@ -49,12 +54,66 @@ def test_samples_are_the_decoded_samples_of_the_prior(fitted):
     assert fitted.sample(0).shape == (0, 8, 8, 1)
 
 
+# -- likelihood -----------------------------------------------------------------------------------
+
+
+def test_log_prob_is_reconstruction_plus_codes_to_the_last_digit(fitted):
+    images = _images(5)
+    terms = fitted.log_prob_terms(images)
+    log_prob = fitted.log_prob(images)
+    assert log_prob.dtype == np.float64
+    np.testing.assert_array_equal(log_prob, terms.reconstruction + terms.codes)
+    codes = fitted.vqvae.encode(images)
+    np.testing.assert_array_equal(terms.codes, np.float64(fitted.prior.log_prob(codes)))
+    decoded = fitted.vqvae.decoder(fitted.vqvae.quantizer.decode(codes))
+    given = fitted.vqvae.likelihood.log_prob(np.float32(images / 255), decoded)
+    # Compiled and not: the last digits of float32.
+    np.testing.assert_allclose(terms.reconstruction, to_numpy(given), rtol=1e-5)
+    bits = [ops.bits_per_dimension(x, (8, 8, 1)) for x in (log_prob, *terms)]
+    np.testing.assert_allclose(bits[0], bits[1] + bits[2], rtol=1e-15)
+
+
+def test_log_prob_is_one_term_of_the_sum_over_all_grids():
+    vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=3, embedding_dim=2, widths=(4, 4))
+    model = models.TwoStage(vqvae, _prior(vqvae))
+    model.fit(_images(), epochs=(1, 1), verbose=0)
+    grids = np.array(list(itertools.product(range(3), repeat=4)), "int32").reshape(-1, 2, 2)
+    image = _images(1)
+    given = vqvae.log_prob_given(np.repeat(image, len(grids), axis=0), grids)
+    joint = np.float64(given) + model.prior.log_prob(grids)
+    own = np.flatnonzero((grids == vqvae.encode(image)).all(axis=(1, 2))).item()
+    log_prob = model.log_prob(image).item()
+    assert log_prob == pytest.approx(joint[own], rel=1e-5)
+    assert log_prob < scipy.special.logsumexp(joint)
+
+
+def test_log_prob_does_not_depend_on_the_batches(fitted):
+    images = _images(6)
+    whole = fitted.log_prob(images)
+    np.testing.assert_allclose(fitted.log_prob(images, batch_size=4), whole, rtol=1e-5)
+    np.testing.assert_allclose(fitted.log_prob(Pairs(images)), whole, rtol=1e-5)
+    assert fitted.log_prob(images[:0]).shape == (0,)
+
+
+def test_log_prob_refuses_what_cannot_be_scored(fitted):
+    with pytest.raises(ValueError, match="should be images of shape"):
+        fitted.log_prob(np.zeros((2, 4, 4, 1), "uint8"))
+    fitted.vqvae.fit(_images(), verbose=0)
+    with pytest.raises(ValueError, match="Fit a new prior"):
+        fitted.log_prob(_images(2))
+
+
 def test_labels_condition_the_prior():
     vqvae = _vqvae()
     model = models.TwoStage(vqvae, _prior(vqvae, num_classes=3))
     labels = np.arange(24) % 3
     model.fit(_images(), labels, epochs=(1, 1), validation_data=(_images(), labels), verbose=0)
     assert model.sample(2, labels=1, seed=0).shape == (2, 8, 8, 1)
+    terms = model.log_prob_terms(_images(), labels, batch_size=10)
+    codes = model.vqvae.encode(_images())
+    np.testing.assert_allclose(terms.codes, model.prior.log_prob(codes, labels), rtol=1e-5)
+    with pytest.raises(ValueError, match="labels"):
+        model.log_prob(_images())
     with pytest.raises(ValueError, match="labels"):
         model.sample(2)
 

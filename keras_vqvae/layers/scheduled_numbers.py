@@ -1,0 +1,112 @@
+"""Numbers of a layer that may change over training: a temperature, a weight of a loss."""
+
+from numbers import Real
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vqvae.ops import all_reduce_sum
+
+__all__ = ["ScheduledNumbers"]
+
+Schedule = keras.optimizers.schedules.LearningRateSchedule
+
+
+class ScheduledNumbers:
+    """Mixin of a layer or model some of whose numbers may be Keras schedules.
+
+    A number given as a schedule out of `keras.optimizers.schedules` lives in a scalar weight of the
+    same name, beside `schedule_step`, which counts training steps with valid positions. Each such
+    step sets it to the next value of the schedule, so compiled steps see the change, and a saved
+    model goes on where it was. A plain number is no weight: models saved without a schedule load as
+    ever.
+
+    A subclass hands its numbers to `set_numbers` in its constructor, calls `build_numbers` in
+    `build`, reads them with `number` and calls `advance` last in a training step.
+    """
+
+    trainable: bool
+    add_weight: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.schedule_step: Any = None
+        self._number_names: tuple[str, ...] = ()
+        self._number_weights: dict[str, Any] = {}
+
+    def set_numbers(self, above_zero: bool = False, **numbers: Any) -> None:
+        """Checks numbers (≥ 0, or > 0) and schedules, and keeps each as the attribute of its name.
+
+        Raises:
+            ValueError: for a number out of range, or what is neither number nor schedule.
+        """
+        for name, value in numbers.items():
+            if isinstance(value, dict):
+                value = keras.saving.deserialize_keras_object(value)
+            if not isinstance(value, Schedule):
+                number = isinstance(value, Real)
+                if not number or not (value > 0 if above_zero else value >= 0):
+                    raise ValueError(
+                        f"`{name}` should be {'> 0' if above_zero else '≥ 0'}, or a schedule out "
+                        f"of `keras.optimizers.schedules`. Received: {name}={value!r}"
+                    )
+                value = float(value)
+            setattr(self, name, value)
+            self._number_names = (*self._number_names, name)
+
+    def is_scheduled(self, name: str) -> bool:
+        """Whether the number of this name was given as a schedule."""
+        return isinstance(getattr(self, name), Schedule)
+
+    def build_numbers(self, always: tuple[str, ...] = ()) -> None:
+        """Makes the weights of scheduled numbers, and of those that are a weight in any case."""
+        scheduled = [name for name in self._number_names if self.is_scheduled(name)]
+        if scheduled:
+            self.schedule_step = self._scalar("schedule_step", "zeros")
+        for name in (*scheduled, *(name for name in always if name not in scheduled)):
+            self._number_weights[name] = self._scalar(name, self._start_of(name))
+
+    def _start_of(self, name: str) -> Any:
+        value = getattr(self, name)
+        if not self.is_scheduled(name):
+            return keras.initializers.Constant(value)
+        return lambda shape, dtype=None: ops.cast(value(0), dtype or "float32")
+
+    def _scalar(self, name: str, initializer: Any) -> Any:
+        return self.add_weight(
+            name=name,
+            shape=(),
+            initializer=initializer,
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+        )
+
+    def number(self, name: str) -> Any:
+        """What the number of this name is now: a float, or a float32 scalar out of its weight."""
+        weight = self._number_weights.get(name)
+        return getattr(self, name) if weight is None else ops.convert_to_tensor(weight)
+
+    def advance(self, valid: Any = None) -> None:
+        """A training step is done: scheduled numbers take their next value.
+
+        Not if no position was valid, and not if the layer is frozen (`trainable = False`).
+        """
+        if self.schedule_step is None or not self.trainable:
+            return
+        seen = 1.0 if valid is None else ops.cast(all_reduce_sum(ops.sum(valid)) > 0, "float32")
+        step = ops.convert_to_tensor(self.schedule_step) + seen
+        self.schedule_step.assign(step)
+        for name, weight in self._number_weights.items():
+            if self.is_scheduled(name):
+                value = getattr(self, name)(ops.cast(step, "int32"))
+                weight.assign(ops.cast(value, "float32"))
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        numbers = {name: getattr(self, name) for name in self._number_names}
+        return {
+            **super().get_config(),  # type: ignore[misc] # the layer's
+            **{n: serialize(v) if isinstance(v, Schedule) else v for n, v in numbers.items()},
+        }

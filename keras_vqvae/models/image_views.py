@@ -1,0 +1,212 @@
+"""A trained autoencoder in use: images to latents, and back, and how probable they are."""
+
+import hashlib
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vqvae.compilation import resolve_jit_compile
+from keras_vqvae.models.batching import image_batches, map_batches
+
+__all__ = ["ImageViews"]
+
+
+class ImageViews:
+    """The part of `Autoencoder` that is for use, with the functional models that it runs."""
+
+    name: str
+    built: bool
+    value_range: tuple[float, float]
+    likelihood: Any
+    encoder: Any
+    decoder: Any
+    to_unit_scale: Any
+    from_unit_scale: Any
+    build: Any
+    check_images: Any
+    compiled_function: Any
+    _image_shape: Any
+    _latent_shape: Any
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """`(height, width, channels)` of the images."""
+        self._require_built("image_shape")
+        shape: tuple[int, ...] = self._image_shape
+        return shape
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of what `encode` gives of an image: `(h, w, D)`, or that of its codes."""
+        self._require_built("latent_shape")
+        shape: tuple[int, ...] = self._latent_shape
+        return shape
+
+    def reconstruct(self, images: Any, batch_size: int = 128) -> np.ndarray:
+        """Images through the bottleneck and back.
+
+        Args:
+            images: array or data set of images `(N, H, W, C)` in `value_range`.
+            batch_size: how many at one time, for arrays. Defaults to `128`.
+
+        Returns:
+            NumPy float32 `(N, H, W, C)` in `value_range`.
+        """
+        return self._predict_images(self, images, batch_size)
+
+    def encode(self, images: Any, batch_size: int = 128) -> np.ndarray:
+        """The encoder's output for images: NumPy float32 `(N, h, w, D)`."""
+        return self._predict_images(self.encoder_model(), images, batch_size)
+
+    def decode(self, latents: Any, batch_size: int = 128) -> np.ndarray:
+        """Images of latents `(N, h, w, D)`: NumPy float32 `(N, H, W, C)` in `value_range`."""
+        return self._predict(self.decoder_model(), latents, batch_size)
+
+    def log_prob_given(self, images: Any, latents: Any, batch_size: int = 128) -> np.ndarray:
+        """How probable images are given latents, `log p(x | z)`.
+
+        Args:
+            images: array of images `(N, H, W, C)` in `value_range`.
+            latents: array of what `encode` gives.
+            batch_size: how many at one time. Defaults to `128`.
+
+        Returns:
+            NumPy float32 `(N,)`: nats of each whole 8-bit image, by `likelihood.log_prob`. It says
+            nothing of what the latents cost.
+
+        Raises:
+            ValueError: for images of another shape or scale, or such as the likelihood cannot
+                score, or another number of latents.
+        """
+        latents = np.asarray(latents)
+        if len(images) != len(latents):
+            raise ValueError(
+                "`latents` should be as many as `images`. "
+                f"Received: {len(latents)} latents, {len(images)} images"
+            )
+
+        def score(unit: np.ndarray, first: int) -> np.ndarray:
+            rows = latents[first : first + len(unit)]
+            return self.map_rows("log_prob_given", self._log_prob_given, (unit, rows))
+
+        return self.map_images(score, images, batch_size)
+
+    def reconstruction_log_prob(self, images: Any, batch_size: int = 128) -> np.ndarray:
+        """How probable images are given their own latents: `log_prob_given(x, encode(x))`.
+
+        Args:
+            images: array or data set of images `(N, H, W, C)` in `value_range`.
+            batch_size: how many at one time, for arrays. Defaults to `128`.
+
+        Returns:
+            NumPy float32 `(N,)`, in nats of each whole 8-bit image.
+        """
+        self._require_built("likelihood of images")
+        parts = [np.zeros((0,), "float32")]
+        for _, batch in image_batches(images, batch_size):
+            self.check_images(batch, "images")
+            parts.append(self.log_prob_given(batch, self.encode_batch(batch), len(batch)))
+        return np.concatenate(parts)
+
+    def encode_batch(self, images: np.ndarray) -> np.ndarray:
+        """`encode` of one batch, without the overhead of `predict`."""
+        return np.asarray(self.encoder_model().predict_on_batch(images))
+
+    def decoder_input(self, latents: Any) -> Any:
+        """What the decoder sees of latents as `encode` gives them. Here: those themselves."""
+        return latents
+
+    def _log_prob_given(self, unit: Any, latents: Any) -> Any:
+        parameters = self.decoder(self.decoder_input(latents), training=False)
+        return self.likelihood.log_prob(unit, parameters)
+
+    def map_images(self, function: Any, images: Any, batch_size: int) -> np.ndarray:
+        """`function` of images batch by batch, put together.
+
+        Args:
+            function: of images on the unit scale, NumPy float32, and the index of the first one;
+                returns a NumPy array, a row for each.
+            images: array or data set of images in `value_range`.
+            batch_size: how many at one time, for arrays.
+        """
+        self._require_built("likelihood of images")
+        low, high = self.value_range
+        results = [np.zeros((0,), "float32")]
+        for first, batch in image_batches(images, batch_size):
+            self.check_images(batch, "images")
+            unit = (batch.astype("float32") - np.float32(low)) / np.float32(high - low)
+            self.likelihood.check_scores(unit)
+            results.append(function(unit, first))
+        return np.concatenate(results[1:] or results)
+
+    def map_rows(self, key: str, function: Any, arrays: tuple[Any, ...]) -> np.ndarray:
+        """A compiled function of the rows of arrays, padded to one of few sizes."""
+        compiled = self.compiled_function(
+            key, function, jit_compile=resolve_jit_compile("auto") is not False
+        )
+        found = map_batches(compiled, arrays, 1 << max(len(arrays[0]) - 1, 0).bit_length())
+        return np.zeros((0,), "float32") if found is None else found
+
+    def encoder_model(self) -> keras.Model:
+        """A plain functional model, images to latents, that shares this model's weights."""
+        return self._cached("encoder_model", lambda: self._functional_encoder(lambda z: z))
+
+    def decoder_model(self) -> keras.Model:
+        """A plain functional model, latents to images, that shares this model's weights."""
+        self._require_built("decoder_model")
+        return self._cached("decoder_model", self._make_decoder_model)
+
+    def fingerprint(self) -> str:
+        """A hash of the weights that latents depend on: 64 hexadecimal digits.
+
+        Two models with one fingerprint give the same codes.
+        """
+        self._require_built("fingerprint")
+        digest = hashlib.sha256()
+        for weight in self._fingerprint_weights():
+            digest.update(np.ascontiguousarray(ops.convert_to_numpy(weight)).tobytes())
+        return digest.hexdigest()
+
+    def _fingerprint_weights(self) -> list[Any]:
+        return list(self.encoder.weights)
+
+    def _functional_encoder(self, latent_to_output: Any) -> keras.Model:
+        self._require_built("encoder")
+        images = keras.Input(self._image_shape, name="images")
+        z_e = self.encoder(self.to_unit_scale(images) - 0.5)
+        return keras.Model(images, latent_to_output(z_e), name=f"{self.name}_encoder")
+
+    def _make_decoder_model(self) -> keras.Model:
+        latents = keras.Input(self._latent_shape, name="latents")
+        output = self.from_unit_scale(self.decoder(latents))
+        return keras.Model(latents, output, name=f"{self.name}_decoder")
+
+    def _cached(self, name: str, make: Any) -> keras.Model:
+        # In the instance's dict, past Keras's tracking: these models own no weights.
+        models = self.__dict__.setdefault("_views", {})
+        if name not in models:
+            models[name] = make()
+        return models[name]
+
+    def _predict_images(self, model: keras.Model, images: Any, batch_size: int) -> np.ndarray:
+        self.check_images(images, "images")
+        return self._predict(model, images, batch_size)
+
+    def _predict(self, model: keras.Model, data: Any, batch_size: int) -> np.ndarray:
+        is_array = hasattr(data, "__array__")
+        return model.predict(data, batch_size=batch_size if is_array else None, verbose=0)
+
+    def _build_if_known(self) -> None:
+        shape = getattr(self.encoder, "input_shape", None) if self.encoder.built else None
+        if not self.built and shape is not None:
+            self.build(shape)
+
+    def _require_built(self, what: str) -> None:
+        self._build_if_known()
+        if not self.built:
+            raise ValueError(
+                f"Model '{self.name}' has no `{what}` before it has seen the shape of the images. "
+                "Call `model.build((None, height, width, channels))`, or `fit`, first."
+            )
