@@ -15,7 +15,7 @@ from support import ROOT, run_python
 PACKAGE = ROOT / "keras_vqvae"
 
 # What every room but `data` may see: these see nothing of ours themselves.
-FOUNDATION = {"choices", "compilation", "_version"}
+FOUNDATION = {"choices", "compilation", "saved_generator", "_version"}
 LEARNING = {"ops", "codebooks", "layers", "likelihoods", "metrics", "sampling", "training"}
 ABOVE_MODELS = LEARNING | {"models", "data", "callbacks", "distributions"}
 MAY_SEE = {

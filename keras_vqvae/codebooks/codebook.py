@@ -13,15 +13,13 @@ from keras_vqvae.codebooks.initialization import DataInitializer, get_embeddings
 from keras_vqvae.codebooks.revival import get_revival
 from keras_vqvae.codebooks.update_rules import get_update_rule
 from keras_vqvae.ops import all_reduce_sum, code_counts, gather_rows, nearest_code
+from keras_vqvae.saved_generator import SavedGenerator
 
 __all__ = ["Codebook"]
 
-# The key of the random generator's state among a codebook's saved weights.
-_GENERATOR = "seed_generator"
-
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class Codebook(keras.layers.Layer):
+class Codebook(SavedGenerator, keras.layers.Layer):
     """A table of K codes of D numbers, with its search, its lookup and its learning.
 
     A quantizer owns one or several. Its methods work on flat lists of vectors; shapes, losses and
@@ -223,18 +221,6 @@ class Codebook(keras.layers.Layer):
         codes = self.update_rule.inverse_transform(self, codes)
         self.store(ops.where(ops.expand_dims(replaced, -1), codes, table))
         self.update_rule.reset(self, replaced, ops.zeros((self.num_embeddings,)))
-
-    def save_own_variables(self, store: Any) -> None:
-        super().save_own_variables(store)
-        # Keras saves no generator's state; without it a resumed run would revive other vectors
-        # than an uninterrupted one.
-        store[_GENERATOR] = self.seed_generator.state
-
-    def load_own_variables(self, store: Any) -> None:
-        values = {key: store[key] for key in store.keys()}  # noqa: SIM118 - Keras's is no mapping
-        if _GENERATOR in values:
-            self.seed_generator.state.assign(values.pop(_GENERATOR))
-        super().load_own_variables(values)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object

@@ -8,14 +8,12 @@ from keras import ops
 
 from keras_vqvae.layers.composite import Composite
 from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
+from keras_vqvae.saved_generator import SavedGenerator
 
 __all__ = ["ResidualQuantizer"]
 
-# The key of the dropout's random state among the saved weights.
-_GENERATOR = "seed_generator"
 
-
-class ResidualQuantizer(Composite):
+class ResidualQuantizer(SavedGenerator, Composite):
     """Q indices a position, each for what the ones before it left over.
 
     A subclass gives what a `Quantizer` with several indices gives, and asks `kept` in its
@@ -33,10 +31,10 @@ class ResidualQuantizer(Composite):
         self.num_quantizers = int(num_quantizers)
         self.dropout = get_quantize_dropout(dropout)
         self.seed = seed
-        self.dropout_seed: Any = None
+        self.seed_generator: Any = None
         if self.dropout is not None:
             self.dropout.check(self.num_quantizers)
-            self.dropout_seed = keras.random.SeedGenerator(seed)
+            self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape: Any) -> None:
         if self.built:
@@ -53,20 +51,9 @@ class ResidualQuantizer(Composite):
         """
         if not training or self.dropout is None:
             return [valid] * self.num_quantizers
-        depths = self.dropout.draw(ops.shape(z_e)[:-1], self.num_quantizers, self.dropout_seed)
+        depths = self.dropout.draw(ops.shape(z_e)[:-1], self.num_quantizers, self.seed_generator)
         weights = 1.0 if valid is None else valid
         return [ops.cast(depths > i, "float32") * weights for i in range(self.num_quantizers)]
-
-    def save_own_variables(self, store: Any) -> None:
-        super().save_own_variables(store)
-        if self.dropout_seed is not None:  # Keras saves no generator's state
-            store[_GENERATOR] = self.dropout_seed.state
-
-    def load_own_variables(self, store: Any) -> None:
-        values = {key: store[key] for key in store.keys()}  # noqa: SIM118 - Keras's is no mapping
-        if _GENERATOR in values:
-            self.dropout_seed.state.assign(values.pop(_GENERATOR))
-        super().load_own_variables(values)
 
     def get_config(self) -> dict[str, Any]:
         dropout = self.dropout

@@ -5,10 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vqvae.saved_generator import SavedGenerator
+
 __all__ = ["CodeConditions"]
 
 
-class CodeConditions(keras.layers.Layer):
+class CodeConditions(SavedGenerator, keras.layers.Layer):
     """Labels, vectors or grids to one map that the trunk of a prior takes in.
 
     Args:

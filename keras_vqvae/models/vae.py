@@ -11,12 +11,13 @@ from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.scheduled_numbers import ScheduledNumbers
 from keras_vqvae.models.autoencoder import Autoencoder, BottleneckOutput
 from keras_vqvae.ops import draw_normals, normal_kl
+from keras_vqvae.saved_generator import SavedGenerator
 
 __all__ = ["VAE"]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class VAE(ScheduledNumbers, Autoencoder):
+class VAE(SavedGenerator, ScheduledNumbers, Autoencoder):
     """An autoencoder whose latents are drawn from a Gaussian that the encoder gives.
 
     ```
