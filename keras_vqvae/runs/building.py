@@ -10,7 +10,7 @@ import keras
 from keras_vqvae import models
 from keras_vqvae.codebooks import EMAUpdate
 from keras_vqvae.layers import VectorQuantizer
-from keras_vqvae.likelihoods import Bernoulli, Gaussian
+from keras_vqvae.likelihoods import Gaussian
 from keras_vqvae.runs.config import RunConfig, TrainingConfig
 
 
@@ -46,7 +46,7 @@ def build_vqvae(
             likelihood=(
                 Gaussian.from_variance(variance)
                 if settings.likelihood == "gaussian"
-                else Bernoulli()
+                else settings.likelihood
             ),
             value_range=value_range,
             name="vqvae",

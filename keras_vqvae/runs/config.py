@@ -67,7 +67,16 @@ class VQVAEConfig:
     embeddings_initializer: str = option("kmeans", "where the codes start", ("kmeans", "uniform"))
     revival: bool = option(True, "replace dead codes")
     likelihood: str = option(
-        "gaussian", "what the decoder's output means", ("gaussian", "bernoulli")
+        "gaussian",
+        "what the decoder's output means",
+        (
+            "gaussian",
+            "gaussian_with_scale",
+            "discretized_logistic",
+            "discretized_logistic_mixture",
+            "categorical",
+            "bernoulli",
+        ),
     )
 
     def __post_init__(self) -> None:
