@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from keras_vqvae.cli.options import TITLES, Command, run_class
-from keras_vqvae.cli.tables import figure_rows, print_facts, print_table
+from keras_vqvae.cli.tables import print_facts, print_table
+from keras_vqvae.runs import figure_rows
 
 _OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 _RUN = click.argument("run", metavar="RUN")
@@ -72,12 +73,24 @@ def decode(run: str, codes: str, output: str, overwrite: bool) -> None:
 @click.command(cls=Command)
 @_RUN
 @click.option("--data", help="Other images.  [default: the run's test or validation images]")
-def evaluate(run: str, data: str | None) -> None:
-    """Print figures on images that were not trained on."""
-    figures = run_class().open(run).evaluate(data, verbose=1)
-    part, vqvae = figures["part"], figures["vqvae"]
-    rows = figure_rows("" if data else part, vqvae, figures.get("prior", {}))
-    print_table(f"Results on {vqvae['images']} images: {part}", rows)
+@click.option(
+    "--samples",
+    type=int,
+    help="How many images to draw and compare with real ones.  [default: as many as there are real "
+    "ones, at most 10000]",
+)
+@click.option("--report", "page", help="The page.  [default: RUN/report.html; with --data, none]")
+def evaluate(run: str, data: str | None, samples: int | None, page: str | None) -> None:
+    """Figures on images that were not trained on: a table, metrics.json, and report.html."""
+    opened = run_class().open(run)
+    say = lambda text: click.echo(click.style(text, bold=True))  # noqa: E731
+    figures = opened.write_report(data, samples, page, verbose=1, report=say)
+    rows = figure_rows(figures, "" if data else None)
+    print_table(f"Results on {figures['vqvae']['images']} images: {figures['part']}", rows)
+    for note in figures["notes"]:
+        click.echo(note)
+    if page is not None or data is None:
+        click.echo(page or opened.files.report)
 
 
 @click.command(cls=Command)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_vqvae.data import ImageBatches, load_images
+from keras_vqvae.metrics import SSIM, MultiScaleSSIM
 
 __all__ = ["evaluate_prior", "evaluate_vqvae"]
 
@@ -26,6 +27,8 @@ def evaluate_vqvae(
     | `perplexity` | `exp` of the entropy of the codes' histogram, in [1, K] |
     | `code_entropy_bits` | that entropy in bits a code: what a code costs if each is coded alone |
     | `bits_per_image` | bits of an image's codes if all are equally likely |
+    | `code_bits_per_dimension` | that, divided by height · width · channels of an image |
+    | `ssim`, `ms_ssim` | `metrics.SSIM`, `metrics.MultiScaleSSIM`, for images large enough |
 
     With several codes a position, usage, perplexity and entropy are means over the depths.
 
@@ -46,8 +49,8 @@ def evaluate_vqvae(
     >>> from keras_vqvae import models
     >>> model = models.convolutional_vqvae((8, 8, 1), num_embeddings=4, widths=(4,))
     >>> figures = evaluate_vqvae(model, np.zeros((3, 8, 8, 1), "uint8"))
-    >>> figures["images"], figures["bits_per_image"], sorted(figures)[:3]
-    (3, 32.0, ['bits_per_image', 'code_entropy_bits', 'codebook_usage'])
+    >>> figures["images"], figures["bits_per_image"], figures["code_bits_per_dimension"]
+    (3, 32.0, 0.5)
     """
     batches = ImageBatches(load_images(images), batch_size)
     low, high = model.value_range
@@ -56,6 +59,7 @@ def evaluate_vqvae(
     sizes = np.broadcast_to(model.num_embeddings, (depths,))
     counts = [np.zeros(size, np.int64) for size in sizes]
     squared, pixels = 0.0, 0
+    similarities = _similarities(model)
     progress = keras.utils.Progbar(len(batches), verbose=verbose) if verbose else None
     for step in range(len(batches)):
         batch = np.asarray(batches[step])
@@ -65,6 +69,8 @@ def evaluate_vqvae(
         error = (decoded.astype(np.float32) - batch.astype(np.float32)) / (high - low)
         squared += float(np.sum(np.square(error), dtype=np.float64))
         pixels += error.size
+        for metric in similarities:
+            metric.update_state(batch, decoded)
         for depth, indices in enumerate(codes.reshape(-1, depths).T):
             counts[depth] += np.bincount(indices[indices >= 0], minlength=sizes[depth])
         if progress:
@@ -79,6 +85,8 @@ def evaluate_vqvae(
         "perplexity": float(np.mean(np.exp2(entropies))),
         "code_entropy_bits": float(np.mean(entropies)),
         "bits_per_image": float(model.bits_per_image),
+        "code_bits_per_dimension": float(model.bits_per_image) / math.prod(model.image_shape),
+        **{metric.name: float(metric.result()) for metric in similarities},
     }
 
 
@@ -118,6 +126,13 @@ def evaluate_prior(
         "bits_per_image": per_image,
         "given_labels": prior.num_classes is not None,
     }
+
+
+def _similarities(model: Any) -> list[Any]:
+    """The metrics of structure that images of this size have."""
+    side = min(model.image_shape[:2])
+    every = (SSIM(model.value_range), MultiScaleSSIM(model.value_range))
+    return [metric for metric in every if side >= metric.least_side]
 
 
 def _entropy_bits(counts: Any) -> float:

@@ -43,7 +43,31 @@ class FeatureMetric(keras.metrics.Metric):
                 that are not finite or of another number than before.
             NotImplementedError: in compiled code.
         """
-        self.take(self._features(y_true, "y_true"), self._features(y_pred, "y_pred"))
+        self.take(self.features(y_true, "y_true"), self.features(y_pred, "y_pred"))
+
+    def features(self, images: Any, argument: str) -> Features | None:
+        """The features of images, checked: float64 `(batch, D)`; `None` for `None`."""
+        if images is None:
+            return None
+        if not is_concrete(images):
+            raise NotImplementedError(self._on_the_host())
+        found = np.asarray(images)
+        if self.feature_extractor is not None:
+            self._check_size(found.shape, argument)
+            found = np.asarray(self.feature_extractor.predict_on_batch(found))
+        if found.ndim < 2:
+            raise ValueError(
+                f"the features of '{self.name}' should have the shape (batch, D). "
+                f"Received: shape {found.shape}"
+            )
+        # Of a map of features, their means over the map.
+        features = found.astype(np.float64).mean(axis=tuple(range(1, found.ndim - 1)))
+        if not np.isfinite(features).all():
+            raise ValueError(
+                f"the features of `{argument}` should be finite. Received: NaN or infinity in "
+                f"{int((~np.isfinite(features)).any(axis=1).sum())} of {len(features)} images"
+            )
+        return features
 
     def stateless_update_state(self, metric_variables: Any, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(self._on_the_host())
@@ -66,29 +90,6 @@ class FeatureMetric(keras.metrics.Metric):
     def from_config(cls, config: dict[str, Any]) -> Any:
         extractor = keras.saving.deserialize_keras_object(config["feature_extractor"])
         return cls(**{**config, "feature_extractor": extractor})
-
-    def _features(self, images: Any, argument: str) -> Features | None:
-        if images is None:
-            return None
-        if not is_concrete(images):
-            raise NotImplementedError(self._on_the_host())
-        found = np.asarray(images)
-        if self.feature_extractor is not None:
-            self._check_size(found.shape, argument)
-            found = np.asarray(self.feature_extractor.predict_on_batch(found))
-        if found.ndim < 2:
-            raise ValueError(
-                f"the features of '{self.name}' should have the shape (batch, D). "
-                f"Received: shape {found.shape}"
-            )
-        # Of a map of features, their means over the map.
-        features = found.astype(np.float64).mean(axis=tuple(range(1, found.ndim - 1)))
-        if not np.isfinite(features).all():
-            raise ValueError(
-                f"the features of `{argument}` should be finite. Received: NaN or infinity in "
-                f"{int((~np.isfinite(features)).any(axis=1).sum())} of {len(features)} images"
-            )
-        return features
 
     def _check_size(self, shape: tuple[int, ...], argument: str) -> None:
         wanted = getattr(self.feature_extractor, "input_shape", None)

@@ -51,10 +51,15 @@ class SSIM(ImagePairMetric):
     ) -> None:
         super().__init__(value_range, name, **kwargs)
 
+    @property
+    def least_side(self) -> int:
+        """How many pixels a side should have, at least."""
+        return WINDOW
+
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Takes in images and their reconstructions, both `(batch, H, W, C)` in `value_range`."""
         y_true, y_pred = unit_scale(y_true, y_pred, self.value_range)
-        check_sides(y_true.shape, WINDOW, "SSIM", "Use `PSNR` for smaller ones")
+        check_sides(y_true.shape, self.least_side, "SSIM", "Use `PSNR` for smaller ones")
         values = ops.image.ssim(
             y_true, y_pred, max_val=1.0, filter_size=WINDOW, data_format="channels_last"
         )

@@ -12,6 +12,7 @@ from keras_vqvae.runs.config import TrainingConfig as TrainingConfig
 from keras_vqvae.runs.config import VQVAEConfig as VQVAEConfig
 from keras_vqvae.runs.errors import NonFiniteLossError as NonFiniteLossError
 from keras_vqvae.runs.errors import RunExistsError as RunExistsError
+from keras_vqvae.runs.figure_rows import figure_rows as figure_rows
 from keras_vqvae.runs.presets import demo_config as demo_config
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = [
     "TrainingConfig",
     "VQVAEConfig",
     "demo_config",
+    "figure_rows",
 ]
 
 

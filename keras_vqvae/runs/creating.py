@@ -47,7 +47,9 @@ def forget_prior(files: RunDirectory) -> None:
     files.remove(("prior",))
     if files.metrics.exists():
         metrics = read_json(files.metrics)
-        metrics.pop("prior", None)
+        for name in ("prior", "samples", "nearest_training_image"):
+            metrics.pop(name, None)
+        metrics.get("bits_per_dimension", {}).pop("codes_prior", None)
         for name in ("prior", "sample"):
             metrics.get("seconds", {}).pop(name, None)
         write_json(files.metrics, metrics)

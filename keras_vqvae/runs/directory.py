@@ -27,6 +27,8 @@ class RunDirectory:
         self.metrics = self.path / "metrics.json"
         self.reconstructions = self.path / "reconstructions.png"
         self.samples = self.path / "samples.png"
+        self.report = self.path / "report.html"
+        self.classifier = self.path / "classifier.keras"
         self.tensorboard = self.path / "tensorboard"
         self.checkpoints = self.path / "checkpoints"
 
@@ -54,8 +56,9 @@ class RunDirectory:
         """What a stage writes."""
         files = [self.model(stage), self.last(stage), self.best(stage), self.history(stage)]
         if stage == "prior":
-            return [*files, self.samples]
-        return [*files, self.reconstructions, *map(self.codes, ("train", "validation", "test"))]
+            return [*files, self.samples, self.report]
+        own = [self.reconstructions, self.report, self.classifier]
+        return [*files, *own, *map(self.codes, ("train", "validation", "test"))]
 
     def has_begun(self, stage: str) -> bool:
         """Whether a stage has a checkpoint or more."""

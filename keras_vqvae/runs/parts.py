@@ -49,12 +49,19 @@ class DataParts:
             self._loaded["test"] = self._limited(self._own_part("test"))
         return self._loaded["test"]
 
-    def evaluation(self) -> tuple[str, ImageSource]:
-        """The part that figures are computed on: test, else validation, else training images."""
+    def evaluation(self, images: Any = None) -> tuple[str, ImageSource]:
+        """The name and the images that figures are computed on.
+
+        They are the test part, else the validation part, else the training images; or `images`, as
+        `other` takes them.
+        """
+        if images is not None:
+            source = self.other(images)
+            return source.name, source
         for part in ("test", "validation"):
-            source = getattr(self, part)
-            if source is not None:
-                return part, source
+            found: ImageSource | None = getattr(self, part)
+            if found is not None:
+                return part, found
         return "train", self.train
 
     def other(self, source: Any) -> ImageSource:

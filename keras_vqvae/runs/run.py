@@ -10,13 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_vqvae import data, evaluation, models
-from keras_vqvae.runs import creating, training
+from keras_vqvae.runs import creating, evaluating, training
 from keras_vqvae.runs.checkpoints import Progress, load_model
 from keras_vqvae.runs.config import PriorConfig, RunConfig, TrainingConfig
 from keras_vqvae.runs.directory import STAGES, RunDirectory, read_json, write_json
 from keras_vqvae.runs.encoding import decode_codes, encode_images
 from keras_vqvae.runs.environment import environment
+from keras_vqvae.runs.figure_rows import figure_rows
 from keras_vqvae.runs.parts import DataParts
+from keras_vqvae.runs.report_page import report_page
 from keras_vqvae.runs.samplers import choose_sampler
 
 __all__ = ["Run"]
@@ -32,6 +34,8 @@ class Run:
     | `metrics.json` | figures on held-out images, times, versions, the data |
     | `history_vqvae.csv`, `history_prior.csv` | the logs of each epoch |
     | `reconstructions.png`, `samples.png` | what the models do, to look at |
+    | `report.html` | figures and pictures on one page, by `write_report` |
+    | `classifier.keras` | whose features it compares samples by, for data with labels |
     | `codes_train.npz`, `codes_validation.npz`, `codes_test.npz` | codes, with labels |
     | `checkpoints/` | the last and the best epoch of each stage |
     | `tensorboard/` | event files, if asked for |
@@ -302,11 +306,7 @@ class Run:
             `part`, and `vqvae` and `prior` with the figures of `evaluation.evaluate_vqvae` and
             `evaluation.evaluate_prior`.
         """
-        if images is None:
-            part, source = self.parts.evaluation()
-        else:
-            source = self.parts.other(images)
-            part = source.name
+        part, source = self.parts.evaluation(images)
         figures: dict[str, Any] = {"part": part}
         if stage in ("all", "vqvae"):
             figures["vqvae"] = evaluation.evaluate_vqvae(self.vqvae(), source, batch_size, verbose)
@@ -319,6 +319,57 @@ class Run:
             figures["prior"] = evaluation.evaluate_prior(
                 self.prior(), codes.codes, codes.labels, batch_size
             )
+        return figures
+
+    def write_report(
+        self,
+        images: Any = None,
+        samples: int | None = None,
+        path: str | os.PathLike[str] | None = None,
+        batch_size: int = 128,
+        verbose: int = 0,
+        report: Callable[[str], None] | None = None,
+    ) -> dict[str, Any]:
+        """Figures as of `evaluate`, and of samples, in `metrics.json`; and a page to look at.
+
+        Samples of the prior are compared with real images: Fréchet distance, precision and recall
+        of features, which are those of a classifier that is trained on the labels once, or without
+        labels those of the VQ-VAE's own encoder; and by their nearest training images. Without a
+        trained prior all this is left out, and `notes` say so. Images are read, drawn and decoded
+        batch by batch.
+
+        Args:
+            images: as for `evaluate`. Figures of other images are not written to `metrics.json`.
+            samples: how many to draw. By default as many as there are images, 10 000 at most; 0
+                compares none.
+            path: the page, which is replaced if it is there. By default the run's `report.html`;
+                with `images`, none is written.
+            batch_size: images at one time. Defaults to `128`.
+            verbose: 1 for progress bars. Defaults to `0`.
+            report: is told in words what begins. Defaults to `None`.
+
+        Returns:
+            `part`, `vqvae`, `bits_per_dimension`, with a prior `prior`, `samples` and
+            `nearest_training_image`; and `notes`, what is left out and why.
+
+        Raises:
+            FileNotFoundError: if the VQ-VAE is not trained to its end.
+            ValueError: for images of another shape, or `samples` below 0.
+        """
+        found = evaluating.Evaluation(
+            self, images, samples, batch_size, verbose, report or (lambda text: None)
+        ).findings()
+        figures = {"part": found.part, **found.figures, "notes": found.notes}
+        if path is None and images is None:
+            path = self.files.report
+        if path is not None:
+            report_page(self, found, figure_rows(figures)).save(path)
+        if images is None:
+            metrics = self.metrics()
+            for name, group in found.figures.items():
+                metrics[name] = {**metrics.get(name, {}), **group}
+            metrics |= {"evaluated_on": found.part, "notes": found.notes}
+            write_json(self.files.metrics, metrics)
         return figures
 
     def metrics(self) -> dict[str, Any]:

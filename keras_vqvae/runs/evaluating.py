@@ -1,0 +1,216 @@
+"""What `Run.report` computes: figures of reconstructions, codes and samples."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_vqvae import evaluation, metrics
+from keras_vqvae.data import ImageBatches, ImageSource
+from keras_vqvae.runs.checkpoints import load_model, save_model
+from keras_vqvae.runs.parts import spread
+
+if TYPE_CHECKING:
+    from keras_vqvae.runs.run import Run
+
+# At most so many samples and real images are compared, and so many train the classifier.
+MOST_SAMPLES = 10_000
+_CLASSIFIER_IMAGES = 10_000
+# Of so many images the nearest training image is looked for.
+_COPIES = 128
+NEIGHBORS = 3
+
+
+@dataclass
+class Findings:
+    """What was found out about a run.
+
+    Attributes:
+        part: which images it was evaluated on.
+        source: these images.
+        figures: by group, as in `metrics.json`.
+        codes: of all these images.
+        drawn: codes that the prior drew, `None` without a prior.
+        labels: of the drawn codes, for a conditional prior.
+        nearest: for the first samples, indices of training images and their distances.
+        notes: what is missing, and why.
+    """
+
+    part: str
+    source: ImageSource
+    figures: dict[str, Any]
+    codes: npt.NDArray[np.int32]
+    drawn: npt.NDArray[np.int32] | None = None
+    labels: npt.NDArray[np.int32] | None = None
+    nearest: tuple[Any, Any] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+class Evaluation:
+    """One evaluation of a run.
+
+    Args:
+        run: the run; its VQ-VAE is trained.
+        images: other images than its own, or `None`.
+        samples: how many images to draw and compare; by default as many as there are real ones, and
+            10 000 at most; 0 for none.
+        batch_size: images at one time.
+        verbose: 1 for progress bars.
+        report: is told in words what begins.
+    """
+
+    def __init__(
+        self,
+        run: "Run",
+        images: Any,
+        samples: int | None,
+        batch_size: int,
+        verbose: int,
+        report: Callable[[str], None],
+    ) -> None:
+        if samples is not None and samples < 0:
+            raise ValueError(f"`samples` should be at least 0. Received: samples={samples}")
+        self._run = run
+        self._images = images
+        self._samples = samples
+        self._batch_size = batch_size
+        self._verbose = verbose
+        self._report = report
+
+    def findings(self) -> Findings:
+        """All that can be found out."""
+        run = self._run
+        self._report("Reconstructing held-out images")
+        part, source = run.parts.evaluation(self._images)
+        figures = run.evaluate(self._images, batch_size=self._batch_size, verbose=self._verbose)
+        codes = (
+            run.codes(part) if self._images is None else run.encode(source, verbose=self._verbose)
+        )
+        found = Findings(
+            part, source, {k: v for k, v in figures.items() if k != "part"}, codes.codes
+        )
+        found.figures["bits_per_dimension"] = self._bits(found.figures)
+        if not run.finished("prior"):
+            found.notes.append(
+                "This run has no trained prior: there are no samples, no bits of codes under a "
+                "prior, no Fréchet distance, precision or recall of samples, and no look for "
+                "copies of training images. `keras-vqvae prior RUN` trains one."
+            )
+            return found
+        self._draw(found)
+        self._compare(found)
+        self._look_for_copies(found)
+        return found
+
+    def _bits(self, figures: dict[str, Any]) -> dict[str, float]:
+        """Bits of codes for each number of an image, where an 8-bit image has 8."""
+        bits = {"codes_uniform": figures["vqvae"]["code_bits_per_dimension"]}
+        if "prior" in figures:
+            dimensions = np.prod(self._run.vqvae().image_shape)
+            bits["codes_prior"] = float(figures["prior"]["bits_per_image"] / dimensions)
+        return bits
+
+    def _draw(self, found: Findings) -> None:
+        run, prior = self._run, self._run.prior()
+        count = self._samples
+        if count is None:
+            count = min(len(found.source), MOST_SAMPLES)
+        # A sheet of them is drawn in any case, to be looked at.
+        count = max(count, 64)
+        if prior.num_classes is not None:
+            # The classes in the proportions of the real images.
+            found.labels = np.resize(found.source.labels, count).astype(np.int32)
+        self._report(f"Drawing {count} images")
+        found.drawn = prior.sample(
+            count, labels=found.labels, seed=run.config.seed, verbose=self._verbose
+        )
+
+    def _compare(self, found: Findings) -> None:
+        if self._samples == 0:
+            found.notes.append("No samples were compared with real images: 0 were asked for.")
+            return
+        run, size = self._run, self._batch_size
+        extractor, name = self._extractor(found)
+        self._report(f"Comparing features ({name})")
+        real = spread(found.source, len(found.drawn if found.drawn is not None else ()))
+        features = evaluation.image_features(real, extractor, size)
+        sets = {
+            "samples": self._decoded(found.drawn),
+            "reconstructions": self._reconstructed(real),
+            "training_images": spread(run.parts.train, len(real)),
+        }
+        group: dict[str, Any] = {"feature_extractor": name}
+        try:
+            for kind, images in sets.items():
+                others = evaluation.image_features(images, extractor, size)
+                if kind == "samples":
+                    group |= evaluation.evaluate_samples(features, others)
+                    found.figures["samples"] = group
+                else:
+                    distance = metrics.FrechetDistance()
+                    distance.update_state(features, others)
+                    group[f"frechet_distance_of_{kind}"] = distance.result()
+        except ValueError as error:
+            found.notes.append(f"Features were not compared to the end: {error}.")
+
+    def _look_for_copies(self, found: Findings) -> None:
+        run, vqvae = self._run, self._run.vqvae()
+        assert found.drawn is not None  # the caller has drawn
+        self._report("Looking for the nearest training images")
+        held_out = spread(found.source, _COPIES)
+        real = held_out.read(np.arange(len(held_out)))
+        queries = {
+            "samples": vqvae.decode(found.drawn[:_COPIES]),
+            "held_out_images": real,
+            "their_reconstructions": vqvae.reconstruct(real),
+        }
+        train = run.parts.train
+        indices, distances = evaluation.nearest_images(
+            np.concatenate([q.astype(np.float32) for q in queries.values()]),
+            train,
+            min(NEIGHBORS, len(train)),
+            vqvae.value_range,
+        )
+        starts = np.cumsum([0, *map(len, queries.values())])
+        found.figures["nearest_training_image"] = {
+            kind: float(np.median(distances[start : start + len(queries[kind]), 0]))
+            for kind, start in zip(queries, starts, strict=False)
+        }
+        drawn = len(queries["samples"])
+        found.nearest = indices[:drawn], distances[:drawn]
+
+    def _extractor(self, found: Findings) -> tuple[Any, str]:
+        """The feature extractor, and what to call it beside its figures."""
+        run = self._run
+        train = run.parts.train
+        if train.labels is None or len(np.unique(train.labels)) < 2:
+            return evaluation.encoder_features(run.vqvae()), "the VQ-VAE's own encoder"
+        path = run.files.classifier
+        if path.exists():
+            classifier = load_model(path)
+        else:
+            self._report("Training a classifier of the labels, for its features")
+            classifier = evaluation.train_classifier(
+                spread(train, _CLASSIFIER_IMAGES),
+                run.vqvae().value_range,
+                seed=run.config.seed,
+                verbose=self._verbose and 2,
+            )
+            save_model(classifier, path)
+        name = "a classifier of the labels"
+        if found.source.labels is not None:
+            batches = ImageBatches(found.source, self._batch_size, with_labels=True)
+            accuracy = classifier.evaluate(batches, verbose=0, return_dict=True)["accuracy"]
+            name += f", {100 * accuracy:.1f} % right on {found.part} images"
+        return evaluation.classifier_features(classifier), name
+
+    def _decoded(self, codes: Any) -> Iterator[Any]:
+        for start in range(0, len(codes), self._batch_size):
+            yield self._run.vqvae().decode(codes[start : start + self._batch_size])
+
+    def _reconstructed(self, source: ImageSource) -> Iterator[Any]:
+        batches = ImageBatches(source, self._batch_size)
+        for step in range(len(batches)):
+            yield self._run.vqvae().reconstruct(np.asarray(batches[step]))

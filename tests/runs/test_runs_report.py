@@ -1,0 +1,169 @@
+"""`Run.write_report`: figures of samples, the page, and what is left out without a prior."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+from runs_support import tiny_config, write_images
+from support import grey_images
+
+from keras_vqvae import evaluation
+from keras_vqvae.runs import PriorConfig, Run, evaluating, figure_rows
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run with labels, of more test images than features of the classifier."""
+    folder = tmp_path_factory.mktemp("images")
+    write_images(folder / "train", 140)
+    write_images(folder / "test", 132)
+    config = tiny_config(folder, prior=PriorConfig(4, 1, 4, conditional=True))
+    config = dataclasses.replace(
+        config,
+        vqvae_training=dataclasses.replace(config.vqvae_training, batch_size=64),
+        prior_training=dataclasses.replace(config.prior_training, batch_size=64),
+    )
+    run = Run.create(tmp_path_factory.mktemp("run"), config)
+    run.train(verbose=0)
+    return run, run.write_report()
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    return Run.open(shutil.copytree(trained[0].directory, tmp_path / "run"))
+
+
+def test_the_figures_are_there_and_in_metrics_json(trained):
+    run, figures = trained
+    metrics = json.loads(run.files.metrics.read_text())
+    for group in ("vqvae", "prior", "bits_per_dimension", "samples", "nearest_training_image"):
+        assert {**metrics[group], **figures[group]} == metrics[group]
+    # what training wrote is still there
+    assert {"parameters", "epochs", "fingerprint", "code_shape"} <= set(metrics["vqvae"])
+    assert {"seconds", "data", "environment", "evaluated_on"} <= set(metrics)
+    assert figures["part"] == metrics["evaluated_on"] == "test"
+    assert figures["notes"] == metrics["notes"] == []
+    assert figures["samples"]["samples"] == figures["samples"]["real_images"] == 132
+    assert "classifier of the labels" in figures["samples"]["feature_extractor"]
+    assert "% right on test images" in figures["samples"]["feature_extractor"]
+
+
+def test_bits_are_those_of_codes_by_dimension(trained):
+    bits, figures = trained[1]["bits_per_dimension"], trained[1]
+    # 4×4 codes of 2 bits, 8×8 numbers
+    assert bits["codes_uniform"] == 0.5
+    assert bits["codes_prior"] == pytest.approx(figures["prior"]["bits_per_code"] * 16 / 64)
+
+
+def test_the_figures_of_samples_are_those_of_the_parts(trained):
+    """Each step by hand, from the models of the run."""
+    run, figures = trained
+    test = run.parts.test
+    codes = run.prior().sample(132, labels=test.labels, seed=run.config.seed, verbose=0)
+    samples = run.vqvae().decode(codes)
+    classifier = evaluating.load_model(run.files.classifier)
+    features = evaluation.classifier_features(classifier)
+    expected = evaluation.evaluate_samples(test.as_array(), samples, features)
+    found = figures["samples"]
+    assert found["frechet_distance"] == pytest.approx(expected["frechet_distance"], rel=1e-3)
+    assert found["precision"] == pytest.approx(expected["precision"])
+    assert found["recall"] == pytest.approx(expected["recall"])
+    _, distances = evaluation.nearest_images(samples[:128], run.parts.train, 1)
+    nearest = figures["nearest_training_image"]
+    assert nearest["samples"] == pytest.approx(np.median(distances), rel=1e-4)
+
+
+def test_the_page_shows_what_there_is(trained):
+    run, figures = trained
+    page = run.files.report.read_text()
+    for text in ("Reconstructions", "Samples", "Nearest training images", "Usage", "Training"):
+        assert f"<h2>{text}" in page
+    for name, number, _ in figure_rows(figures):
+        assert name in page
+        assert number in page
+    assert "http" not in page
+    assert page.count("<img") > 12
+
+
+def test_a_second_report_is_the_same_and_trains_no_classifier(run, monkeypatch):
+    before, page = run.metrics(), run.files.report.read_text()
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("there is one")
+
+    monkeypatch.setattr(evaluation, "train_classifier", refuse)
+    run.write_report()
+    assert run.metrics() == before
+    assert run.files.report.read_text() == page.replace(">keras_vqvae: run0<", ">keras_vqvae: run<")
+
+
+def test_other_images_change_nothing_in_the_run(run, tmp_path):
+    before = run.metrics(), run.files.report.read_text()
+    other = grey_images(5), np.array([0, 1, 0, 1, 1])
+    figures = run.write_report(other, samples=3, path=tmp_path / "other.html")
+    assert figures["vqvae"]["images"] == 5
+    assert "samples" not in figures
+    assert any("at least 129 real" in note for note in figures["notes"])
+    assert "at least 129 real" in (tmp_path / "other.html").read_text()
+    assert (run.metrics(), run.files.report.read_text()) == before
+
+
+def test_no_samples_if_none_are_asked_for(run):
+    figures = run.write_report(samples=0)
+    assert "0 were asked for" in figures["notes"][0]
+    assert "samples" not in figures
+    assert "<h2>Samples" in run.files.report.read_text()  # a sheet of them to look at
+    with pytest.raises(ValueError, match="samples=-1"):
+        run.write_report(samples=-1)
+
+
+def test_without_a_prior_what_needs_it_is_left_out_by_name(run):
+    run.files.remove(("prior",))
+    run = Run.open(run.directory)
+    figures = run.write_report()
+    assert set(figures) == {"part", "vqvae", "bits_per_dimension", "notes"}
+    assert set(figures["bits_per_dimension"]) == {"codes_uniform"}
+    assert "no trained prior" in figures["notes"][0]
+    page = run.files.report.read_text()
+    assert "no trained prior" in page
+    assert "<h2>Samples" not in page
+    assert "<h2>Reconstructions" in page
+
+
+def test_a_new_prior_forgets_the_figures_of_the_old_one(run):
+    changed = run.change_prior(PriorConfig(8, 1, 4), run.config.prior_training, overwrite=True)
+    metrics = changed.metrics()
+    assert not {"prior", "samples", "nearest_training_image"} & set(metrics)
+    assert set(metrics["bits_per_dimension"]) == {"codes_uniform"}
+    assert not changed.files.report.exists()
+    assert changed.files.classifier.exists()  # it is of the data
+
+
+def test_images_without_labels_are_compared_by_the_encoder(tmp_path):
+    folder = write_images(tmp_path / "images", 70, classes=())
+    run = Run.create(tmp_path / "run", tiny_config(folder))
+    run.train(verbose=0)
+    figures = run.write_report(batch_size=16)
+    # 17 validation images, 4×4 positions of 2 numbers: 32 features are too many
+    assert "at least 33 real" in figures["notes"][0]
+    figures = run.write_report(grey_images(40), batch_size=16)
+    assert figures["samples"]["feature_extractor"] == "the VQ-VAE's own encoder"
+    assert figures["samples"]["features"] == 32
+    assert not run.files.classifier.exists()
+
+
+def test_images_are_read_in_batches(run, monkeypatch):
+    asked = []
+    source = run.parts.test
+    original = type(source)._read
+
+    def watched(self, indices):
+        asked.append(len(indices))
+        return original(self, indices)
+
+    monkeypatch.setattr(type(source), "_read", watched)
+    run.write_report(batch_size=32)
+    # batches, and at most 128 images to draw or to look for copies of
+    assert max(asked) <= 256
