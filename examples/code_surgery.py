@@ -86,8 +86,9 @@ def trained(args):
         return run.vqvae(), held_out.read(np.arange(8) * (len(held_out) // 8))
     images = data.load_images(args.data).as_array()[: 256 if args.smoke else None]
     vqvae = models.convolutional_vqvae(images.shape[1:], num_embeddings=128, embedding_dim=16)
-    vqvae.fit(images, epochs=args.epochs, batch_size=128, verbose=2)
-    return vqvae, data.load_images(args.data, split="test").read(range(8))
+    vqvae.compile("adam")
+    vqvae.fit(images[:-8], epochs=args.epochs, batch_size=128, verbose=2)
+    return vqvae, images[-8:]
 
 
 def in_colour(images, vqvae):

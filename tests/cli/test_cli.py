@@ -101,11 +101,19 @@ def test_encode_and_decode(run, folder, tmp_path):
         np.testing.assert_array_equal(file["images"][0, ..., 0], np.asarray(first))
 
 
-def test_evaluate_and_info(run, folder):
-    result = call("evaluate", run)
-    assert result.exit_code == 0
-    assert "validation MSE" in result.stdout
-    assert "12 images" in call("evaluate", run, "--data", folder).stdout
+def test_evaluate_and_info(run, folder, tmp_path):
+    result = call("evaluate", run, "--samples", 5)
+    assert result.exit_code == 0, result.output
+    for text in ("validation MSE", "bits per dimension", "nearest training image"):
+        assert text in result.stdout
+    assert "at least 129 real" in result.stdout  # a note: 3 images are too few
+    assert result.stdout.rstrip().endswith(str(run / "report.html"))
+    report, page = (run / "report.html").read_bytes(), tmp_path / "other.html"
+    result = call("evaluate", run, "--data", folder, "--samples", 0, "--report", page)
+    assert "12 images" in result.stdout
+    assert page.exists()
+    assert (run / "report.html").read_bytes() == report
+    assert "samples=-1" in fails(2, "evaluate", run, "--samples", -1)
     result = call("info", run)
     assert result.exit_code == 0
     for text in ("backend", "fingerprint", "vqvae.num_embeddings", "code_shape", "prior.keras"):
