@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # At most so many samples and real images are compared, and so many train the classifier.
 MOST_SAMPLES = 10_000
+SHEET = 64
 _CLASSIFIER_IMAGES = 10_000
 # Of so many images the nearest training image is looked for.
 _COPIES = 128
@@ -99,9 +100,19 @@ class Evaluation:
                 "copies of training images. `keras-vqvae prior RUN` trains one."
             )
             return found
-        self._draw(found)
-        self._compare(found)
-        self._look_for_copies(found)
+        count = min(len(source), MOST_SAMPLES) if self._samples is None else self._samples
+        self._draw(found, count)
+        if count:
+            self._compare(found, count)
+        else:
+            found.notes.append("No samples were compared with real images: 0 were asked for.")
+        if part == "train":
+            found.notes.append(
+                "There are no held-out images: all figures are of training images, and no copies "
+                "of them were looked for."
+            )
+        else:
+            self._look_for_copies(found)
         return found
 
     def _bits(self, figures: dict[str, Any]) -> dict[str, float]:
@@ -112,32 +123,30 @@ class Evaluation:
             bits["codes_prior"] = float(figures["prior"]["bits_per_image"] / dimensions)
         return bits
 
-    def _draw(self, found: Findings) -> None:
+    def _draw(self, found: Findings, count: int) -> None:
         run, prior = self._run, self._run.prior()
-        count = self._samples
-        if count is None:
-            count = min(len(found.source), MOST_SAMPLES)
         # A sheet of them is drawn in any case, to be looked at.
-        count = max(count, 64)
+        count = max(count, SHEET)
         if prior.num_classes is not None:
-            # The classes in the proportions of the real images.
-            found.labels = np.resize(found.source.labels, count).astype(np.int32)
+            # The classes in the proportions of the real images, and in no order.
+            labels = spread(found.source, count).labels
+            assert labels is not None  # the figures of a conditional prior asked for them
+            labels = np.resize(labels, count)
+            found.labels = np.random.default_rng(run.config.seed).permutation(labels)
         self._report(f"Drawing {count} images")
         found.drawn = prior.sample(
             count, labels=found.labels, seed=run.config.seed, verbose=self._verbose
         )
 
-    def _compare(self, found: Findings) -> None:
-        if self._samples == 0:
-            found.notes.append("No samples were compared with real images: 0 were asked for.")
-            return
+    def _compare(self, found: Findings, count: int) -> None:
+        assert found.drawn is not None  # the caller has drawn
         run, size = self._run, self._batch_size
         extractor, name = self._extractor(found)
         self._report(f"Comparing features ({name})")
-        real = spread(found.source, len(found.drawn if found.drawn is not None else ()))
+        real = spread(found.source, count)
         features = evaluation.image_features(real, extractor, size)
         sets = {
-            "samples": self._decoded(found.drawn),
+            "samples": self._decoded(found.drawn[:count]),
             "reconstructions": self._reconstructed(real),
             "training_images": spread(run.parts.train, len(real)),
         }
@@ -200,7 +209,8 @@ class Evaluation:
             )
             save_model(classifier, path)
         name = "a classifier of the labels"
-        if found.source.labels is not None:
+        labels = found.source.labels
+        if labels is not None and labels.max() < classifier.output_shape[-1]:
             batches = ImageBatches(found.source, self._batch_size, with_labels=True)
             accuracy = classifier.evaluate(batches, verbose=0, return_dict=True)["accuracy"]
             name += f", {100 * accuracy:.1f} % right on {found.part} images"

@@ -6,14 +6,13 @@ import numpy as np
 
 from keras_vqvae import evaluation
 from keras_vqvae.runs.directory import STAGES
-from keras_vqvae.runs.evaluating import Findings
+from keras_vqvae.runs.evaluating import SHEET, Findings
 from keras_vqvae.runs.parts import spread
 
 if TYPE_CHECKING:
     from keras_vqvae.runs.run import Run
 
 _COLUMNS = 8
-_SAMPLES = 64
 _CODEC_IMAGES = 128
 # What the curves of a stage are drawn in.
 _LOSSES = {"vqvae": "nats per dimension", "prior": "bits per code"}
@@ -83,7 +82,7 @@ def _samples(page: Any, run: "Run", found: Findings) -> None:
         "New images: codes that the prior drew, decoded."
         + (" Each was asked for by its class." if by_class else ""),
     )
-    chosen, captions = np.arange(min(_SAMPLES, len(drawn))), None
+    chosen, captions = np.arange(SHEET), None
     if found.labels is not None:
         chosen = chosen[np.argsort(found.labels[chosen], kind="stable")]
         names = run.parts.train.class_names

@@ -17,7 +17,7 @@ from keras_vqvae.runs import PriorConfig, Run, evaluating, figure_rows
 def trained(tmp_path_factory):
     """A run with labels, of more test images than features of the classifier."""
     folder = tmp_path_factory.mktemp("images")
-    write_images(folder / "train", 140)
+    write_images(folder / "train", 180)
     write_images(folder / "test", 132)
     config = tiny_config(folder, prior=PriorConfig(4, 1, 4, conditional=True))
     config = dataclasses.replace(
@@ -61,7 +61,9 @@ def test_the_figures_of_samples_are_those_of_the_parts(trained):
     """Each step by hand, from the models of the run."""
     run, figures = trained
     test = run.parts.test
-    codes = run.prior().sample(132, labels=test.labels, seed=run.config.seed, verbose=0)
+    # every class as often as in the test images, in the order that the run's seed gives
+    labels = np.random.default_rng(run.config.seed).permutation(test.labels)
+    codes = run.prior().sample(132, labels=labels, seed=run.config.seed, verbose=0)
     samples = run.vqvae().decode(codes)
     classifier = evaluating.load_model(run.files.classifier)
     features = evaluation.classifier_features(classifier)
