@@ -80,9 +80,14 @@ def decode(run: str, codes: str, output: str, overwrite: bool) -> None:
     "ones, at most 10000]",
 )
 @click.option("--report", "page", help="The page.  [default: RUN/report.html; with --data, none]")
-def evaluate(run: str, data: str | None, samples: int | None, page: str | None) -> None:
+@_OVERWRITE
+def evaluate(
+    run: str, data: str | None, samples: int | None, page: str | None, overwrite: bool
+) -> None:
     """Figures on images that were not trained on: a table, metrics.json, and report.html."""
     opened = run_class().open(run)
+    if page is not None:
+        _output(page, overwrite)
     say = lambda text: click.echo(click.style(text, bold=True))  # noqa: E731
     figures = opened.write_report(data, samples, page, verbose=1, report=say)
     rows = figure_rows(figures, "" if data else None)

@@ -11,6 +11,9 @@ from keras_vqvae.metrics import FrechetDistance, SamplePrecisionRecall
 
 __all__ = ["evaluate_samples", "image_features", "nearest_images"]
 
+# So many distances are held at one time, 8 MiB of them, whatever the number of images.
+_DISTANCES = 2**20
+
 
 def evaluate_samples(
     real: Any,
@@ -56,7 +59,9 @@ def evaluate_samples(
         else image_features(images, feature_extractor, batch_size)
         for images in (real, samples)
     ]
-    frechet, manifolds = FrechetDistance(), SamplePrecisionRecall(neighbors=neighbors)
+    chunk_size = max(1, _DISTANCES // max(map(len, sets)))
+    frechet = FrechetDistance()
+    manifolds = SamplePrecisionRecall(neighbors=neighbors, chunk_size=chunk_size)
     for metric in (frechet, manifolds):
         metric.update_state(*sets)
     return {

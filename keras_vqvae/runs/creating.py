@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_vqvae.runs.building import build_vqvae
 from keras_vqvae.runs.config import RunConfig
-from keras_vqvae.runs.directory import STAGES, RunDirectory, read_json, write_json
+from keras_vqvae.runs.directory import SAMPLE_FIGURES, STAGES, RunDirectory, read_json, write_json
 from keras_vqvae.runs.errors import RunExistsError
 from keras_vqvae.runs.parts import DataParts, resolved
 
@@ -47,7 +47,7 @@ def forget_prior(files: RunDirectory) -> None:
     files.remove(("prior",))
     if files.metrics.exists():
         metrics = read_json(files.metrics)
-        for name in ("prior", "samples", "nearest_training_image"):
+        for name in ("prior", *SAMPLE_FIGURES):
             metrics.pop(name, None)
         metrics.get("bits_per_dimension", {}).pop("codes_prior", None)
         for name in ("prior", "sample"):

@@ -12,6 +12,8 @@ from typing import Any
 from keras_vqvae.data import atomic_write
 
 STAGES = ("vqvae", "prior")
+# The groups in `metrics.json` that are of a prior's samples.
+SAMPLE_FIGURES = ("samples", "nearest_training_image")
 
 
 class RunDirectory:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from keras_vqvae import evaluation, metrics
 from keras_vqvae.data import ImageBatches, ImageSource
 from keras_vqvae.runs.checkpoints import load_model, save_model
+from keras_vqvae.runs.directory import SAMPLE_FIGURES, write_json
 from keras_vqvae.runs.parts import spread
 
 if TYPE_CHECKING:
@@ -73,6 +74,12 @@ class Evaluation:
     ) -> None:
         if samples is not None and samples < 0:
             raise ValueError(f"`samples` should be at least 0. Received: samples={samples}")
+        run.vqvae()  # raises if it is not trained, before any data is read
+        if samples and not run.finished("prior"):
+            raise ValueError(
+                f"{str(run.directory)!r} has no trained prior to draw from. Received: "
+                f"samples={samples}. Train one with `keras-vqvae prior`, or ask for no samples"
+            )
         self._run = run
         self._images = images
         self._samples = samples
@@ -224,3 +231,15 @@ class Evaluation:
         batches = ImageBatches(source, self._batch_size)
         for step in range(len(batches)):
             yield self._run.vqvae().reconstruct(np.asarray(batches[step]))
+
+
+def keep(run: "Run", found: Findings) -> None:
+    """Writes the figures to `metrics.json`, beside what training wrote there.
+
+    Those of samples are removed if this evaluation has none: its notes say why.
+    """
+    metrics = {k: v for k, v in run.metrics().items() if k not in SAMPLE_FIGURES}
+    for name, group in found.figures.items():
+        metrics[name] = {**metrics.get(name, {}), **group}
+    metrics |= {"evaluated_on": found.part, "notes": found.notes}
+    write_json(run.files.metrics, metrics)

@@ -150,7 +150,7 @@ def _rate(page: Any, run: "Run", found: Findings) -> None:
         "Rate and distortion",
         "What an image costs, and how well it is kept. As a yardstick the same images as WebP "
         f"files, each by itself; without loss they take {webp[-1][0]:.2f} bits per dimension, and "
-        "as they are 8.",
+        "as plain bytes 8.",
     )
     page.plot(
         evaluation.rate_plot(points, {"WebP": [r for r in webp if np.isfinite(r[1])]}),

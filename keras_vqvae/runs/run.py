@@ -354,22 +354,22 @@ class Run:
 
         Raises:
             FileNotFoundError: if the VQ-VAE is not trained to its end.
-            ValueError: for images of another shape, or `samples` below 0.
+            IsADirectoryError: if `path` is a folder.
+            ValueError: for images of another shape or that are not finite, `samples` below 0, or
+                samples of a run that has no trained prior.
         """
+        if path is None and images is None:
+            path = self.files.report
+        if path is not None and Path(path).is_dir():
+            raise IsADirectoryError(f"the page {str(path)!r} is a folder. Give the name of a file")
         found = evaluating.Evaluation(
             self, images, samples, batch_size, verbose, report or (lambda text: None)
         ).findings()
         figures = {"part": found.part, **found.figures, "notes": found.notes}
-        if path is None and images is None:
-            path = self.files.report
+        if images is None:
+            evaluating.keep(self, found)
         if path is not None:
             report_page(self, found, figure_rows(figures)).save(path)
-        if images is None:
-            metrics = self.metrics()
-            for name, group in found.figures.items():
-                metrics[name] = {**metrics.get(name, {}), **group}
-            metrics |= {"evaluated_on": found.part, "notes": found.notes}
-            write_json(self.files.metrics, metrics)
         return figures
 
     def metrics(self) -> dict[str, Any]:

@@ -101,6 +101,27 @@ def test_encode_and_decode(run, folder, tmp_path):
         np.testing.assert_array_equal(file["images"][0, ..., 0], np.asarray(first))
 
 
+def test_evaluate_says_in_one_line_what_is_missing_or_wrong(run, tmp_path):
+    def files():
+        return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+    before = files()
+    assert "samples=-1" in fails(2, "evaluate", run, "--samples", -1)
+    larger = write_images(tmp_path / "larger", side=9)
+    assert "(9, 9, 1)" in fails(2, "evaluate", run, "--data", larger)
+    images = np.full((3, 8, 8, 1), 100.0, "float32")
+    images[1, 2, 3] = np.nan
+    np.savez(tmp_path / "nan.npz", images=images, labels=np.zeros(3, int))
+    line = fails(2, "evaluate", run, "--data", tmp_path / "nan.npz")
+    assert "finite" in line
+    assert "index 1" in line
+    assert files() == before
+    (run / "prior.keras").unlink()
+    assert "no trained prior" in fails(2, "evaluate", run, "--samples", 4)
+    (run / "vqvae.keras").unlink()
+    assert "vqvae.keras" in fails(2, "evaluate", run)
+
+
 def test_evaluate_and_info(run, folder, tmp_path):
     result = call("evaluate", run, "--samples", 5)
     assert result.exit_code == 0, result.output
@@ -113,7 +134,8 @@ def test_evaluate_and_info(run, folder, tmp_path):
     assert "12 images" in result.stdout
     assert page.exists()
     assert (run / "report.html").read_bytes() == report
-    assert "samples=-1" in fails(2, "evaluate", run, "--samples", -1)
+    assert "exists" in fails(2, "evaluate", run, "--report", page)
+    assert call("evaluate", run, "--samples", 0, "--report", page, "--overwrite").exit_code == 0
     result = call("info", run)
     assert result.exit_code == 0
     for text in ("backend", "fingerprint", "vqvae.num_embeddings", "code_shape", "prior.keras"):

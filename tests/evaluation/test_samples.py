@@ -6,6 +6,7 @@ from support import grey_images, normal
 from keras_vqvae import metrics
 from keras_vqvae.data import ArraySource
 from keras_vqvae.evaluation import evaluate_samples, image_features, nearest_images
+from keras_vqvae.evaluation import samples as sample_figures
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,24 @@ def test_images_are_read_in_batches(extractor):
     nearest_images(grey_images(2, 4), Watched(grey_images(10, 4)), batch_size=3)
     assert max(asked) == 4
     assert sum(asked) == 20
+
+
+def test_distances_are_held_in_bounded_memory(monkeypatch):
+    """Some rows of the matrix of distances at a time, and the same figures."""
+    real, samples = normal((40, 3)), normal((30, 3), 1) + 0.5
+    expected = evaluate_samples(real, samples)
+    held = []
+    original = metrics.SamplePrecisionRecall._distances
+
+    def watched(self, points, members):
+        for start, distances in original(self, points, members):
+            held.append(distances.size)
+            yield start, distances
+
+    monkeypatch.setattr(metrics.SamplePrecisionRecall, "_distances", watched)
+    monkeypatch.setattr(sample_figures, "_DISTANCES", 100)
+    assert evaluate_samples(real, samples) == expected
+    assert max(held) <= 100
 
 
 def test_too_few_or_other_images_are_refused(extractor):

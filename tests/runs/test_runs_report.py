@@ -116,9 +116,13 @@ def test_no_samples_if_none_are_asked_for(run):
     figures = run.write_report(samples=0)
     assert "0 were asked for" in figures["notes"][0]
     assert "samples" not in figures
+    assert "samples" not in run.metrics()  # nor those of the evaluation before
+    assert "nearest_training_image" in run.metrics()
     assert "<h2>Samples" in run.files.report.read_text()  # a sheet of them to look at
     with pytest.raises(ValueError, match="samples=-1"):
         run.write_report(samples=-1)
+    with pytest.raises(IsADirectoryError, match="name of a file"):
+        run.write_report(path=run.directory)
 
 
 def test_without_a_prior_what_needs_it_is_left_out_by_name(run):
@@ -132,6 +136,8 @@ def test_without_a_prior_what_needs_it_is_left_out_by_name(run):
     assert "no trained prior" in page
     assert "<h2>Samples" not in page
     assert "<h2>Reconstructions" in page
+    with pytest.raises(ValueError, match=r"no trained prior.*samples=5.*keras-vqvae prior"):
+        run.write_report(samples=5)
 
 
 def test_a_new_prior_forgets_the_figures_of_the_old_one(run):
