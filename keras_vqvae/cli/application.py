@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from keras_vqvae._version import __version__
-from keras_vqvae.cli import training, using
+from keras_vqvae.cli import comparing, training, using
 from keras_vqvae.cli.options import Interrupted
 from keras_vqvae.runs.errors import NonFiniteLossError
 
@@ -93,6 +93,7 @@ for _command in (
     training.demo,
     training.train,
     training.prior,
+    comparing.compare,
     using.sample,
     using.encode,
     using.decode,

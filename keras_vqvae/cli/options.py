@@ -66,27 +66,37 @@ class Numbers(click.ParamType[Any]):
 
 
 def config_options(
-    groups: dict[str, str], top: bool = True, show_defaults: bool = True
+    groups: dict[str, str],
+    top: bool = True,
+    show_defaults: bool = True,
+    default: RunConfig | None = None,
 ) -> Callable[[Any], Any]:
     """Adds an option for each setting of these groups.
 
     Args:
         groups: the groups of `RunConfig`, each with the prefix of its options.
         top: whether to add the settings that are in no group.
-        show_defaults: whether `--help` shows the defaults of `RunConfig`.
+        show_defaults: whether `--help` shows the defaults.
+        default: whose they are. By default those of `RunConfig`.
     """
+    shown = RunConfig() if default is None else default
+
+    def _value(group: str, field: Any) -> Any:
+        return getattr(getattr(shown, group), field.name)
 
     def decorate(command: Any) -> Any:
-        default = RunConfig()
         found = [
-            _option(f, prefix + f.name, f"{group}.{f.name}", show_defaults)
+            _option(f, prefix + f.name, f"{group}.{f.name}", _value(group, f), show_defaults)
             for group, prefix in groups.items()
-            for f in dataclasses.fields(getattr(default, group))
+            for f in dataclasses.fields(getattr(shown, group))
             if (group, f.name) != ("data", "source")
         ]
         if top:
-            fields = {f.name: f for f in dataclasses.fields(default)}
-            found += [_option(fields[name], name, f".{name}", show_defaults) for name in _TOP]
+            fields = {f.name: f for f in dataclasses.fields(shown)}
+            found += [
+                _option(fields[name], name, f".{name}", getattr(shown, name), show_defaults)
+                for name in _TOP
+            ]
         for option in reversed(found):
             command = option(command)
         return command
@@ -106,14 +116,14 @@ def apply_options(config: RunConfig, options: dict[str, Any]) -> RunConfig:
     return dataclasses.replace(config, **top, **groups)
 
 
-def _option(field: Any, name: str, target: str, show_default: bool) -> Any:
+def _option(field: Any, name: str, target: str, default: Any, show_default: bool) -> Any:
     flag = name.replace("_", "-")
     key = target.replace(".", "__")
     help_text = field.metadata["help"]
     help_text = f"Prior: {help_text}" if name.startswith("prior_") else help_text.capitalize()
-    if show_default and field.default is not None and field.default is not False:
-        help_text += f"  [default: {_shown(field.default)}]"
-    if isinstance(field.default, bool):
+    if show_default and default is not None and default is not False:
+        help_text += f"  [default: {_shown(default)}]"
+    if isinstance(default, bool):
         return click.option(f"--{flag}/--no-{flag}", key, default=None, help=help_text)
     return click.option(f"--{flag}", key, type=_type(field), default=None, help=help_text)
 

@@ -39,6 +39,16 @@ def print_table(title: str, rows: Iterable[tuple[str, ...]]) -> None:
     Console().print(table)
 
 
+def print_columns(title: str, header: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
+    """A table with a header; the first column has names, the others numbers."""
+    table = Table(title=title, title_justify="left")
+    for i, name in enumerate(header):
+        table.add_column(name, justify="right" if i else "left", overflow="fold")
+    for cells in rows:
+        table.add_row(*cells)
+    Console().print(table)
+
+
 def print_facts(title: str, facts: dict[str, Any]) -> None:
     """A table of names and texts."""
     table = Table(title=title, title_justify="left", show_header=False)

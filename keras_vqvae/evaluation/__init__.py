@@ -3,8 +3,10 @@
 from keras_vqvae.evaluation.feature_extractors import classifier_features as classifier_features
 from keras_vqvae.evaluation.feature_extractors import encoder_features as encoder_features
 from keras_vqvae.evaluation.feature_extractors import train_classifier as train_classifier
+from keras_vqvae.evaluation.figures import evaluate_autoencoder as evaluate_autoencoder
 from keras_vqvae.evaluation.figures import evaluate_prior as evaluate_prior
 from keras_vqvae.evaluation.figures import evaluate_vqvae as evaluate_vqvae
+from keras_vqvae.evaluation.image_codecs import lossless_rates as lossless_rates
 from keras_vqvae.evaluation.image_codecs import webp_rates as webp_rates
 from keras_vqvae.evaluation.latent_pictures import codes_picture as codes_picture
 from keras_vqvae.evaluation.latent_pictures import latent_picture as latent_picture
@@ -31,6 +33,7 @@ __all__ = [
     "classifier_features",
     "codes_picture",
     "encoder_features",
+    "evaluate_autoencoder",
     "evaluate_prior",
     "evaluate_samples",
     "evaluate_vqvae",
@@ -39,6 +42,7 @@ __all__ = [
     "interpolate",
     "latent_picture",
     "loss_plot",
+    "lossless_rates",
     "mix_codes",
     "nearest_images",
     "random_codes",

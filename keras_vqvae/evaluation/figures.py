@@ -7,9 +7,9 @@ import keras
 import numpy as np
 
 from keras_vqvae.data import ImageBatches, load_images
-from keras_vqvae.metrics import SSIM, MultiScaleSSIM
+from keras_vqvae.evaluation.reconstructions import Reconstructions
 
-__all__ = ["evaluate_prior", "evaluate_vqvae"]
+__all__ = ["evaluate_autoencoder", "evaluate_prior", "evaluate_vqvae"]
 
 
 def evaluate_vqvae(
@@ -28,6 +28,7 @@ def evaluate_vqvae(
     | `code_entropy_bits` | that entropy in bits a code: what a code costs if each is coded alone |
     | `bits_per_image` | bits of an image's codes if all are equally likely |
     | `code_bits_per_dimension` | that, divided by height · width · channels of an image |
+    | `reconstruction_bits_per_dimension` | of 8-bit images given their codes, by the likelihood |
     | `ssim`, `ms_ssim` | `metrics.SSIM`, `metrics.MultiScaleSSIM`, for images large enough |
 
     With several codes a position, usage, perplexity and entropy are means over the depths.
@@ -52,42 +53,75 @@ def evaluate_vqvae(
     >>> figures["images"], figures["bits_per_image"], figures["code_bits_per_dimension"]
     (3, 32.0, 0.5)
     """
-    batches = ImageBatches(load_images(images), batch_size)
-    low, high = model.value_range
-    encoder, decoder = model.codes_model(), model.decoder_model()
     depths = model.code_shape[2] if len(model.code_shape) > 2 else 1
     sizes = np.broadcast_to(model.num_embeddings, (depths,))
     counts = [np.zeros(size, np.int64) for size in sizes]
-    squared, pixels = 0.0, 0
-    similarities = _similarities(model)
-    progress = keras.utils.Progbar(len(batches), verbose=verbose) if verbose else None
-    for step in range(len(batches)):
-        batch = np.asarray(batches[step])
-        model.check_images(batch, "images")
-        codes = np.asarray(encoder.predict_on_batch(batch))
-        decoded = np.asarray(decoder.predict_on_batch(codes))
-        error = (decoded.astype(np.float32) - batch.astype(np.float32)) / (high - low)
-        squared += float(np.sum(np.square(error), dtype=np.float64))
-        pixels += error.size
-        for metric in similarities:
-            metric.update_state(batch, decoded)
+
+    def count(codes: Any) -> None:
         for depth, indices in enumerate(codes.reshape(-1, depths).T):
             counts[depth] += np.bincount(indices[indices >= 0], minlength=sizes[depth])
-        if progress:
-            progress.update(step + 1)
-    mse = squared / pixels
+
+    figures = _reconstruct(model, images, batch_size, verbose, count)
     entropies = [_entropy_bits(table) for table in counts]
     return {
-        "images": len(batches.source),
-        "mse": mse,
-        "psnr_db": -10.0 * math.log10(mse) if mse else math.inf,
+        **figures,
         "codebook_usage": float(np.mean([np.mean(table > 0) for table in counts])),
         "perplexity": float(np.mean(np.exp2(entropies))),
         "code_entropy_bits": float(np.mean(entropies)),
         "bits_per_image": float(model.bits_per_image),
         "code_bits_per_dimension": float(model.bits_per_image) / math.prod(model.image_shape),
-        **{metric.name: float(metric.result()) for metric in similarities},
     }
+
+
+def evaluate_autoencoder(
+    model: Any, images: Any, samples: int = 1, batch_size: int = 128, verbose: int = 0
+) -> dict[str, float]:
+    """How well an autoencoder or a VAE reconstructs images, and what they cost in bits.
+
+    | figure | meaning |
+    |---|---|
+    | `mse`, `psnr_db`, `ssim`, `ms_ssim` | as of `evaluate_vqvae`; a VAE decodes the mean |
+    | `reconstruction_bits_per_dimension` | of 8-bit images given `encode(x)` |
+    | `bits_per_dimension` | of a VAE: the negative evidence lower bound, with one sample |
+    | `latent_bits_per_dimension` | of a VAE: the part of it that the divergence is |
+    | `importance_weighted_bits_per_dimension` | of a VAE: the bound with `samples` samples |
+
+    Args:
+        model: a built `models.Autoencoder` or `models.VAE`.
+        images: as for `evaluate_vqvae`.
+        samples: of the importance-weighted bound; with 1, the default, it is left out.
+        batch_size: images at one time. Defaults to `128`.
+        verbose: 1 for a progress bar. Defaults to `0`.
+
+    Returns:
+        The figures by name, and `images`, how many there were. Bits are left out for a likelihood
+        that gives these images no probability.
+
+    Raises:
+        ValueError: for images of another shape or scale than the model's.
+
+    Example:
+    >>> from keras_vqvae import models
+    >>> model = models.convolutional_vae((8, 8, 1), embedding_dim=2, widths=(4,))
+    >>> figures = evaluate_autoencoder(model, np.zeros((3, 8, 8, 1), "uint8"))
+    >>> figures["latent_bits_per_dimension"] < figures["bits_per_dimension"]
+    True
+    """
+    figures = _reconstruct(model, images, batch_size, verbose)
+    if "reconstruction_bits_per_dimension" not in figures or not hasattr(model, "log_prob_bound"):
+        return figures
+    batches = ImageBatches(load_images(images), batch_size)
+    numbers = len(batches.source) * math.prod(model.image_shape)
+
+    def bits(nats: Any) -> float:
+        return -float(np.sum(nats, dtype=np.float64)) / (numbers * math.log(2.0))
+
+    figures["bits_per_dimension"] = bits(model.log_prob_bound(batches))
+    figures["latent_bits_per_dimension"] = bits(-model.kl_divergence(batches))
+    if samples > 1:
+        weighted = model.log_prob_bound(batches, samples)
+        figures["importance_weighted_bits_per_dimension"] = bits(weighted)
+    return figures
 
 
 def evaluate_prior(
@@ -128,11 +162,23 @@ def evaluate_prior(
     }
 
 
-def _similarities(model: Any) -> list[Any]:
-    """The metrics of structure that images of this size have."""
-    side = min(model.image_shape[:2])
-    every = (SSIM(model.value_range), MultiScaleSSIM(model.value_range))
-    return [metric for metric in every if side >= metric.least_side]
+def _reconstruct(
+    model: Any, images: Any, batch_size: int, verbose: int, look: Any = lambda latents: None
+) -> dict[str, float]:
+    """Figures of reconstructions; `look` sees the latents of each batch."""
+    batches = ImageBatches(load_images(images), batch_size)
+    found = Reconstructions(model)
+    progress = keras.utils.Progbar(len(batches), verbose=verbose) if verbose else None
+    for step in range(len(batches)):
+        batch = np.asarray(batches[step])
+        model.check_images(batch, "images")
+        latents = model.encode_batch(batch)
+        decoded = np.asarray(model.decoder_model().predict_on_batch(latents))
+        found.update(batch, latents, decoded)
+        look(latents)
+        if progress:
+            progress.update(step + 1)
+    return {"images": len(batches.source), **found.result()}
 
 
 def _entropy_bits(counts: Any) -> float:

@@ -34,9 +34,13 @@ th { white-space: pre-wrap; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.unit { color: var(--soft); }
 .strips { overflow-x: auto; }
-.strips th { color: var(--soft); font-size: 0.85rem; vertical-align: middle; width: 8rem;
-  min-width: 6rem; }
-.strips td, .strips th { border: 0; padding: 0.15rem 0.9rem 0.15rem 0; }
+.strips table:not(.columns) th { color: var(--soft); font-size: 0.85rem; vertical-align: middle;
+  width: 8rem; min-width: 6rem; }
+table.columns th[scope="col"] { color: var(--soft); text-align: right; vertical-align: bottom;
+  font-size: 0.85rem; white-space: normal; }
+table.columns th[scope="col"]:first-child { text-align: left; }
+.strips table:not(.columns) td, .strips table:not(.columns) th { border: 0;
+  padding: 0.15rem 0.9rem 0.15rem 0; }
 figure { margin: 0.9rem 0; }
 figcaption { font-size: 0.85rem; }
 img { display: block; max-width: 100%; height: auto; }
@@ -91,6 +95,21 @@ class Page:
             for name, number, unit in rows
         )
         self._body.append(f"<table>{''.join(lines)}</table>")
+        return self
+
+    def columns(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> Self:
+        """A table with a header; the first column has names, the others numbers."""
+        head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in header)
+        lines = (
+            f'<tr><th scope="row">{html.escape(row[0])}</th>'
+            + "".join(f'<td class="number">{html.escape(cell)}</td>' for cell in row[1:])
+            + "</tr>"
+            for row in rows
+        )
+        self._body.append(
+            f'<div class="strips"><table class="columns"><tr>{head}</tr>{"".join(lines)}</table>'
+            "</div>"
+        )
         return self
 
     def picture(self, pixels: npt.NDArray[Any], caption: str) -> Self:

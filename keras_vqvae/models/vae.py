@@ -203,6 +203,26 @@ class VAE(SavedGenerator, ScheduledNumbers, Autoencoder):
 
         return self.map_images(bound, images, batch_size)
 
+    def kl_divergence(self, images: Any, batch_size: int = 128) -> np.ndarray:
+        """What the latents of images cost: the divergence of q(z | x) from N(0, 1).
+
+        Args:
+            images: array or data set of images `(N, H, W, C)` in `value_range`.
+            batch_size: how many at one time, for arrays. Defaults to `128`.
+
+        Returns:
+            NumPy float32 `(N,)`, in nats of each whole image.
+        """
+        return self.map_images(
+            lambda unit, first: self.map_rows("kl_divergence", self._divergence, (unit,)),
+            images,
+            batch_size,
+        )
+
+    def _divergence(self, unit: Any) -> Any:
+        mean, log_variance = self.posterior(self.encoder(unit - 0.5, training=False))
+        return ops.sum(normal_kl(mean, log_variance), axis=tuple(range(1, len(mean.shape))))
+
     def log_weights(self, unit: Any, z_e: Any, noise: Any) -> Any:
         """`log p(x | z) p(z) / q(z | x)` at `z = μ + σ · noise`; it can be compiled.
 

@@ -5,6 +5,8 @@ Only the configuration is imported at once: the command line shows it without lo
 
 from typing import TYPE_CHECKING, Any
 
+from keras_vqvae.runs.comparison_rows import COMPARISON_HEADER as COMPARISON_HEADER
+from keras_vqvae.runs.comparison_rows import comparison_rows as comparison_rows
 from keras_vqvae.runs.config import DataConfig as DataConfig
 from keras_vqvae.runs.config import PriorConfig as PriorConfig
 from keras_vqvae.runs.config import RunConfig as RunConfig
@@ -16,9 +18,12 @@ from keras_vqvae.runs.figure_rows import figure_rows as figure_rows
 from keras_vqvae.runs.presets import demo_config as demo_config
 
 if TYPE_CHECKING:
+    from keras_vqvae.runs.comparing import Comparison as Comparison
     from keras_vqvae.runs.run import Run as Run
 
 __all__ = [
+    "COMPARISON_HEADER",
+    "Comparison",
     "DataConfig",
     "NonFiniteLossError",
     "PriorConfig",
@@ -27,6 +32,7 @@ __all__ = [
     "RunExistsError",
     "TrainingConfig",
     "VQVAEConfig",
+    "comparison_rows",
     "demo_config",
     "figure_rows",
 ]
@@ -37,4 +43,8 @@ def __getattr__(name: str) -> Any:
         from keras_vqvae.runs.run import Run
 
         return Run
+    if name == "Comparison":
+        from keras_vqvae.runs.comparing import Comparison
+
+        return Comparison
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """Models and optimizers out of a configuration."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,9 +9,18 @@ import keras
 
 from keras_vqvae import models
 from keras_vqvae.codebooks import EMAUpdate
-from keras_vqvae.layers import VectorQuantizer
+from keras_vqvae.layers import (
+    BinarySphericalQuantizer,
+    FiniteScalarQuantizer,
+    GumbelQuantizer,
+    IndexBackpropQuantizer,
+    LookupFreeQuantizer,
+    Quantizer,
+    SimVQ,
+    VectorQuantizer,
+)
 from keras_vqvae.likelihoods import Gaussian
-from keras_vqvae.runs.config import RunConfig, TrainingConfig
+from keras_vqvae.runs.config import RunConfig, TrainingConfig, VQVAEConfig
 
 
 def build_vqvae(
@@ -28,29 +37,92 @@ def build_vqvae(
         value_range: what black and white are.
         variance: of the training images on the [0, 1] scale.
     """
-    settings = config.vqvae
     with dtype_policy(config.dtype_policy):
         return models.convolutional_vqvae(
             image_shape,
-            embedding_dim=settings.embedding_dim,
-            widths=settings.widths,
-            residual_blocks=settings.residual_blocks,
-            quantizer=VectorQuantizer(
-                settings.num_embeddings,
-                settings.embedding_dim,
-                beta=settings.beta,
-                update=EMAUpdate(settings.decay) if settings.update == "ema" else "gradient",
-                embeddings_initializer=settings.embeddings_initializer,
-                revival="replace_dead" if settings.revival else None,
-            ),
-            likelihood=(
-                Gaussian.from_variance(variance)
-                if settings.likelihood == "gaussian"
-                else settings.likelihood
-            ),
+            quantizer=build_quantizer(config.vqvae),
+            **_network(config.vqvae, variance),
             value_range=value_range,
             name="vqvae",
         )
+
+
+def build_baseline(
+    name: str,
+    config: RunConfig,
+    image_shape: tuple[int, int, int],
+    value_range: tuple[float, float],
+    variance: float,
+) -> models.Autoencoder:
+    """An `"autoencoder"` or a `"vae"` with the network of the run's VQ-VAE, not compiled."""
+    make: Any = {
+        "autoencoder": models.convolutional_autoencoder,
+        "vae": models.convolutional_vae,
+    }[name]
+    seed = {"seed": config.seed} if name == "vae" else {}
+    with dtype_policy(config.dtype_policy):
+        model: models.Autoencoder = make(
+            image_shape,
+            **_network(config.vqvae, variance),
+            value_range=value_range,
+            name=name,
+            **seed,
+        )
+    return model
+
+
+def build_quantizer(settings: VQVAEConfig) -> Quantizer:
+    """The quantizer that the settings name, with K codes.
+
+    Raises:
+        ValueError: for one whose codes are powers of two, if K is none.
+
+    Example:
+    >>> build_quantizer(VQVAEConfig(num_embeddings=128, quantizer="finite_scalar")).levels
+    (8, 4, 4)
+    """
+    size, dim, beta = settings.num_embeddings, settings.embedding_dim, settings.beta
+    bits = size.bit_length() - 1
+    if settings.quantizer in ("finite_scalar", "lookup_free", "binary_spherical") and size != (
+        1 << bits
+    ):
+        raise ValueError(
+            f"`num_embeddings` should be a power of two for the quantizer {settings.quantizer!r}. "
+            f"Received: num_embeddings={size}"
+        )
+    makers: dict[str, Callable[[], Quantizer]] = {
+        "vector": lambda: VectorQuantizer(
+            size,
+            dim,
+            beta=beta,
+            update=EMAUpdate(settings.decay) if settings.update == "ema" else "gradient",
+            embeddings_initializer=settings.embeddings_initializer,
+            revival="replace_dead" if settings.revival else None,
+        ),
+        "finite_scalar": lambda: FiniteScalarQuantizer(_levels(bits)),
+        "lookup_free": lambda: LookupFreeQuantizer(bits),
+        "binary_spherical": lambda: BinarySphericalQuantizer(bits, beta=beta),
+        "sim_vq": lambda: SimVQ(size, dim, beta=beta),
+        "index_backprop": lambda: IndexBackpropQuantizer(size, dim, beta=beta),
+        "gumbel": lambda: GumbelQuantizer(size, dim),
+    }
+    return makers[settings.quantizer]()
+
+
+def _levels(bits: int) -> tuple[int, ...]:
+    """Levels of a finite scalar quantizer with 2^bits codes: first eights, then fours."""
+    dims = math.ceil(bits / 3)
+    return tuple(1 << (bits // dims + (i < bits % dims)) for i in range(dims))
+
+
+def _network(settings: VQVAEConfig, variance: float) -> dict[str, Any]:
+    gaussian = settings.likelihood == "gaussian"
+    return {
+        "embedding_dim": settings.embedding_dim,
+        "widths": settings.widths,
+        "residual_blocks": settings.residual_blocks,
+        "likelihood": Gaussian.from_variance(variance) if gaussian else settings.likelihood,
+    }
 
 
 def build_prior(config: RunConfig, vqvae: models.VQVAE, num_classes: int | None) -> models.PixelCNN:

@@ -17,6 +17,18 @@ def option(default: Any, help: str, choices: tuple[str, ...] | None = None) -> A
     return field(default=default, metadata={"help": help, "choices": choices})
 
 
+# Quantizers that give one code a position, which is what the prior of a run learns.
+QUANTIZERS = (
+    "vector",
+    "finite_scalar",
+    "lookup_free",
+    "binary_spherical",
+    "sim_vq",
+    "index_backprop",
+    "gumbel",
+)
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """Which images, and how they are seen.
@@ -57,12 +69,13 @@ class VQVAEConfig:
     squared error has; see `likelihoods.Gaussian.from_variance`.
     """
 
+    quantizer: str = option("vector", "what turns vectors into codes", QUANTIZERS)
     num_embeddings: int = option(512, "K, the number of codes")
     embedding_dim: int = option(16, "D, the length of a code")
     widths: tuple[int, ...] = option((32, 64), "channels after each halving of the image")
     residual_blocks: int = option(0, "residual blocks in encoder and decoder")
     beta: float = option(0.25, "weight of the commitment loss")
-    update: str = option("ema", "how the codes learn", ("ema", "gradient"))
+    update: str = option("ema", "how the codes of a vector quantizer learn", ("ema", "gradient"))
     decay: float = option(0.99, "decay of the moving averages, for --update ema")
     embeddings_initializer: str = option("kmeans", "where the codes start", ("kmeans", "uniform"))
     revival: bool = option(True, "replace dead codes")

@@ -9,17 +9,16 @@ import numpy.typing as npt
 
 from keras_vqvae import evaluation, metrics
 from keras_vqvae.data import ImageBatches, ImageSource
-from keras_vqvae.runs.checkpoints import load_model, save_model
 from keras_vqvae.runs.directory import SAMPLE_FIGURES, write_json
+from keras_vqvae.runs.extractors import feature_extractor
 from keras_vqvae.runs.parts import spread
 
 if TYPE_CHECKING:
     from keras_vqvae.runs.run import Run
 
-# At most so many samples and real images are compared, and so many train the classifier.
+# At most so many samples and real images are compared.
 MOST_SAMPLES = 10_000
 SHEET = 64
-_CLASSIFIER_IMAGES = 10_000
 # Of so many images the nearest training image is looked for.
 _COPIES = 128
 NEIGHBORS = 3
@@ -128,6 +127,11 @@ class Evaluation:
         if "prior" in figures:
             dimensions = np.prod(self._run.vqvae().image_shape)
             bits["codes_prior"] = float(figures["prior"]["bits_per_image"] / dimensions)
+        reconstruction = figures["vqvae"].get("reconstruction_bits_per_dimension")
+        if reconstruction is not None:
+            totals = {name.replace("codes", "total"): bits[name] for name in bits}
+            bits |= {name: reconstruction + codes for name, codes in totals.items()}
+            bits["reconstruction"] = reconstruction
         return bits
 
     def _draw(self, found: Findings, count: int) -> None:
@@ -148,7 +152,15 @@ class Evaluation:
     def _compare(self, found: Findings, count: int) -> None:
         assert found.drawn is not None  # the caller has drawn
         run, size = self._run, self._batch_size
-        extractor, name = self._extractor(found)
+        extractor, name = feature_extractor(
+            run.parts,
+            run.files.classifier,
+            (found.part, found.source),
+            lambda: (run.vqvae(), "VQ-VAE"),
+            run.config.seed,
+            self._verbose,
+            self._report,
+        )
         self._report(f"Comparing features ({name})")
         real = spread(found.source, count)
         features = evaluation.image_features(real, extractor, size)
@@ -196,32 +208,6 @@ class Evaluation:
         }
         drawn = len(queries["samples"])
         found.nearest = indices[:drawn], distances[:drawn]
-
-    def _extractor(self, found: Findings) -> tuple[Any, str]:
-        """The feature extractor, and what to call it beside its figures."""
-        run = self._run
-        train = run.parts.train
-        if train.labels is None or len(np.unique(train.labels)) < 2:
-            return evaluation.encoder_features(run.vqvae()), "the VQ-VAE's own encoder"
-        path = run.files.classifier
-        if path.exists():
-            classifier = load_model(path)
-        else:
-            self._report("Training a classifier of the labels, for its features")
-            classifier = evaluation.train_classifier(
-                spread(train, _CLASSIFIER_IMAGES),
-                run.vqvae().value_range,
-                seed=run.config.seed,
-                verbose=self._verbose and 2,
-            )
-            save_model(classifier, path)
-        name = "a classifier of the labels"
-        labels = found.source.labels
-        if labels is not None and labels.max() < classifier.output_shape[-1]:
-            batches = ImageBatches(found.source, self._batch_size, with_labels=True)
-            accuracy = classifier.evaluate(batches, verbose=0, return_dict=True)["accuracy"]
-            name += f", {100 * accuracy:.1f} % right on {found.part} images"
-        return evaluation.classifier_features(classifier), name
 
     def _decoded(self, codes: Any) -> Iterator[Any]:
         for start in range(0, len(codes), self._batch_size):

@@ -35,6 +35,9 @@ def figure_rows(figures: dict[str, Any], part: str | None = None) -> list[_Row]:
         ("codes of an image", vqvae.get("bits_per_image"), ".0f", "bits, all codes alike"),
         ("  under the prior", prior.get("bits_per_image"), ".0f", f"bits{given}"),
         ("prior", prior.get("bits_per_code"), ".3f", f"bits per code{given}"),
+        (f"{error}images, given codes", bits.get("reconstruction"), ".3f", "bits per dimension"),
+        ("  with codes, all alike", bits.get("total_uniform"), ".3f", "bits per dimension"),
+        ("  with codes under the prior", bits.get("total_prior"), ".3f", f"the same{given}"),
         ("codes, all alike", bits.get("codes_uniform"), ".3f", "bits per dimension"),
         ("codes under the prior", bits.get("codes_prior"), ".3f", f"bits per dimension{given}"),
     )

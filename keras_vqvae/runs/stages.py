@@ -19,7 +19,7 @@ from keras_vqvae.runs.checkpoints import (
 from keras_vqvae.runs.config import DataConfig, RunConfig, TrainingConfig
 from keras_vqvae.runs.directory import RunDirectory
 
-_TITLES = {"vqvae": "VQ-VAE", "prior": "prior"}
+_TITLES = {"vqvae": "VQ-VAE", "vae": "VAE"}
 
 
 def fit_stage(
@@ -34,9 +34,12 @@ def fit_stage(
 ) -> Progress:
     """Trains a stage to its end and writes its model; an unfinished one is continued.
 
+    Stages are `"vqvae"` and `"prior"`, and the baselines `"autoencoder"` and `"vae"`, which are
+    trained as the VQ-VAE is.
+
     The model is the best one by validation loss where there is validation, else the last.
     """
-    training: TrainingConfig = getattr(config, f"{stage}_training")
+    training = config.prior_training if stage == "prior" else config.vqvae_training
     keras.utils.set_random_seed(config.seed)
     if files.last(stage).exists():
         progress = Progress.load(files.last(stage))
@@ -47,7 +50,7 @@ def fit_stage(
         compile_model(model, training, len(batches.source), config.jit_compile)
     if progress.epochs < training.epochs and not progress.stopped:
         ours = [
-            StopOnNonFiniteLoss(_TITLES[stage]),
+            StopOnNonFiniteLoss(_TITLES.get(stage, stage)),
             EpochCheckpoint(files, stage, progress, training.patience),
         ]
         model.fit(

@@ -1,0 +1,208 @@
+"""Several models under one budget, in one directory."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from keras_vqvae import evaluation
+from keras_vqvae.data import ImageSource
+from keras_vqvae.runs import creating
+from keras_vqvae.runs.comparison_page import comparison_page
+from keras_vqvae.runs.config import RunConfig
+from keras_vqvae.runs.contenders import BASELINES, Contender, contender
+from keras_vqvae.runs.directory import RunDirectory, read_json, write_json
+from keras_vqvae.runs.environment import environment
+from keras_vqvae.runs.errors import RunExistsError
+from keras_vqvae.runs.extractors import feature_extractor
+from keras_vqvae.runs.parts import DataParts, spread
+
+MOST_SAMPLES = 10_000
+
+
+class Comparison:
+    """Models of images, trained alike on the same data, and what an image costs under each.
+
+    The autoencoder and the VAE have the encoder and the decoder of the VQ-VAE, its likelihood, and
+    its training: epochs, batches, learning rate, seed. Quantized models have a prior besides.
+
+    | file | what it is |
+    |---|---|
+    | `config.json` | the settings of all models |
+    | `comparison.json` | the figures, by model |
+    | `comparison.html` | the table, reconstructions and samples on one page |
+    | `classifier.keras` | whose features samples are compared by, for data with labels |
+    | `autoencoder/`, `vae/` | model, history and checkpoints of a baseline |
+    | `vqvae/`, `finite_scalar/`, … | a run, which all commands take |
+
+    What was interrupted goes on; models that are trained are not trained again.
+
+    It is made by `Comparison.create`.
+
+    Args:
+        directory: where it is.
+        config: the settings.
+        models: names: `"autoencoder"`, `"vae"`, `"vqvae"`, or that of a quantizer.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_vqvae.runs import demo_config
+    >>> folder = tempfile.mkdtemp()
+    >>> comparison = Comparison.create(folder, demo_config(smoke=True), ["vae", "finite_scalar"])
+    >>> [one.name for one in comparison.contenders]
+    ['vae', 'finite_scalar']
+
+    References:
+        - [Neural Discrete Representation Learning](https://arxiv.org/abs/1711.00937), §4.1
+    """
+
+    def __init__(
+        self, directory: str | os.PathLike[str], config: RunConfig, models: Sequence[str]
+    ) -> None:
+        self.directory = Path(directory)
+        self.config = config
+        self.parts = DataParts(config.data, config.seed)
+        self.contenders: list[Contender] = [
+            contender(name, self.directory / name, config, self.parts) for name in models
+        ]
+        self.page = self.directory / "comparison.html"
+        self.figures_file = self.directory / "comparison.json"
+
+    @classmethod
+    def create(
+        cls,
+        directory: str | os.PathLike[str],
+        config: RunConfig,
+        models: Sequence[str] = (*BASELINES, "vqvae"),
+    ) -> Self:
+        """A new comparison, or the one that is there, which may get further models.
+
+        Everything is checked before anything is written.
+
+        Args:
+            directory: where; it is made if needed.
+            config: the settings, those of the VQ-VAE and its training for all models.
+            models: which. Defaults to autoencoder, VAE and VQ-VAE.
+
+        Raises:
+            RunExistsError: if the directory holds a comparison with other settings, or other files.
+            ValueError: for an unknown model, no model, one given twice, or settings that do not fit
+                the data or a model.
+        """
+        if not models or len(set(models)) < len(models):
+            raise ValueError(
+                "`models` should name at least one model, and each once. "
+                f"Received: models={list(models)}"
+            )
+        config = creating.with_absolute_source(config)
+        comparison = cls(directory, config, models)
+        files = RunDirectory(directory)
+        if files.is_run():
+            before = RunConfig.from_dict(read_json(files.config))
+            differences = before.differences(config)
+            if differences:
+                raise RunExistsError(
+                    f"the output {str(files.path)!r} holds a comparison with other settings "
+                    f"({'; '.join(differences)}). Give another directory (`--output`)"
+                )
+        elif files.is_occupied():
+            raise RunExistsError(
+                f"the output {str(files.path)!r} is not empty and holds no comparison. Give "
+                "another directory (`--output`)"
+            )
+        for one in comparison.contenders:
+            creating.check_fit(one.config, comparison.parts)
+        write_json(files.config, config.to_dict())
+        return comparison
+
+    def run(
+        self,
+        samples: int | None = None,
+        verbose: Any = 0,
+        report: Callable[[str], None] | None = None,
+    ) -> dict[str, Any]:
+        """Trains what is not trained, and evaluates all.
+
+        Args:
+            samples: how many images to draw from each model and compare with real ones. By default
+                as many as there are real ones, 10 000 at most; 0 for none.
+            verbose: as for `keras.Model.fit`.
+            report: is told in words what begins. Defaults to `None`.
+
+        Returns:
+            What `comparison.json` holds: `models`, the figures of each by name, `part` and `images`
+            (what they are of), `feature_extractor`, `files` (what lossless files take in bits per
+            dimension), and `notes`.
+
+        Raises:
+            NonFiniteLossError: if a loss becomes NaN or infinite.
+            ValueError: for `samples` below 0.
+        """
+        if samples is not None and samples < 0:
+            raise ValueError(f"`samples` should be at least 0. Received: samples={samples}")
+        report = report or (lambda text: None)
+        for one in self.contenders:
+            one.train(verbose, report)
+        part, source = self.parts.evaluation()
+        bars = 1 if verbose in (1, "auto") else 0
+        found: dict[str, Any] = {
+            "part": part,
+            "images": len(source),
+            "image_shape": list(source.image_shape),
+            "likelihood": self.config.vqvae.likelihood,
+            "epochs": self.config.vqvae_training.epochs,
+            "models": {},
+            "notes": [],
+            "environment": environment(),
+        }
+        for one in self.contenders:
+            report(f"Evaluating: {one.name}")
+            found["models"][one.name] = one.figures(source, bars)
+        found["files"] = evaluation.lossless_rates(
+            spread(source, 1000).as_array(), self.parts.value_range()
+        )
+        count = min(len(source), MOST_SAMPLES) if samples is None else samples
+        if count:
+            self._compare_samples(found, part, source, count, bars, report)
+        write_json(self.figures_file, found)
+        comparison_page(self, found).save(self.page)
+        return found
+
+    def _compare_samples(
+        self,
+        found: dict[str, Any],
+        part: str,
+        source: ImageSource,
+        count: int,
+        bars: int,
+        report: Callable[[str], None],
+    ) -> None:
+        extractor, name = feature_extractor(
+            self.parts,
+            self.directory / "classifier.keras",
+            (part, source),
+            self._own_model,
+            self.config.seed,
+            bars,
+            report,
+        )
+        found["feature_extractor"] = name
+        real = evaluation.image_features(spread(source, count), extractor)
+        for one in self.contenders:
+            report(f"Drawing {count} images: {one.name}")
+            features = evaluation.image_features(self._drawn(one, count), extractor)
+            try:
+                judged = evaluation.evaluate_samples(real, features)
+            except ValueError as error:
+                found["notes"].append(f"Samples were not compared with real images: {error}")
+                return
+            found["models"][one.name]["samples"] = judged
+
+    def _drawn(self, one: Contender, count: int) -> Iterator[np.ndarray]:
+        return one.samples(count, self.config.seed, batch_size=256)
+
+    def _own_model(self) -> tuple[Any, str]:
+        one = self.contenders[-1]
+        return one.model(), one.name
