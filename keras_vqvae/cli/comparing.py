@@ -16,7 +16,6 @@ from keras_vqvae.cli.options import (
 )
 from keras_vqvae.cli.tables import print_columns
 from keras_vqvae.runs import (
-    COMPARISON_HEADER,
     DataConfig,
     RunConfig,
     VQVAEConfig,
@@ -24,6 +23,8 @@ from keras_vqvae.runs import (
 )
 
 _DEFAULT = RunConfig(vqvae=VQVAEConfig(likelihood="discretized_logistic"))
+# The columns that 80 characters have room for.
+_SCREEN = {0: "model", 2: "reconstr.", 3: "latents", 4: "total", 5: "MSE", 6: "Fréchet"}
 
 
 @click.command(cls=Command)
@@ -61,8 +62,9 @@ def compare(source: str, output: str, models: str, samples: int | None, **option
         raise Interrupted(
             f"what is trained is kept in {output}; the same command goes on from there"
         ) from None
-    title = f"{found['images']} {found['part']} images: bits per dimension"
-    print_columns(title, COMPARISON_HEADER, comparison_rows(found))
+    title = f"{found['images']} {found['part']} images, bits per dimension"
+    rows = [tuple(row[i] for i in _SCREEN) for row in comparison_rows(found)]
+    print_columns(title, _SCREEN.values(), rows)
     for note in found["notes"]:
         click.echo(note)
     for path in (comparison.page, comparison.figures_file):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -41,7 +42,7 @@ def print_table(title: str, rows: Iterable[tuple[str, ...]]) -> None:
 
 def print_columns(title: str, header: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
     """A table with a header; the first column has names, the others numbers."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE)
     for i, name in enumerate(header):
         table.add_column(name, justify="right" if i else "left", overflow="fold")
     for cells in rows:

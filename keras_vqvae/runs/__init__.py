@@ -5,7 +5,6 @@ Only the configuration is imported at once: the command line shows it without lo
 
 from typing import TYPE_CHECKING, Any
 
-from keras_vqvae.runs.comparison_rows import COMPARISON_HEADER as COMPARISON_HEADER
 from keras_vqvae.runs.comparison_rows import comparison_rows as comparison_rows
 from keras_vqvae.runs.config import DataConfig as DataConfig
 from keras_vqvae.runs.config import PriorConfig as PriorConfig
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from keras_vqvae.runs.run import Run as Run
 
 __all__ = [
-    "COMPARISON_HEADER",
     "Comparison",
     "DataConfig",
     "NonFiniteLossError",

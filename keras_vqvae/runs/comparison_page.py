@@ -31,8 +31,9 @@ def comparison_page(comparison: "Comparison", found: dict[str, Any]) -> evaluati
     )
     page.section(
         "What an image costs",
-        "Bits per dimension, for 8-bit images, of which a dimension takes 8 as it is: that of the "
-        "image given its latents, that of the latents, and the sum. Below it is better.",
+        "In bits per dimension, of which an 8-bit image takes 8 as it is: the image given its "
+        "latents, the latents, and both. Less is better, also in the error and in the distance of "
+        "samples from real images.",
     ).columns(COMPARISON_HEADER, comparison_rows(found))
     for text in (*_explanations(found), *found["notes"]):
         page.note(text)

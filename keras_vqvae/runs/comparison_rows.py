@@ -6,10 +6,10 @@ __all__ = ["COMPARISON_HEADER", "comparison_rows"]
 
 COMPARISON_HEADER = (
     "model",
-    "bits of the latents of an image",
+    "latents, bits an image",
     "reconstruction",
     "latents",
-    "bits per dimension",
+    "total",
     "MSE",
     "Fréchet distance",
     "precision",
@@ -86,7 +86,7 @@ def _model_rows(name: str, figures: dict[str, Any], numbers: int) -> list[tuple[
             **columns,
         )
         for label, kind, columns in (
-            (f"{title}, codes all alike", "uniform", plain),
+            (f"{title}, codes equally likely", "uniform", plain),
             ("  codes by their histogram", "marginal", {}),
             (f"  codes under the prior{given}", "prior", {**prior, "mse": None}),
         )

@@ -1,6 +1,7 @@
 """Models that are compared: each can be trained, judged and drawn from."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -161,12 +162,10 @@ class Quantized:
         vqvae, prior = run.vqvae(), run.prior()
         found = run.evaluate(verbose=verbose)
         figures, of_prior = dict(found["vqvae"]), found["prior"]
-        numbers = int(np.prod(vqvae.image_shape))
+        numbers, codes = math.prod(vqvae.image_shape), math.prod(vqvae.code_shape)
         bits = {
             "latents_uniform": figures.pop("code_bits_per_dimension"),
-            "latents_marginal": figures["code_entropy_bits"]
-            * int(np.prod(vqvae.code_shape))
-            / numbers,
+            "latents_marginal": figures["code_entropy_bits"] * codes / numbers,
             "latents_prior": of_prior["bits_per_image"] / numbers,
         }
         reconstruction = figures.pop("reconstruction_bits_per_dimension", None)
@@ -195,4 +194,5 @@ class Quantized:
         if self.run().prior().num_classes is None:
             return None
         labels = spread(self.run().parts.evaluation()[1], count).labels
+        assert labels is not None  # a conditional prior was trained on them
         return np.random.default_rng(self.config.seed).permutation(np.resize(labels, count))

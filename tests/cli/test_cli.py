@@ -122,6 +122,28 @@ def test_evaluate_says_in_one_line_what_is_missing_or_wrong(run, tmp_path):
     assert "vqvae.keras" in fails(2, "evaluate", run)
 
 
+def test_compare_prints_a_table_and_goes_on(folder, tmp_path):
+    output = tmp_path / "comparison"
+    command = ["compare", "--data", folder, "--output", output, "--models", "vae,lookup_free"]
+    command += [*TINY, "--samples", 0]
+    result = call(*command)
+    assert result.exit_code == 0, result.output
+    for text in ("VAE, evidence lower bound", "codes under the prior", "PNG files", "total"):
+        assert text in result.stdout
+    assert max(map(len, result.stdout.splitlines()[-25:-2])) <= 80
+    assert (output / "comparison.html").exists()
+    assert Run.open(output / "lookup_free").config.vqvae.likelihood == "discretized_logistic"
+    again = call(*command)
+    assert again.exit_code == 0
+    assert "Training" not in again.stdout
+    assert "seed: 0 -> 1" in fails(2, *command, "--seed", 1)
+    command[4] = tmp_path / "other"
+    assert "'gan'" in fails(2, *command, "--models", "vae,gan")
+    assert "samples=-1" in fails(2, *command, "--samples", -1)
+    assert "power of two" in fails(2, *command, "--num-embeddings", 5)
+    assert not (tmp_path / "other").exists()
+
+
 def test_evaluate_and_info(run, folder, tmp_path):
     result = call("evaluate", run, "--samples", 5)
     assert result.exit_code == 0, result.output

@@ -6,7 +6,7 @@ from support import grey_images
 
 from keras_vqvae import models
 from keras_vqvae.data import ArraySource, ImageBatches
-from keras_vqvae.evaluation import evaluate_prior, evaluate_vqvae
+from keras_vqvae.evaluation import evaluate_autoencoder, evaluate_prior, evaluate_vqvae
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,45 @@ def test_figures_are_those_of_the_whole_set_at_once(vqvae):
     assert figures["perplexity"] == pytest.approx(2**entropy)
     assert figures["bits_per_image"] == 4 * 4 * 3  # 16 positions, log2(8) bits
     assert figures["images"] == 7
+
+
+def test_bits_of_reconstructions_are_the_likelihoods(vqvae):
+    images = grey_images(7)
+    figures = evaluate_vqvae(vqvae, images, batch_size=3)
+    bits = -np.mean(vqvae.reconstruction_log_prob(images)) / 64 / math.log(2)
+    assert figures["reconstruction_bits_per_dimension"] == pytest.approx(bits, rel=1e-6)
+
+
+def test_figures_of_an_autoencoder_and_a_vae():
+    images = grey_images(7)
+    autoencoder = models.convolutional_autoencoder((8, 8, 1), embedding_dim=2, widths=(4,))
+    figures = evaluate_autoencoder(autoencoder, images, batch_size=3)
+    mse = np.mean(((autoencoder.reconstruct(images) - images) / 255.0) ** 2)
+    assert figures["mse"] == pytest.approx(mse, rel=1e-5)
+    assert set(figures) == {"images", "mse", "psnr_db", "reconstruction_bits_per_dimension"}
+    vae = models.convolutional_vae((8, 8, 1), embedding_dim=2, widths=(4,))
+    figures = evaluate_autoencoder(vae, images, samples=3, batch_size=3)
+
+    def bits(nats):
+        return -np.mean(nats) / 64 / math.log(2)
+
+    assert figures["bits_per_dimension"] == pytest.approx(bits(vae.log_prob_bound(images)))
+    assert figures["importance_weighted_bits_per_dimension"] == pytest.approx(
+        bits(vae.log_prob_bound(images, 3))
+    )
+    mean, log_variance = (
+        np.asarray(x, "float64") for x in vae.posterior(vae.encoder(images / np.float32(255) - 0.5))
+    )
+    divergence = 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(axis=(1, 2, 3))
+    assert figures["latent_bits_per_dimension"] == pytest.approx(-bits(divergence), rel=1e-5)
+
+
+def test_images_without_a_probability_have_no_bits():
+    vae = models.convolutional_vae((8, 8, 1), embedding_dim=2, widths=(4,), likelihood="bernoulli")
+    figures = evaluate_autoencoder(vae, grey_images(3))
+    assert set(figures) == {"images", "mse", "psnr_db"}
+    binary = evaluate_autoencoder(vae, np.where(grey_images(3) > 127, 255, 0).astype("uint8"))
+    assert {"bits_per_dimension", "latent_bits_per_dimension"} <= set(binary)
 
 
 def test_mse_is_on_the_unit_scale_whatever_the_value_range():

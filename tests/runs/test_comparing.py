@@ -1,0 +1,194 @@
+"""`Comparison`: models trained alike, and what images cost under each."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+from runs_support import tiny_config, write_images
+
+from keras_vqvae import evaluation, models
+from keras_vqvae.runs import Comparison, RunExistsError, VQVAEConfig, comparison_rows
+from keras_vqvae.runs.building import build_quantizer
+from keras_vqvae.runs.config import QUANTIZERS
+
+MODELS = ["autoencoder", "vae", "vqvae", "lookup_free"]
+
+
+def config_for(folder, **changes):
+    vqvae = VQVAEConfig(
+        num_embeddings=4, embedding_dim=2, widths=(4,), likelihood="discretized_logistic"
+    )
+    return tiny_config(folder, **{"vqvae": vqvae, **changes})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("images")
+    write_images(place / "train", 40)
+    write_images(place / "test", 20)
+    return place
+
+
+@pytest.fixture(scope="module")
+def done(folder, tmp_path_factory):
+    """A comparison that is trained, and its figures."""
+    directory = tmp_path_factory.mktemp("comparison")
+    comparison = Comparison.create(directory, config_for(folder), MODELS)
+    return comparison, comparison.run(samples=0)
+
+
+def test_figures_are_those_of_the_models(done):
+    comparison, found = done
+    assert list(found["models"]) == MODELS
+    assert json.loads(comparison.figures_file.read_text()) == found
+    images = comparison.parts.test.as_array()
+    contenders = {one.name: one for one in comparison.contenders}
+
+    def bits(log_probs):
+        return -np.mean(log_probs, dtype="float64") / 64 / math.log(2)
+
+    prices = {name: figures["bits_per_dimension"] for name, figures in found["models"].items()}
+    autoencoder, vae = (contenders[name].model() for name in ("autoencoder", "vae"))
+    assert prices["autoencoder"] == {
+        "reconstruction": pytest.approx(bits(autoencoder.reconstruction_log_prob(images)))
+    }
+    assert prices["vae"]["total"] == pytest.approx(bits(vae.log_prob_bound(images)))
+    weighted = bits(vae.log_prob_bound(images, 16))
+    assert prices["vae"]["total_importance_weighted"] == pytest.approx(weighted)
+    assert prices["vae"]["latents"] == pytest.approx(-bits(vae.kl_divergence(images)))
+    run = contenders["vqvae"].run()
+    two_stage = models.TwoStage(run.vqvae(), run.prior())
+    # To the last digit: float32 log-probabilities of images, summed in float64 by both.
+    assert prices["vqvae"]["total_prior"] == pytest.approx(
+        bits(two_stage.log_prob(images)), rel=1e-14
+    )
+    # 4×4 codes of 2 bits, 64 numbers
+    assert prices["vqvae"]["latents_uniform"] == 0.5
+    for quantized in ("vqvae", "lookup_free"):
+        price = prices[quantized]
+        for kind in ("uniform", "marginal", "prior"):
+            assert price[f"total_{kind}"] == price["reconstruction"] + price[f"latents_{kind}"]
+        assert price["latents_marginal"] <= price["latents_uniform"]
+    assert found["files"]["png"] > 8 < found["files"]["webp"]  # noise, and headers
+
+
+def test_the_budget_is_the_same(done):
+    comparison, found = done
+    steps = set()
+    for one in comparison.contenders:
+        steps.add(int(one.model().optimizer.iterations))
+    assert steps == {8}  # 30 of 40 images train, by 4
+    # A VAE's encoder has twice the outputs: a 1×1 convolution of 4 channels to 2 more.
+    counts = {name: figures["parameters"] for name, figures in found["models"].items()}
+    assert counts["vae"] - counts["autoencoder"] == 2 * (4 + 1)
+
+
+def test_samples_of_every_model_are_judged_by_one_extractor(done, monkeypatch):
+    comparison, _ = done
+    seen = []
+
+    def judged(real, samples):
+        seen.append((real.shape, samples.shape))
+        return {"frechet_distance": float(len(seen)), "precision": 0.5, "recall": 0.25}
+
+    monkeypatch.setattr(evaluation, "evaluate_samples", judged)
+    found = comparison.run()
+    assert "classifier of the labels" in found["feature_extractor"]
+    assert len(seen) == len(MODELS)
+    assert len({shape for pair in seen for shape in pair}) == 1
+    assert seen[0][0][0] == 20
+    assert [found["models"][name]["samples"]["frechet_distance"] for name in MODELS] == [1, 2, 3, 4]
+
+
+def test_too_few_images_for_a_distance_are_a_note(done):
+    found = done[0].run(samples=5)
+    assert "Samples were not compared" in found["notes"][0]
+    assert all("samples" not in figures for figures in found["models"].values())
+
+
+def test_the_page_is_one_file_and_has_all_models(done):
+    page = done[0].page.read_text()
+    assert "http" not in page
+    for text in (*MODELS, "evidence lower bound", "codes under the prior", "PNG files"):
+        assert text in page
+
+
+def test_trained_models_stay_and_further_ones_are_added(done, folder):
+    comparison, found = done
+    files = sorted(comparison.directory.rglob("*.keras"))
+    before = [file.stat().st_mtime_ns for file in files]
+    again = Comparison.create(comparison.directory, config_for(folder), ["vae", "finite_scalar"])
+    more = again.run(samples=0)
+    assert [file.stat().st_mtime_ns for file in files] == before
+    assert list(more["models"]) == ["vae", "finite_scalar"]
+    assert more["models"]["vae"]["mse"] == found["models"]["vae"]["mse"]
+
+
+def test_rows_have_a_price_each(done):
+    rows = comparison_rows(done[1])
+    names = [row[0] for row in rows]
+    assert names[:3] == ["autoencoder", "VAE, evidence lower bound", "  importance-weighted bound"]
+    assert names[3:6] == [
+        "VQ-VAE, codes equally likely",
+        "  codes by their histogram",
+        "  codes under the prior",
+    ]
+    assert names[6] == "VQ-VAE, lookup_free, codes equally likely"
+    assert names[-2:] == ["PNG files", "lossless WebP files"]
+    bits = done[1]["models"]["vqvae"]["bits_per_dimension"]
+    assert rows[3][1:5] == (
+        "32",
+        f"{bits['reconstruction']:.3f}",
+        "0.500",
+        f"{bits['total_uniform']:.3f}",
+    )
+    assert rows[0][3:5] == ("–", "–")  # an autoencoder's latents have no price
+
+
+def test_binary_images_have_prices_under_a_bernoulli_and_grey_ones_none(folder, tmp_path):
+    vqvae = VQVAEConfig(num_embeddings=4, embedding_dim=2, widths=(4,), likelihood="bernoulli")
+    comparison = Comparison.create(tmp_path / "c", config_for(folder, vqvae=vqvae), ["vae"])
+    found = comparison.run(samples=0)
+    assert found["models"]["vae"]["bits_per_dimension"] == {}
+    assert comparison_rows(found)[0][1:5] == ("–", "–", "–", "–")
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ([], "at least one model"),
+        (["vae", "vae"], "each once"),
+        (["vae", "gan"], "should be some of autoencoder, vae, vqvae, vector.*'gan'"),
+    ],
+)
+def test_wrong_models_are_refused_before_anything_is_written(folder, tmp_path, models, message):
+    with pytest.raises(ValueError, match=message):
+        Comparison.create(tmp_path / "c", config_for(folder), models)
+    assert not (tmp_path / "c").exists()
+
+
+def test_settings_that_do_not_fit_are_refused_before_anything_is_written(folder, tmp_path):
+    config = config_for(folder)
+    odd = dataclasses.replace(config, vqvae=dataclasses.replace(config.vqvae, num_embeddings=5))
+    with pytest.raises(ValueError, match="power of two for the quantizer 'finite_scalar'"):
+        Comparison.create(tmp_path / "c", odd, ["vqvae", "finite_scalar"])
+    assert not (tmp_path / "c").exists()
+
+
+def test_other_settings_and_other_files_are_refused(done, folder, tmp_path):
+    with pytest.raises(RunExistsError, match="seed: 3 -> 4"):
+        Comparison.create(done[0].directory, config_for(folder, seed=4))
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunExistsError, match="holds no comparison"):
+        Comparison.create(tmp_path, config_for(folder))
+    with pytest.raises(ValueError, match="`samples` should be at least 0"):
+        done[0].run(samples=-1)
+
+
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_every_quantizer_has_the_size_that_is_asked_for(name):
+    quantizer = build_quantizer(VQVAEConfig(num_embeddings=64, embedding_dim=3, quantizer=name))
+    quantizer.build((None, 2, 2, quantizer.embedding_dim or 3))
+    assert quantizer.num_embeddings == 64
