@@ -43,7 +43,7 @@ _SCREEN = {0: "model", 2: "reconstr.", 3: "latents", 4: "total", 5: "MSE", 6: "F
 )
 @click.option(
     "--samples",
-    type=int,
+    type=click.IntRange(min=0),
     help="How many images to draw from each model and compare with real ones.  [default: as many "
     "as there are real ones, at most 10000]",
 )

@@ -38,6 +38,7 @@ td.unit { color: var(--soft); }
   width: 8rem; min-width: 6rem; }
 table.columns th[scope="col"] { color: var(--soft); text-align: right; vertical-align: bottom;
   font-size: 0.85rem; white-space: normal; }
+table.columns th[scope="row"] { white-space: pre; }
 table.columns th[scope="col"]:first-child { text-align: left; }
 .strips table:not(.columns) td, .strips table:not(.columns) th { border: 0;
   padding: 0.15rem 0.9rem 0.15rem 0; }

@@ -11,7 +11,7 @@ from keras_vqvae.runs.parts import spread
 if TYPE_CHECKING:
     from keras_vqvae.runs.comparing import Comparison
 
-_COLUMNS = 10
+_COLUMNS = 8
 _ROWS_OF_SAMPLES = 3
 
 
@@ -27,7 +27,8 @@ def comparison_page(comparison: "Comparison", found: dict[str, Any]) -> evaluati
         "keras_vqvae: what the codes are worth",
         f"{found['images']} {found['part']} images of {comparison.config.data.source}, "
         f"{height}×{width}, {channels} channel{'s' if channels > 1 else ''}; "
-        f"{found['epochs']} epochs each, likelihood {found['likelihood']}.",
+        f"{found['epochs']} epoch{'s' if found['epochs'] > 1 else ''} each, likelihood "
+        f"{found['likelihood']}.",
     )
     page.section(
         "What an image costs",

@@ -112,7 +112,7 @@ def _row(
         _shown(latents, ".3f"),
         _shown(total, ".3f"),
         _shown(mse, ".4f"),
-        _shown(frechet, ".3g"),
+        _shown(frechet, "#.3g"),
         _shown(precision, ".2f"),
         _shown(recall, ".2f"),
         _shown(parameters, ",.0f"),
