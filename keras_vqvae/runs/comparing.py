@@ -182,7 +182,7 @@ class Comparison:
         extractor, name = feature_extractor(
             self.parts,
             self.directory / "classifier.keras",
-            (part, source),
+            (f"{part} images", source),
             self._own_model,
             self.config.seed,
             bars,

@@ -30,6 +30,7 @@ class Findings:
 
     Attributes:
         part: which images it was evaluated on.
+        title: what to call them in a sentence, `"test images"`.
         source: these images.
         figures: by group, as in `metrics.json`.
         codes: of all these images.
@@ -40,6 +41,7 @@ class Findings:
     """
 
     part: str
+    title: str
     source: ImageSource
     figures: dict[str, Any]
     codes: npt.NDArray[np.int32]
@@ -95,9 +97,9 @@ class Evaluation:
         codes = (
             run.codes(part) if self._images is None else run.encode(source, verbose=self._verbose)
         )
-        found = Findings(
-            part, source, {k: v for k, v in figures.items() if k != "part"}, codes.codes
-        )
+        title = f"{part} images" if self._images is None else f"images of {part!r}"
+        groups = {k: v for k, v in figures.items() if k != "part"}
+        found = Findings(part, title, source, groups, codes.codes)
         found.figures["bits_per_dimension"] = self._bits(found.figures)
         if not run.finished("prior"):
             found.notes.append(
@@ -155,7 +157,7 @@ class Evaluation:
         extractor, name = feature_extractor(
             run.parts,
             run.files.classifier,
-            (found.part, found.source),
+            (found.title, found.source),
             lambda: (run.vqvae(), "VQ-VAE"),
             run.config.seed,
             self._verbose,

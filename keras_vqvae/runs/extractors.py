@@ -31,7 +31,7 @@ def feature_extractor(
     Args:
         parts: the images.
         path: of the classifier's file.
-        judged: the part that figures are of, its name and its images.
+        judged: the images that figures are of: what to call them, and themselves.
         own_model: gives a trained model and its name, for images without labels.
         seed: of the classifier's training.
         verbose: 1 for progress bars.
@@ -49,9 +49,9 @@ def feature_extractor(
             spread(train, _CLASSIFIER_IMAGES), parts.value_range(), seed=seed, verbose=verbose and 2
         )
         save_model(classifier, path)
-    name, (part, source) = "a classifier of the labels", judged
+    name, (title, source) = "a classifier of the labels", judged
     if source.labels is not None and source.labels.max() < classifier.output_shape[-1]:
         batches = ImageBatches(source, with_labels=True)
         accuracy = classifier.evaluate(batches, verbose=0, return_dict=True)["accuracy"]
-        name += f", {100 * accuracy:.1f} % right on {part} images"
+        name += f", {100 * accuracy:.1f} % right on {title}"
     return evaluation.classifier_features(classifier), name

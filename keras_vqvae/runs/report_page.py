@@ -31,9 +31,9 @@ def report_page(run: "Run", found: Findings, rows: list[tuple[str, str, str]]) -
     grid = "×".join(map(str, vqvae.code_shape))
     page = evaluation.Page(
         f"keras_vqvae: {run.directory.resolve().name}",
-        f"{len(found.source)} {found.part} images of {run.config.data.source}, {height}×{width}, "
-        f"{channels} channel{'s' if channels > 1 else ''}; an image is {grid} codes of "
-        f"{vqvae.num_embeddings}.",
+        f"{len(found.source)} {found.title}, {height}×{width}, {channels} "
+        f"channel{'s' if channels > 1 else ''}; an image is {grid} codes out of "
+        f"{vqvae.num_embeddings}. Trained on {run.config.data.source}.",
     )
     page.section("Figures").table(rows)
     for note in found.notes:
@@ -53,7 +53,7 @@ def _reconstructions(page: Any, run: "Run", found: Findings) -> None:
     vqvae = run.vqvae()
     page.section(
         "Reconstructions",
-        f"Originals ({found.part} images), their codes, and the images that the decoder makes of "
+        f"Originals ({found.title}), their codes, and the images that the decoder makes of "
         "them. A square is a code; codes whose vectors are alike have like colours.",
     )
     count = min(2 * _COLUMNS, len(found.source))
@@ -103,7 +103,7 @@ def _copies(page: Any, run: "Run", found: Findings) -> None:
         "Are samples copies? Samples above, and the training images that are nearest to them by "
         "their pixels, with the distance: the root of the mean squared difference, where black and "
         "white are 1 apart. Half of the samples are nearer to a training image than "
-        f"{medians['samples']:.3f}; half of the {found.part} images than "
+        f"{medians['samples']:.3f}; half of the {found.title} than "
         f"{medians['held_out_images']:.3f}, and half of their reconstructions, which are smooth as "
         f"samples are, than {medians['their_reconstructions']:.3f}. Copies would be much nearer "
         "than these.",
@@ -135,7 +135,7 @@ def _usage(page: Any, run: "Run", found: Findings) -> None:
         f"{figures['perplexity']:.1f}, is the number of codes that would be as uncertain if they "
         "were used alike.",
     )
-    page.plot(evaluation.usage_plot(counts), f"how often each code occurs in {found.part} images")
+    page.plot(evaluation.usage_plot(counts), f"how often each code occurs in {found.title}")
 
 
 def _rate(page: Any, run: "Run", found: Findings) -> None:

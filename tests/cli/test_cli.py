@@ -114,7 +114,7 @@ def test_evaluate_says_in_one_line_what_is_missing_or_wrong(run, tmp_path):
     np.savez(tmp_path / "nan.npz", images=images, labels=np.zeros(3, int))
     line = fails(2, "evaluate", run, "--data", tmp_path / "nan.npz")
     assert "finite" in line
-    assert "index 1" in line
+    assert "in image 1" in line
     assert files() == before
     (run / "prior.keras").unlink()
     assert "no trained prior" in fails(2, "evaluate", run, "--samples", 4)
