@@ -4,7 +4,7 @@ What: a VQ-VAE learns images, or is taken out of a run. Then one picture each of
 images; the straight line between two images in the encoder's space; codes that turn into another
 image's, position by position; two images with a region of their codes exchanged; the code in the
 middle of an image replaced by others, from near ones to far ones; and codes that no prior has
-ordered, all alike or as often as images have them.
+ordered, all equally likely or as often as images have them.
 
 Paper: Neural Discrete Representation Learning, https://arxiv.org/abs/1711.00937
 
@@ -72,7 +72,7 @@ def main(argv=None):
     paths = [evaluation.traverse_code(vqvae, c, row, column, args.steps) for c in first]
     save("traversed_code", vqvae.decode(np.concatenate(paths)), len(paths[0]))
 
-    # Without a prior: all codes alike, and as often as images have them.
+    # Without a prior: equally likely, and as often as images have them.
     alike = evaluation.random_codes(vqvae, 8, seed=args.seed)
     as_often = evaluation.random_codes(vqvae, 8, like=codes, seed=args.seed)
     save("random_codes", vqvae.decode(np.concatenate([alike, as_often])), 8)

@@ -50,11 +50,11 @@ def usage_plot(counts: Any) -> bytes:
             shares = 100.0 * np.sort(table)[::-1] / max(table.sum(), 1.0)
             colour = _COLOURS[depth % len(_COLOURS)]
             if len(tables) == 1:
-                axes.fill_between(ranks - 0.5, shares, step="post", color=colour, linewidth=0)
+                axes.stairs(shares, np.arange(size + 1) + 0.5, fill=True, color=colour, linewidth=0)
             else:
                 axes.step(ranks, shares, where="mid", color=colour, label=f"depth {depth}")
         axes.axhline(100.0 / size, color="#444444", linewidth=1, linestyle=(0, (4, 3)))
-        axes.text(size, 100.0 / size, " all alike", va="bottom", ha="right", color="#444444")
+        axes.text(size, 100.0 / size, "if used alike", va="bottom", ha="right", color="#444444")
         axes.set(
             xlabel="codes, the most used first", ylabel="% of positions", xlim=(0.5, size + 0.5)
         )

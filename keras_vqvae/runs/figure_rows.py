@@ -32,14 +32,14 @@ def figure_rows(figures: dict[str, Any], part: str | None = None) -> list[_Row]:
         ("codebook usage", _percent(vqvae.get("codebook_usage")), ".1f", "% of the codes"),
         ("perplexity", vqvae.get("perplexity"), ".1f", "codes"),
         ("entropy of the codes", vqvae.get("code_entropy_bits"), ".2f", "bits per code"),
-        ("codes of an image", vqvae.get("bits_per_image"), ".0f", "bits, all codes alike"),
+        ("codes of an image", vqvae.get("bits_per_image"), ".0f", "bits, codes equally likely"),
         ("  under the prior", prior.get("bits_per_image"), ".0f", f"bits{given}"),
         ("prior", prior.get("bits_per_code"), ".3f", f"bits per code{given}"),
-        (f"{error}images, given codes", bits.get("reconstruction"), ".3f", "bits per dimension"),
-        ("  with codes, all alike", bits.get("total_uniform"), ".3f", "bits per dimension"),
-        ("  with codes under the prior", bits.get("total_prior"), ".3f", f"the same{given}"),
-        ("codes, all alike", bits.get("codes_uniform"), ".3f", "bits per dimension"),
+        ("codes, equally likely", bits.get("codes_uniform"), ".3f", "bits per dimension"),
         ("codes under the prior", bits.get("codes_prior"), ".3f", f"bits per dimension{given}"),
+        (f"{error}images, given codes", bits.get("reconstruction"), ".3f", "bits per dimension"),
+        ("  with codes, equally likely", bits.get("total_uniform"), ".3f", "bits per dimension"),
+        ("  with codes under the prior", bits.get("total_prior"), ".3f", f"the same{given}"),
     )
     return [
         (name, format(value, form), unit)

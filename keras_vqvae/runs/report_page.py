@@ -141,7 +141,7 @@ def _usage(page: Any, run: "Run", found: Findings) -> None:
 def _rate(page: Any, run: "Run", found: Findings) -> None:
     vqvae, bits = run.vqvae(), found.figures["bits_per_dimension"]
     psnr = found.figures["vqvae"]["psnr_db"]
-    names = {"codes_uniform": "codes, all alike", "codes_prior": "codes under the prior"}
+    names = {"codes_uniform": "codes, equally likely", "codes_prior": "codes under the prior"}
     points = {name: (bits[key], psnr) for key, name in names.items() if key in bits}
     images = spread(found.source, _CODEC_IMAGES)
     pixels = images.read(np.arange(len(images)))
@@ -149,8 +149,8 @@ def _rate(page: Any, run: "Run", found: Findings) -> None:
     page.section(
         "Rate and distortion",
         "What an image costs, and how well it is kept. As a yardstick the same images as WebP "
-        f"files, each by itself; without loss they take {webp[-1][0]:.2f} bits per dimension, and "
-        "as plain bytes 8.",
+        f"files, each by itself and with its header; without loss they take {webp[-1][0]:.2f} bits "
+        "per dimension, and as plain bytes 8.",
     )
     page.plot(
         evaluation.rate_plot(points, {"WebP": [r for r in webp if np.isfinite(r[1])]}),

@@ -84,10 +84,23 @@ def svg_texts(svg):
 def test_plots_are_svg_with_text():
     texts = svg_texts(loss_plot({"loss": [3.0, 2.0], "val_loss": [3.1, math.nan]}, "nats"))
     assert {"loss", "loss, validation", "nats", "epoch", "1", "2"} <= set(texts)
-    assert "all alike" in "".join(svg_texts(usage_plot([4, 0, 2])))
+    assert "if used alike" in "".join(svg_texts(usage_plot([4, 0, 2])))
     assert {"depth 0", "depth 1"} <= set(svg_texts(usage_plot([[4, 0], [1, 3]])))
     points = {"codes": (0.4, 20.0)}
     assert {"codes", "WebP"} <= set(svg_texts(rate_plot(points, {"WebP": [(1.0, 20.0)]})))
+
+
+@pytest.mark.parametrize("counts", [[7], [4, 4], [5, 1, 3]])
+def test_there_is_a_bar_for_each_code(counts):
+    """The bars are as wide as the line that goes through the whole plot."""
+    paths = re.findall(rb'<path d="([^"]+)"[^>]*?style="([^"]+)"', usage_plot(counts))
+
+    def extent(style):
+        (drawn,) = (d for d, s in paths if style in s)
+        xs = [float(x) for x in re.findall(rb"[ML] (\S+)", drawn)]
+        return min(xs), max(xs)
+
+    assert extent(b"fill: #2563a8") == pytest.approx(extent(b"stroke-dasharray"), abs=0.01)
 
 
 def test_a_plot_is_the_same_every_time():
