@@ -13,6 +13,7 @@ from keras_vqvae import data, evaluation, models
 from keras_vqvae.runs import creating, evaluating, training
 from keras_vqvae.runs.checkpoints import Progress, load_model
 from keras_vqvae.runs.config import PriorConfig, RunConfig, TrainingConfig
+from keras_vqvae.runs.describing import describe
 from keras_vqvae.runs.directory import STAGES, RunDirectory, read_json, write_json
 from keras_vqvae.runs.encoding import decode_codes, encode_images
 from keras_vqvae.runs.environment import environment
@@ -378,26 +379,7 @@ class Run:
 
     def info(self) -> dict[str, Any]:
         """Settings, progress, versions, device, fingerprints and sizes."""
-        stages = {}
-        for stage in STAGES:
-            progress = self.progress(stage)
-            stages[stage] = {
-                "finished": self.finished(stage),
-                "epochs": progress.epochs,
-                "of_epochs": getattr(self.config, f"{stage}_training").epochs,
-                "best_epoch": progress.best_epoch,
-                "seconds": progress.seconds,
-                "next_epoch": None if self.finished(stage) else progress.epochs + 1,
-            }
-        files = sorted(p for p in self.directory.rglob("*") if p.is_file())
-        return {
-            "directory": str(self.directory.resolve()),
-            "stages": stages,
-            "metrics": self.metrics(),
-            "config": self.config.to_dict(),
-            "files": {str(p.relative_to(self.directory)): p.stat().st_size for p in files},
-            "this_environment": environment(),
-        }
+        return describe(self)
 
     def _model(self, stage: str) -> Any:
         if stage not in self._models:
