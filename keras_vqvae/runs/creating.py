@@ -49,7 +49,8 @@ def forget_prior(files: RunDirectory) -> None:
         metrics = read_json(files.metrics)
         for name in ("prior", *SAMPLE_FIGURES):
             metrics.pop(name, None)
-        metrics.get("bits_per_dimension", {}).pop("codes_prior", None)
+        for name in ("codes_prior", "total_prior"):
+            metrics.get("bits_per_dimension", {}).pop(name, None)
         for name in ("prior", "sample"):
             metrics.get("seconds", {}).pop(name, None)
         write_json(files.metrics, metrics)

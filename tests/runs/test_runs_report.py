@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import shutil
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 from runs_support import tiny_config, write_images
 from support import grey_images
 
-from keras_vqvae import evaluation
+from keras_vqvae import evaluation, models
 from keras_vqvae.runs import PriorConfig, Run, evaluating, figure_rows
+
+# What an image costs in bits per dimension, as far as no prior is needed.
+WITHOUT_PRIOR = {"codes_uniform", "reconstruction", "total_uniform"}
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +59,17 @@ def test_bits_are_those_of_codes_by_dimension(trained):
     # 4×4 codes of 2 bits, 8×8 numbers
     assert bits["codes_uniform"] == 0.5
     assert bits["codes_prior"] == pytest.approx(figures["prior"]["bits_per_code"] * 16 / 64)
+
+
+def test_bits_are_those_of_the_model_of_both_stages_to_the_last_digit(trained):
+    run, figures = trained
+    source = run.parts.test
+    model = models.TwoStage(run.vqvae(), run.prior())
+    log_prob = model.log_prob(source.as_array(), source.labels)
+    bits = figures["bits_per_dimension"]
+    assert bits["total_prior"] == pytest.approx(-log_prob.mean() / 64 / math.log(2), rel=1e-14)
+    assert bits["total_prior"] == bits["reconstruction"] + bits["codes_prior"]
+    assert bits["total_uniform"] == bits["reconstruction"] + bits["codes_uniform"]
 
 
 def test_the_figures_of_samples_are_those_of_the_parts(trained):
@@ -130,7 +145,7 @@ def test_without_a_prior_what_needs_it_is_left_out_by_name(run):
     run = Run.open(run.directory)
     figures = run.write_report()
     assert set(figures) == {"part", "vqvae", "bits_per_dimension", "notes"}
-    assert set(figures["bits_per_dimension"]) == {"codes_uniform"}
+    assert set(figures["bits_per_dimension"]) == WITHOUT_PRIOR
     assert "no trained prior" in figures["notes"][0]
     page = run.files.report.read_text()
     assert "no trained prior" in page
@@ -144,7 +159,7 @@ def test_a_new_prior_forgets_the_figures_of_the_old_one(run):
     changed = run.change_prior(PriorConfig(8, 1, 4), run.config.prior_training, overwrite=True)
     metrics = changed.metrics()
     assert not {"prior", "samples", "nearest_training_image"} & set(metrics)
-    assert set(metrics["bits_per_dimension"]) == {"codes_uniform"}
+    assert set(metrics["bits_per_dimension"]) == WITHOUT_PRIOR
     assert not changed.files.report.exists()
     assert changed.files.classifier.exists()  # it is of the data
 
