@@ -46,18 +46,57 @@ def test_symbolic_shape_and_dtype_are_the_eager_ones(case):
     assert tuple(shape) == tuple(eager.shape)
 
 
-@each_layer
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_fits(case, jit_compile):
-    model = keras_model(case)
-    x = case.inputs(0)
+def train_a_step(model, x, xla):
+    """One compiled step, in which the gradient reaches the layer before those under test."""
     y = np.zeros(model(x).shape, "float32")
     before = values_of(model.layers[1])
-    model.compile("sgd", "mse", jit_compile=jit_compile)
+    # Without XLA, JAX would compile nothing at all.
+    model.compile("sgd", "mse", jit_compile=xla or keras.backend.backend() == "jax")
     logs = model.train_on_batch(x, y, return_dict=True)
     assert np.isfinite(logs["loss"])
-    # The layer lets the gradient pass to what is before it.
     assert not same_bits(values_of(model.layers[1]), before)
+
+
+@each_layer
+def test_fits(case):
+    """What is traced is the same with XLA and without; XLA has to know the operations too.
+
+    It compiles each class that has operations of its own. Those of the options are in the next
+    test, those of the two classes that only arrange others are in the others' cases.
+    """
+    xla = case.name not in {"grouped_rvq", "projected_ema_kmeans"}
+    train_a_step(keras_model(case), case.inputs(0), xla and not getattr(case, "option", False))
+
+
+# One of each operation: the names left out put together what these and the classes have.
+XLA_OPTIONS = (
+    "cosine",
+    "cvq",
+    "replace_unused",
+    "chunked",
+    "rotation",
+    "diveq",
+    "sf_diveq",
+    "regularized",
+    "affine",
+    "frozen_codes",
+    "sampled",
+)
+
+
+@pytest.mark.option
+def test_options_fit_with_xla():
+    """One behind the other in one model, as compiling each alone takes minutes.
+
+    Were the gradient to stop at one, it would not reach the layer before them all.
+    """
+    cases = {case.name: case for case in LAYERS}
+    x = cases["vq_cosine"].inputs(0)
+    inputs = keras.Input(x.shape[1:])
+    y = keras.layers.Dense(x.shape[-1], kernel_initializer="identity")(inputs)
+    for name in (*(f"vq_{option}" for option in XLA_OPTIONS), "projected_heads", "rvq_beam"):
+        y = cases[name].make()(y)
+    train_a_step(keras.Model(inputs, y), x, xla=True)
 
 
 @each_class
