@@ -93,9 +93,12 @@ FEW = {
     for name, case in CASES.items()
     if name == "gated-labels_and_grid" or name.endswith("depths_of_several_sizes")
 }
+# Labels, conditions, depths and tables of several sizes, in two models.
+TWO = {name: CASES[name] for name in ("gated-labels_and_grid", "pixelcnn-depths_of_several_sizes")}
 
 # What the base class does for all alike, and no trunk has a part in.
 one_kind = pytest.mark.parametrize("case", [KINDS["pixelcnn"]], ids=["pixelcnn"])
 each_kind = pytest.mark.parametrize("case", KINDS.values(), ids=KINDS)
+each_of_two = pytest.mark.parametrize("case", TWO.values(), ids=TWO)
 each_of_few = pytest.mark.parametrize("case", FEW.values(), ids=FEW)
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
