@@ -38,6 +38,7 @@ td.unit { color: var(--soft); }
   width: 8rem; min-width: 6rem; }
 table.columns th[scope="col"] { color: var(--soft); text-align: right; vertical-align: bottom;
   font-size: 0.85rem; white-space: normal; }
+table.columns th, table.columns td { padding-right: 0.75rem; }
 table.columns th[scope="row"] { white-space: pre; }
 table.columns th[scope="col"]:first-child { text-align: left; }
 .strips table:not(.columns) td, .strips table:not(.columns) th { border: 0;

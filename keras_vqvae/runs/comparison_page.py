@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_vqvae import evaluation
 from keras_vqvae.runs.comparison_rows import COMPARISON_HEADER, comparison_rows
+from keras_vqvae.runs.contenders import TITLES
 from keras_vqvae.runs.parts import spread
 
 if TYPE_CHECKING:
@@ -48,7 +49,10 @@ def comparison_page(comparison: "Comparison", found: dict[str, Any]) -> evaluati
     page.section("Reconstructions", "Held-out images, and what comes back from their latents.")
     page.strips(
         [("original", strip(originals))]
-        + [(one.name, strip(one.model().reconstruct(originals))) for one in comparison.contenders]
+        + [
+            (TITLES.get(one.name, one.name), strip(one.model().reconstruct(originals)))
+            for one in comparison.contenders
+        ]
     )
     page.section(
         "Samples",
@@ -59,7 +63,7 @@ def comparison_page(comparison: "Comparison", found: dict[str, Any]) -> evaluati
     count = _ROWS_OF_SAMPLES * _COLUMNS
     for one in comparison.contenders:
         images = next(one.samples(count, comparison.config.seed, count))
-        page.strips([(one.name, strip(images, _ROWS_OF_SAMPLES))])
+        page.strips([(TITLES.get(one.name, one.name), strip(images, _ROWS_OF_SAMPLES))])
     return page
 
 

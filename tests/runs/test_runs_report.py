@@ -5,13 +5,14 @@ import json
 import math
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from runs_support import tiny_config, write_images
 from support import grey_images
 
 from keras_vqvae import evaluation, models
-from keras_vqvae.runs import PriorConfig, Run, evaluating, figure_rows
+from keras_vqvae.runs import PriorConfig, Run, figure_rows
 
 # What an image costs in bits per dimension, as far as no prior is needed.
 WITHOUT_PRIOR = {"codes_uniform", "reconstruction", "total_uniform"}
@@ -80,7 +81,7 @@ def test_the_figures_of_samples_are_those_of_the_parts(trained):
     labels = np.random.default_rng(run.config.seed).permutation(test.labels)
     codes = run.prior().sample(132, labels=labels, seed=run.config.seed, verbose=0)
     samples = run.vqvae().decode(codes)
-    classifier = evaluating.load_model(run.files.classifier)
+    classifier = keras.models.load_model(run.files.classifier)
     features = evaluation.classifier_features(classifier)
     expected = evaluation.evaluate_samples(test.as_array(), samples, features)
     found = figures["samples"]
