@@ -3,6 +3,7 @@
 Only the configuration is imported at once: the command line shows it without loading Keras.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from keras_vqvae.runs.comparison_rows import comparison_rows as comparison_rows
@@ -17,6 +18,8 @@ from keras_vqvae.runs.figure_rows import figure_rows as figure_rows
 from keras_vqvae.runs.presets import demo_config as demo_config
 
 if TYPE_CHECKING:
+    from keras_vqvae.runs.building import build_vqvae as build_vqvae
+    from keras_vqvae.runs.building import compile_model as compile_model
     from keras_vqvae.runs.comparing import Comparison as Comparison
     from keras_vqvae.runs.run import Run as Run
 
@@ -30,19 +33,24 @@ __all__ = [
     "RunExistsError",
     "TrainingConfig",
     "VQVAEConfig",
+    "build_vqvae",
     "comparison_rows",
+    "compile_model",
     "demo_config",
     "figure_rows",
 ]
 
 
+# What loads Keras, and where it is.
+_LAZY = {
+    "Comparison": "comparing",
+    "Run": "run",
+    "build_vqvae": "building",
+    "compile_model": "building",
+}
+
+
 def __getattr__(name: str) -> Any:
-    if name == "Run":
-        from keras_vqvae.runs.run import Run
-
-        return Run
-    if name == "Comparison":
-        from keras_vqvae.runs.comparing import Comparison
-
-        return Comparison
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

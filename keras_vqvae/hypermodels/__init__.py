@@ -1,0 +1,8 @@
+"""Search spaces of models as KerasTuner hypermodels, and tuners that begin with the defaults."""
+
+from keras_vqvae.hypermodels.code_length import CodeLength as CodeLength
+from keras_vqvae.hypermodels.tuners import TUNERS as TUNERS
+from keras_vqvae.hypermodels.tuners import make_tuner as make_tuner
+from keras_vqvae.hypermodels.vqvae_hypermodel import VQVAEHyperModel as VQVAEHyperModel
+
+__all__ = ["TUNERS", "CodeLength", "VQVAEHyperModel", "make_tuner"]

@@ -1,0 +1,143 @@
+"""What is searched: a range or a choice for each name, that a caller may narrow or fix."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+__all__ = [
+    "Choices",
+    "Linear",
+    "Logarithmic",
+    "PowersOfTwo",
+    "check_space",
+    "declare",
+    "is_searched",
+]
+
+
+class PowersOfTwo(NamedTuple):
+    """Powers of two from `low` to `high`."""
+
+    low: int
+    high: int
+    default: int
+
+    def within(self, low: int, high: int) -> "PowersOfTwo":
+        """The same between other bounds."""
+        for bound in (low, high):
+            if bound < 1 or bound & (bound - 1):
+                raise ValueError(f"the bounds should be powers of two. Received: {low}, {high}")
+        return PowersOfTwo(low, high, min(max(self.default, low), high))
+
+    def declare(self, hp: Any, name: str) -> Any:
+        """Its value in a trial."""
+        return hp.Int(name, self.low, self.high, step=2, sampling="log", default=self.default)
+
+
+class Linear(NamedTuple):
+    """Whole numbers from `low` to `high`."""
+
+    low: int
+    high: int
+    default: int
+
+    def within(self, low: int, high: int) -> "Linear":
+        """The same between other bounds."""
+        return Linear(int(low), int(high), min(max(self.default, int(low)), int(high)))
+
+    def declare(self, hp: Any, name: str) -> Any:
+        """Its value in a trial."""
+        return hp.Int(name, self.low, self.high, default=self.default)
+
+
+class Logarithmic(NamedTuple):
+    """Numbers from `low` to `high`, drawn by their logarithm."""
+
+    low: float
+    high: float
+    default: float
+
+    def within(self, low: float, high: float) -> "Logarithmic":
+        """The same between other bounds."""
+        if not low > 0:
+            raise ValueError(f"the bounds should be positive. Received: {low}, {high}")
+        return Logarithmic(float(low), float(high), min(max(self.default, low), high))
+
+    def declare(self, hp: Any, name: str) -> Any:
+        """Its value in a trial."""
+        return hp.Float(name, self.low, self.high, sampling="log", default=self.default)
+
+
+class Choices(NamedTuple):
+    """Some values."""
+
+    values: tuple[Any, ...]
+    default: Any
+
+    def within(self, low: Any, high: Any) -> "Choices":
+        """There is nothing between names."""
+        raise ValueError(f"a list of values is needed, and no range. Received: {low}, {high}")
+
+    def declare(self, hp: Any, name: str) -> Any:
+        """Its value in a trial."""
+        return hp.Choice(name, list(self.values), default=self.default)
+
+
+Entry = PowersOfTwo | Linear | Logarithmic | Choices
+
+
+def check_space(
+    entries: Mapping[str, Entry], narrowed: Mapping[str, Any], check: Callable[[str, Any], None]
+) -> dict[str, Any]:
+    """The entries with what a caller narrowed or fixed.
+
+    Args:
+        entries: by name.
+        narrowed: for some names another range `(low, high)`, a list of values, or one value, which
+            is then not searched.
+        check: raises a ValueError for a name and a value that no model can have.
+
+    Returns:
+        For each name an entry, or a value that is fixed.
+
+    Raises:
+        ValueError: for a name that is not known, an empty list, a range that is none, or a value
+            that no model can have.
+    """
+    unknown = set(narrowed) - set(entries)
+    if unknown:
+        raise ValueError(
+            f"{', '.join(map(repr, sorted(unknown)))} should be one of the hyperparameters "
+            f"{', '.join(entries)}"
+        )
+    found: dict[str, Any] = dict(entries)
+    for name, value in narrowed.items():
+        entry = entries[name]
+        try:
+            if isinstance(value, tuple):
+                low, high = value
+                if not low < high:
+                    raise ValueError(f"the first bound should be below the second: {value}")
+                found[name] = entry.within(low, high)
+                values = value
+            elif isinstance(value, list):
+                if not value:
+                    raise ValueError("a list of values should not be empty")
+                default = entry.default if entry.default in value else value[0]
+                found[name], values = Choices(tuple(value), default), tuple(value)
+            else:
+                found[name], values = value, (value,)
+            for one in values:
+                check(name, one)
+        except ValueError as error:
+            raise ValueError(f"`{name}`: {error}") from error
+    return found
+
+
+def is_searched(entry: Any) -> bool:
+    """Whether it is a range or a choice, and not one value."""
+    return isinstance(entry, PowersOfTwo | Linear | Logarithmic | Choices)
+
+
+def declare(hp: Any, name: str, entry: Any) -> Any:
+    """The value of a name in a trial; one that is fixed is recorded all the same."""
+    return entry.declare(hp, name) if is_searched(entry) else hp.Fixed(name, entry)

@@ -1,0 +1,184 @@
+"""The search space of VQ-VAEs."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import keras_tuner
+
+from keras_vqvae.data import ImageBatches
+from keras_vqvae.hypermodels.code_length import CodeLength
+from keras_vqvae.hypermodels.spaces import (
+    Choices,
+    Linear,
+    Logarithmic,
+    PowersOfTwo,
+    check_space,
+    declare,
+    is_searched,
+)
+from keras_vqvae.runs import RunConfig, TrainingConfig, VQVAEConfig, build_vqvae, compile_model
+
+__all__ = ["VQVAEHyperModel"]
+
+# Names are those of `VQVAEConfig` and `TrainingConfig`, but for the widths: `width` is the last one
+# of `depth`, and each one before is half of the next. What they depend on stands before them.
+_SPACE: dict[str, Any] = {
+    "quantizer": "vector",
+    "num_embeddings": PowersOfTwo(64, 4096, 512),
+    "embedding_dim": PowersOfTwo(4, 64, 16),
+    "beta": Logarithmic(0.05, 2.0, 0.25),
+    "update": Choices(("ema", "gradient"), "ema"),
+    "decay": Choices((0.9, 0.95, 0.99, 0.999), 0.99),
+    "width": PowersOfTwo(32, 256, 64),
+    "depth": 2,
+    "residual_blocks": Linear(0, 2, 0),
+    "learning_rate": Logarithmic(1e-4, 4e-3, 1e-3),
+}
+# Only a vector quantizer has these, and `decay` only one that follows moving averages.
+_CONDITIONS = {"update": ("quantizer", ["vector"]), "decay": ("update", ["ema"])}
+
+
+class VQVAEHyperModel(keras_tuner.HyperModel):
+    """VQ-VAEs by codebook size, β and what goes with them, for KerasTuner.
+
+    Hyperparameters are the settings of a run: `config` gives the `RunConfig` of a trial, with which
+    the winner is trained in full. Left alone they are searched as follows; a keyword argument
+    narrows one of them to another range `(low, high)` or to a list of values, or fixes it.
+
+    | name | searched |
+    |---|---|
+    | `num_embeddings` | powers of two from 64 to 4 096 |
+    | `embedding_dim` | powers of two from 4 to 64 |
+    | `beta` | 0.05 to 2, by its logarithm |
+    | `update`, `decay` | `"ema"` with 0.9, 0.95, 0.99, 0.999, or `"gradient"` |
+    | `width` | channels at the last of the halvings, powers of two from 32 to 256 |
+    | `residual_blocks` | 0, 1 or 2 |
+    | `learning_rate` | 1e-4 to 4e-3, by its logarithm |
+    | `quantizer`, `depth` | not, unless they are given: `"vector"`, 2 halvings |
+
+    The defaults are those of `keras-vqvae train`, and the first trial of the tuners of
+    `make_tuner`. `fit` adds `CodeLength` on the validation images, for the objective
+    `val_bits_per_dimension`. A trial has the seed of the run, whatever came before it.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        run: settings of all trials that are not searched: likelihood, seed, dtype policy, XLA,
+            training. By default those of `RunConfig` with a discretized logistic likelihood, whose
+            bits are worth comparing.
+        value_range: what black and white are. Defaults to `(0, 255)`.
+        variance: of the images on the [0, 1] scale, which a Gaussian likelihood needs. Defaults to
+            `1/16`.
+        max_bits_per_image: models whose codes take more, if all are equally likely, are refused
+            before training. Defaults to no limit.
+        **space: hyperparameters that are narrowed or fixed.
+
+    Raises:
+        ValueError: for a name that is not known, or a value that no model can have.
+
+    Example:
+    >>> import keras_tuner
+    >>> hypermodel = VQVAEHyperModel((28, 28, 1), num_embeddings=[128, 256], width=64, update="ema")
+    >>> hp = keras_tuner.HyperParameters()
+    >>> hypermodel.build(hp).num_embeddings, hp.get("num_embeddings")
+    (128, 128)
+    >>> hypermodel.config(hp).vqvae.widths
+    (32, 64)
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        run: RunConfig | None = None,
+        value_range: tuple[float, float] = (0, 255),
+        variance: float = 1 / 16,
+        max_bits_per_image: float | None = None,
+        **space: Any,
+    ) -> None:
+        super().__init__()
+        self.image_shape = image_shape
+        if run is None:
+            run = RunConfig(vqvae=VQVAEConfig(likelihood="discretized_logistic"))
+        self.run = run
+        self.value_range = value_range
+        self.variance = variance
+        self.max_bits_per_image = max_bits_per_image
+        self.space = check_space(_SPACE, space, self._check)
+
+    def config(self, hp: Any) -> RunConfig:
+        """The settings of a run with the values of a trial."""
+        values: dict[str, Any] = {}
+        for name, entry in self.space.items():
+            parent, wanted = _CONDITIONS.get(name, (None, []))
+            if parent is None:
+                values[name] = declare(hp, name, entry)
+            elif is_searched(self.space[parent]) and parent in values:
+                with hp.conditional_scope(parent, wanted):
+                    values[name] = declare(hp, name, entry)
+            elif values.get(parent) in wanted:
+                values[name] = declare(hp, name, entry)
+        # What is not active in a trial has no value.
+        return self._config({name: v for name, v in values.items() if v is not None})
+
+    def build(self, hp: Any) -> Any:
+        """The compiled VQ-VAE of a trial.
+
+        Raises:
+            keras_tuner.FailedTrialError: for one that is over the budget of bits.
+        """
+        config = self.config(hp)
+        keras.utils.set_random_seed(config.seed)
+        model = build_vqvae(config, self.image_shape, self.value_range, self.variance)
+        bits, limit = model.bits_per_image, self.max_bits_per_image
+        if limit is not None and bits > limit:
+            raise keras_tuner.errors.FailedTrialError(
+                f"the codes of an image take {bits:g} bits, above max_bits_per_image={limit:g}"
+            )
+        compile_model(model, config.vqvae_training, 1, config.jit_compile)
+        # Tuners load weights into models that no step has built.
+        model.optimizer.build(model.trainable_variables)
+        return model
+
+    def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+        """As `model.fit`, with the objective of the validation images in its logs.
+
+        Raises:
+            keras_tuner.errors.FatalValueError: without `validation_data`.
+        """
+        validation = kwargs.get("validation_data")
+        if validation is None:
+            raise keras_tuner.errors.FatalValueError(
+                "`search` should be given `validation_data`: held-out images, on which trials are "
+                "compared"
+            )
+        images = validation if isinstance(validation, ImageBatches) else _images(validation)
+        callbacks = [CodeLength(images), *kwargs.pop("callbacks", [])]
+        kwargs.setdefault("batch_size", self.run.vqvae_training.batch_size)
+        return model.fit(*args, callbacks=callbacks, **kwargs)
+
+    def _config(self, values: dict[str, Any]) -> RunConfig:
+        values = dict(values)
+        depth, width = values.pop("depth"), values.pop("width")
+        training = {"learning_rate": values.pop("learning_rate")}
+        widths = tuple(max(width >> (depth - 1 - i), 1) for i in range(depth))
+        return dataclasses.replace(
+            self.run,
+            vqvae=dataclasses.replace(self.run.vqvae, widths=widths, **values),
+            vqvae_training=dataclasses.replace(self.run.vqvae_training, **training),
+        )
+
+    def _check(self, name: str, value: Any) -> None:
+        """Whether a run can have such a value."""
+        if name in ("width", "depth"):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"a positive integer is needed. Received: {value!r}")
+            return
+        settings: dict[str, Any] = {name: value}
+        if name == "learning_rate":
+            RunConfig(vqvae_training=TrainingConfig(**settings))
+        else:
+            RunConfig(vqvae=VQVAEConfig(**settings))
+
+
+def _images(validation: Any) -> Any:
+    return validation[0] if isinstance(validation, tuple) else validation
