@@ -23,7 +23,8 @@ class CodeLength(keras.callbacks.Callback):
     itself, while reconstruction alone would always prefer it. What it leaves out is what a prior
     would learn about codes side by side, so that the true cost is below it.
 
-    `val_codebook_usage` and `val_mse` of the same images are added too.
+    The second alone is added as `val_code_bits_per_dimension`, and `val_codebook_usage` and
+    `val_mse` of the same images.
 
     Args:
         images: held-out images: what `data.load_images` takes, or `data.ImageBatches`.
@@ -57,9 +58,9 @@ class CodeLength(keras.callbacks.Callback):
                 f"{self.model.likelihood!r}, which scores binary images only. Choose a likelihood "
                 "of grey levels such as 'discretized_logistic'"
             )
-        codes = figures["code_entropy_bits"] * math.prod(self.model.code_shape)
-        logs["val_bits_per_dimension"] = figures[
-            "reconstruction_bits_per_dimension"
-        ] + codes / math.prod(self.model.image_shape)
+        bits = figures["code_entropy_bits"] * math.prod(self.model.code_shape)
+        codes = bits / math.prod(self.model.image_shape)
+        logs["val_code_bits_per_dimension"] = codes
+        logs["val_bits_per_dimension"] = figures["reconstruction_bits_per_dimension"] + codes
         logs["val_codebook_usage"] = figures["codebook_usage"]
         logs["val_mse"] = figures["mse"]

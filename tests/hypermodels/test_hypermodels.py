@@ -10,7 +10,13 @@ import pytest
 from support import grey_images, same_bits, to_numpy, values_of
 
 from keras_vqvae.evaluation import evaluate_vqvae
-from keras_vqvae.hypermodels import TUNERS, CodeLength, VQVAEHyperModel, make_tuner
+from keras_vqvae.hypermodels import (
+    TUNERS,
+    CodeLength,
+    VQVAEHyperModel,
+    make_tuner,
+    read_trials,
+)
 from keras_vqvae.runs import RunConfig, TrainingConfig, VQVAEConfig
 
 RUN = RunConfig(
@@ -163,6 +169,26 @@ def test_promoted_trials_go_on_from_their_last_epoch(tmp_path, monkeypatch):
         _, _, after, _ = by_trial[values["tuner/trial_id"]]
         assert same_bits(before, after)
         assert steps == 2 * values["tuner/epochs"]  # 16 images by 8, all epochs together
+
+
+def test_trials_are_read_from_the_files_of_a_search(tmp_path):
+    hypermodel = VQVAEHyperModel(
+        (8, 8, 1), RUN, **TINY, num_embeddings=[8, 64], beta=0.25, max_bits_per_image=60
+    )
+    tuner = make_tuner("grid", hypermodel, tmp_path / "s", trials=2)
+    tuner.search(grey_images(16), validation_data=grey_images(8, seed=1), epochs=1, verbose=0)
+    first, second = read_trials(tmp_path / "s")
+    assert (first.status, first.values["num_embeddings"], first.message) == ("COMPLETED", 8, "")
+    assert first.score == first.figures["val_bits_per_dimension"]
+    assert first.figures["val_code_bits_per_dimension"] <= 16 * 3 / 64
+    assert (second.status, second.score) == ("FAILED", None)
+    assert "96 bits, above max_bits_per_image=60" in second.message
+    file = tmp_path / "s" / "trial_0001" / "trial.json"
+    file.write_text(file.read_text()[:100])
+    with pytest.raises(ValueError, match=r"trial_0001.*damaged"):
+        read_trials(tmp_path / "s")
+    with pytest.raises(FileNotFoundError, match="trial_…"):
+        read_trials(tmp_path)
 
 
 def test_a_search_goes_on(tmp_path):

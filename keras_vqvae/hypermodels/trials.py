@@ -1,0 +1,75 @@
+"""What a search has found, read from its directory, finished or running."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+__all__ = ["SearchedTrial", "read_trials"]
+
+
+class SearchedTrial(NamedTuple):
+    """A trial of a search.
+
+    Attributes:
+        name: KerasTuner's.
+        status: `"COMPLETED"`, `"FAILED"`, `"RUNNING"`, ….
+        values: the hyperparameters.
+        figures: by name, what was logged at the best epoch.
+        score: the objective, `None` if there is none yet.
+        message: the last line of what went wrong, if something did.
+    """
+
+    name: str
+    status: str
+    values: dict[str, Any]
+    figures: dict[str, float]
+    score: float | None
+    message: str
+
+
+def read_trials(directory: str | os.PathLike[str]) -> list[SearchedTrial]:
+    """The trials of a search in the order of their names.
+
+    Nothing but the files of the search is needed, so that a running one can be looked at.
+
+    Args:
+        directory: as given to `make_tuner`.
+
+    Raises:
+        FileNotFoundError: if there is no search.
+        ValueError: if a file of a trial is damaged, naming it.
+    """
+    folder = Path(directory)
+    files = sorted(folder.glob("trial_*/trial.json"))
+    if not files:
+        raise FileNotFoundError(
+            "`directory` should be that of a search, with folders trial_…. "
+            f"Received: {str(folder)!r}"
+        )
+    return [_read(file) for file in files]
+
+
+def _read(file: Path) -> SearchedTrial:
+    try:
+        trial = json.loads(file.read_text(encoding="utf-8"))
+        metrics = trial["metrics"]["metrics"]
+        figures = {
+            name: entry["observations"][-1]["value"][0]
+            for name, entry in metrics.items()
+            if entry["observations"]
+        }
+        message = (trial.get("message") or "").strip().splitlines()
+        return SearchedTrial(
+            trial["trial_id"],
+            trial["status"],
+            trial["hyperparameters"]["values"],
+            figures,
+            trial["score"],
+            message[-1] if message else "",
+        )
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise ValueError(
+            f"the file {str(file)!r} is damaged: {error!r}. Begin the search anew in another "
+            "directory, or remove that trial's folder to look at the others"
+        ) from error
