@@ -126,17 +126,18 @@ def make_tuner(
     if direction not in ("min", "max"):
         raise ValueError(f"`direction` should be 'min' or 'max'. Received: direction={direction!r}")
     goal = keras_tuner.Objective(objective, direction)
-    seed = seed or 1
+    # Three trials over the budget of bits, one after the other, are no reason to stop.
+    common = {"seed": seed or 1, "max_consecutive_failed_trials": 1000}
     directory = os.fspath(directory)
     rest = {"directory": os.path.dirname(directory) or ".", **kwargs}
     rest["project_name"] = os.path.basename(directory)
     if kind == "hyperband":
-        oracle = _HyperbandOracle(objective=goal, max_epochs=epochs, seed=seed)
+        oracle = _HyperbandOracle(objective=goal, max_epochs=epochs, **common)
         return Hyperband(oracle=oracle, hypermodel=hypermodel, **rest)
     make: Any = {
         "random": _RandomOracle,
         "bayesian": _BayesianOracle,
         "grid": oracles.GridSearchOracle,  # begins with the defaults by itself
     }[kind]
-    oracle = make(objective=goal, max_trials=trials, seed=seed)
+    oracle = make(objective=goal, max_trials=trials, **common)
     return keras_tuner.Tuner(oracle=oracle, hypermodel=hypermodel, **rest)

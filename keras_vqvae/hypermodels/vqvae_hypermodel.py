@@ -121,19 +121,10 @@ class VQVAEHyperModel(keras_tuner.HyperModel):
         return self._config({name: v for name, v in values.items() if v is not None})
 
     def build(self, hp: Any) -> Any:
-        """The compiled VQ-VAE of a trial.
-
-        Raises:
-            keras_tuner.FailedTrialError: for one that is over the budget of bits.
-        """
+        """The compiled VQ-VAE of a trial."""
         config = self.config(hp)
         keras.utils.set_random_seed(config.seed)
         model = build_vqvae(config, self.image_shape, self.value_range, self.variance)
-        bits, limit = model.bits_per_image, self.max_bits_per_image
-        if limit is not None and bits > limit:
-            raise keras_tuner.errors.FailedTrialError(
-                f"the codes of an image take {bits:g} bits, above max_bits_per_image={limit:g}"
-            )
         compile_model(model, config.vqvae_training, 1, config.jit_compile)
         # Tuners load weights into models that no step has built.
         model.optimizer.build(model.trainable_variables)
@@ -143,8 +134,15 @@ class VQVAEHyperModel(keras_tuner.HyperModel):
         """As `model.fit`, with the objective of the validation images in its logs.
 
         Raises:
+            keras_tuner.errors.FailedTrialError: for a model over the budget of bits. (Not in
+                `build`: tuners build the defaults before any trial.)
             keras_tuner.errors.FatalValueError: without `validation_data`.
         """
+        bits, limit = model.bits_per_image, self.max_bits_per_image
+        if limit is not None and bits > limit:
+            raise keras_tuner.errors.FailedTrialError(
+                f"the codes of an image take {bits:g} bits, above max_bits_per_image={limit:g}"
+            )
         validation = kwargs.get("validation_data")
         if validation is None:
             raise keras_tuner.errors.FatalValueError(

@@ -88,10 +88,11 @@ def test_wrong_spaces_are_refused_at_once(space, message):
 
 def test_models_over_the_budget_of_bits_are_refused_before_training():
     hypermodel = VQVAEHyperModel((8, 8, 1), RUN, **TINY, num_embeddings=64, max_bits_per_image=95)
+    hp = keras_tuner.HyperParameters()
     with pytest.raises(
         keras_tuner.errors.FailedTrialError, match="take 96 bits, above max_bits_per_image=95"
     ):
-        hypermodel.build(keras_tuner.HyperParameters())
+        hypermodel.fit(hp, hypermodel.build(hp), grey_images(8), validation_data=grey_images(8))
 
 
 def test_trials_have_the_seed_of_the_run():
@@ -173,7 +174,14 @@ def test_promoted_trials_go_on_from_their_last_epoch(tmp_path, monkeypatch):
 
 def test_trials_are_read_from_the_files_of_a_search(tmp_path):
     hypermodel = VQVAEHyperModel(
-        (8, 8, 1), RUN, **TINY, num_embeddings=[8, 64], beta=0.25, max_bits_per_image=60
+        (8, 8, 1),
+        RUN,
+        **TINY,
+        num_embeddings=[8, 64],
+        beta=0.25,
+        update="gradient",
+        learning_rate=0.001,
+        max_bits_per_image=60,
     )
     tuner = make_tuner("grid", hypermodel, tmp_path / "s", trials=2)
     tuner.search(grey_images(16), validation_data=grey_images(8, seed=1), epochs=1, verbose=0)
