@@ -191,9 +191,9 @@ def test_trials_are_read_from_the_files_of_a_search(tmp_path):
     assert first.figures["val_code_bits_per_dimension"] <= 16 * 3 / 64
     assert (second.status, second.score) == ("FAILED", None)
     assert "96 bits, above max_bits_per_image=60" in second.message
-    file = tmp_path / "s" / "trial_0001" / "trial.json"
+    file = tmp_path / "s" / f"trial_{second.name}" / "trial.json"
     file.write_text(file.read_text()[:100])
-    with pytest.raises(ValueError, match=r"trial_0001.*damaged"):
+    with pytest.raises(ValueError, match=r"trial.json.*damaged"):
         read_trials(tmp_path / "s")
     with pytest.raises(FileNotFoundError, match="trial_…"):
         read_trials(tmp_path)
