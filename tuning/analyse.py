@@ -87,9 +87,10 @@ def plot_front(axes, scored):
 
 def plot_codebook_and_beta(axes, scored, figure):
     """The objective of each trial at its codebook size and β."""
-    sizes = [t.values["num_embeddings"] for t in scored]
-    betas = [t.values["beta"] for t in scored]
-    dots = axes.scatter(sizes, betas, c=[t.score for t in scored], s=110, cmap="viridis_r")
+    worst_first = scored[::-1]  # so that the best are on top
+    sizes = [t.values["num_embeddings"] for t in worst_first]
+    betas = [t.values["beta"] for t in worst_first]
+    dots = axes.scatter(sizes, betas, c=[t.score for t in worst_first], s=110, cmap="viridis_r")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set(xlabel="codebook size", ylabel="β", title="objective")
@@ -99,8 +100,8 @@ def plot_codebook_and_beta(axes, scored, figure):
 def plot_parallel(axes, scored, names):
     """A line for each trial; the better, the darker."""
     columns, labels = [], []
-    for name in names:
-        values = [t.values.get(name) for t in scored]
+    for name in (*names, "score"):
+        values = [t.score if name == "score" else t.values.get(name) for t in scored]
         if all(isinstance(v, int | float) for v in values):
             column = np.log(values) if name in LOGARITHMIC else np.array(values, float)
             low, high = min(values), max(values)
@@ -110,9 +111,6 @@ def plot_parallel(axes, scored, names):
             column = np.array([kinds.index(str(v)) for v in values], float)
             labels.append(f"{name}\n{' … '.join(kinds)}")
         columns.append((column - column.min()) / max(np.ptp(column), 1e-12))
-    if not columns:
-        axes.set_axis_off()
-        return
     lines = np.array(columns).T
     for rank, line in reversed(list(enumerate(lines))):
         best = rank == 0
