@@ -28,6 +28,7 @@ def evaluate_vqvae(
     | `code_entropy_bits` | that entropy in bits a code: what a code costs if each is coded alone |
     | `bits_per_image` | bits of an image's codes if all are equally likely |
     | `code_bits_per_dimension` | that, divided by height · width · channels of an image |
+    | `code_entropy_bits_per_dimension` | bits of an image's codes by that entropy, divided so |
     | `reconstruction_bits_per_dimension` | of 8-bit images given their codes, by the likelihood |
     | `ssim`, `ms_ssim` | `metrics.SSIM`, `metrics.MultiScaleSSIM`, for images large enough |
 
@@ -63,13 +64,16 @@ def evaluate_vqvae(
 
     figures = _reconstruct(model, images, batch_size, verbose, count)
     entropies = [_entropy_bits(table) for table in counts]
+    numbers = math.prod(model.image_shape)
+    entropy = float(np.mean(entropies))
     return {
         **figures,
         "codebook_usage": float(np.mean([np.mean(table > 0) for table in counts])),
         "perplexity": float(np.mean(np.exp2(entropies))),
-        "code_entropy_bits": float(np.mean(entropies)),
+        "code_entropy_bits": entropy,
         "bits_per_image": float(model.bits_per_image),
-        "code_bits_per_dimension": float(model.bits_per_image) / math.prod(model.image_shape),
+        "code_bits_per_dimension": float(model.bits_per_image) / numbers,
+        "code_entropy_bits_per_dimension": entropy * math.prod(model.code_shape) / numbers,
     }
 
 

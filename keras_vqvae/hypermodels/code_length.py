@@ -1,6 +1,5 @@
 """The objective: what held-out images cost in all."""
 
-import math
 from typing import Any
 
 import keras
@@ -58,8 +57,7 @@ class CodeLength(keras.callbacks.Callback):
                 f"{self.model.likelihood!r}, which scores binary images only. Choose a likelihood "
                 "of grey levels such as 'discretized_logistic'"
             )
-        bits = figures["code_entropy_bits"] * math.prod(self.model.code_shape)
-        codes = bits / math.prod(self.model.image_shape)
+        codes = figures["code_entropy_bits_per_dimension"]
         logs["val_code_bits_per_dimension"] = codes
         logs["val_bits_per_dimension"] = figures["reconstruction_bits_per_dimension"] + codes
         logs["val_codebook_usage"] = figures["codebook_usage"]

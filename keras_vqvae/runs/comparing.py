@@ -1,14 +1,11 @@
 """Several models under one budget, in one directory."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
 from keras_vqvae import evaluation
-from keras_vqvae.data import ImageSource
 from keras_vqvae.runs import creating
 from keras_vqvae.runs.comparison_page import comparison_page
 from keras_vqvae.runs.config import RunConfig
@@ -30,8 +27,7 @@ class Comparison:
 
     | file | what it is |
     |---|---|
-    | `config.json` | the settings of all models |
-    | `comparison.json` | the figures, by model |
+    | `comparison.json` | the settings of all models, and the figures of each |
     | `comparison.html` | the table, reconstructions and samples on one page |
     | `classifier.keras` | whose features samples are compared by, for data with labels |
     | `autoencoder/`, `vae/` | model, history and checkpoints of a baseline |
@@ -98,23 +94,24 @@ class Comparison:
             )
         config = creating.with_absolute_source(config)
         comparison = cls(directory, config, models)
-        files = RunDirectory(directory)
-        if files.is_run():
-            before = RunConfig.from_dict(read_json(files.config))
+        file, folder = comparison.figures_file, RunDirectory(directory)
+        if file.exists():
+            before = RunConfig.from_dict(read_json(file)["config"])
             differences = before.differences(config)
             if differences:
                 raise RunExistsError(
-                    f"the output {str(files.path)!r} holds a comparison with other settings "
+                    f"the output {str(folder.path)!r} holds a comparison with other settings "
                     f"({'; '.join(differences)}). Give another directory (`--output`)"
                 )
-        elif files.is_occupied():
+        elif folder.is_occupied():
             raise RunExistsError(
-                f"the output {str(files.path)!r} is not empty and holds no comparison. Give "
+                f"the output {str(folder.path)!r} is not empty and holds no comparison. Give "
                 "another directory (`--output`)"
             )
-        for one in comparison.contenders:
-            creating.check_fit(one.config, comparison.parts)
-        write_json(files.config, config.to_dict())
+        for settings in dict.fromkeys(one.config for one in comparison.contenders):
+            creating.check_fit(settings, comparison.parts)
+        if not file.exists():
+            write_json(file, {"config": config.to_dict()})
         return comparison
 
     def run(
@@ -132,9 +129,9 @@ class Comparison:
             report: is told in words what begins. Defaults to `None`.
 
         Returns:
-            What `comparison.json` holds: `models`, the figures of each by name, `part` and `images`
-            (what they are of), `feature_extractor`, `files` (what lossless files take in bits per
-            dimension), and `notes`.
+            What `comparison.json` holds: `config`, the settings; `models`, the figures of each by
+            name; `part` and `images`, what they are of; `feature_extractor`; `files`, what lossless
+            files take in bits per dimension; and `notes`.
 
         Raises:
             NonFiniteLossError: if a loss becomes NaN or infinite.
@@ -148,61 +145,47 @@ class Comparison:
         part, source = self.parts.evaluation()
         bars = 1 if verbose in (1, "auto") else 0
         found: dict[str, Any] = {
+            "config": self.config.to_dict(),
             "part": part,
             "images": len(source),
             "image_shape": list(source.image_shape),
-            "likelihood": self.config.vqvae.likelihood,
-            "epochs": self.config.vqvae_training.epochs,
             "models": {},
             "notes": [],
             "environment": environment(),
         }
         for one in self.contenders:
             report(f"Evaluating: {one.name}")
-            found["models"][one.name] = one.figures(source, bars)
+            found["models"][one.name] = one.figures(bars)
         found["files"] = evaluation.lossless_rates(
             spread(source, 1000).as_array(), self.parts.value_range()
         )
         count = min(len(source), MOST_SAMPLES) if samples is None else samples
         if count:
-            self._compare_samples(found, part, source, count, bars, report)
+            self._compare_samples(found, count, bars, report)
         write_json(self.figures_file, found)
         comparison_page(self, found).save(self.page)
-        return found
+        return read_json(self.figures_file)
 
     def _compare_samples(
-        self,
-        found: dict[str, Any],
-        part: str,
-        source: ImageSource,
-        count: int,
-        bars: int,
-        report: Callable[[str], None],
+        self, found: dict[str, Any], count: int, bars: int, report: Callable[[str], None]
     ) -> None:
-        extractor, name = feature_extractor(
+        part, source = self.parts.evaluation()
+        last = self.contenders[-1]
+        extractor, found["feature_extractor"] = feature_extractor(
             self.parts,
             self.directory / "classifier.keras",
             (f"{part} images", source),
-            self._own_model,
+            lambda: (last.model(), last.name),
             self.config.seed,
             bars,
             report,
         )
-        found["feature_extractor"] = name
         real = evaluation.image_features(spread(source, count), extractor)
         for one in self.contenders:
             report(f"Drawing {count} images: {one.name}")
-            features = evaluation.image_features(self._drawn(one, count), extractor)
+            drawn = evaluation.image_features(one.samples(count, batch_size=256), extractor)
             try:
-                judged = evaluation.evaluate_samples(real, features)
+                found["models"][one.name]["samples"] = evaluation.evaluate_samples(real, drawn)
             except ValueError as error:
                 found["notes"].append(f"Samples were not compared with real images: {error}")
                 return
-            found["models"][one.name]["samples"] = judged
-
-    def _drawn(self, one: Contender, count: int) -> Iterator[np.ndarray]:
-        return one.samples(count, self.config.seed, batch_size=256)
-
-    def _own_model(self) -> tuple[Any, str]:
-        one = self.contenders[-1]
-        return one.model(), one.name

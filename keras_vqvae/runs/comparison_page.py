@@ -24,12 +24,13 @@ def comparison_page(comparison: "Comparison", found: dict[str, Any]) -> evaluati
         found: its figures.
     """
     height, width, channels = found["image_shape"]
+    config = comparison.config
+    epochs = config.vqvae_training.epochs
     page = evaluation.Page(
         "keras_vqvae: what the codes are worth",
-        f"{found['images']} {found['part']} images of {comparison.config.data.source}, "
+        f"{found['images']} {found['part']} images of {config.data.source}, "
         f"{height}×{width}, {channels} channel{'s' if channels > 1 else ''}; "
-        f"{found['epochs']} epoch{'s' if found['epochs'] > 1 else ''} each, likelihood "
-        f"{found['likelihood']}.",
+        f"{epochs} epoch{'s' if epochs > 1 else ''} each, likelihood {config.vqvae.likelihood}.",
     )
     page.section(
         "What an image costs",
@@ -62,7 +63,7 @@ def comparison_page(comparison: "Comparison", found: dict[str, Any]) -> evaluati
     )
     count = _ROWS_OF_SAMPLES * _COLUMNS
     for one in comparison.contenders:
-        images = next(one.samples(count, comparison.config.seed, count))
+        images = next(one.samples(count, count))
         page.strips([(TITLES.get(one.name, one.name), strip(images, _ROWS_OF_SAMPLES))])
     return page
 

@@ -81,13 +81,13 @@ def _model_rows(name: str, figures: dict[str, Any], numbers: int) -> list[tuple[
             label,
             numbers,
             reconstruction=reconstruction,
-            latents=bits.get(f"latents_{kind}"),
+            latents=bits.get(f"codes_{kind}"),
             total=bits.get(f"total_{kind}"),
             **columns,
         )
         for label, kind, columns in (
             (f"{title}, codes equally likely", "uniform", plain),
-            ("  codes by their histogram", "marginal", {}),
+            ("  codes by their histogram", "histogram", {}),
             (f"  codes under the prior{given}", "prior", {**prior, "mse": None}),
         )
     ]

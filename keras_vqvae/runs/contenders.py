@@ -1,21 +1,20 @@
 """Models that are compared: each can be trained, judged and drawn from."""
 
 import dataclasses
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from keras_vqvae import evaluation
-from keras_vqvae.data import ImageBatches, ImageSource
+from keras_vqvae.data import ImageBatches
 from keras_vqvae.runs.building import build_baseline
 from keras_vqvae.runs.checkpoints import Progress, load_model
 from keras_vqvae.runs.config import QUANTIZERS, RunConfig
 from keras_vqvae.runs.directory import RunDirectory
-from keras_vqvae.runs.parts import DataParts, spread
+from keras_vqvae.runs.parts import DataParts, labels_like, spread
+from keras_vqvae.runs.prices import image_prices
 from keras_vqvae.runs.run import Run
 from keras_vqvae.runs.stages import fit_stage, image_batches
 
@@ -25,6 +24,18 @@ TITLES = {"vae": "VAE", "vqvae": "VQ-VAE"}
 # Of the importance-weighted bound of a VAE.
 WEIGHTED_SAMPLES = 16
 _LATENT_IMAGES = 10_000
+# What the table of a comparison, and who reads its file, may want of a run's figures.
+_QUANTIZED = (
+    "images",
+    "mse",
+    "psnr_db",
+    "ssim",
+    "ms_ssim",
+    "codebook_usage",
+    "perplexity",
+    "code_entropy_bits",
+    "bits_per_image",
+)
 
 
 class Contender(Protocol):
@@ -39,10 +50,10 @@ class Contender(Protocol):
     def model(self) -> Any:
         """The trained model of images."""
 
-    def figures(self, source: ImageSource, verbose: int) -> dict[str, Any]:
+    def figures(self, verbose: int) -> dict[str, Any]:
         """What it loses and costs; `bits_per_dimension` is a group of parts and totals."""
 
-    def samples(self, count: int, seed: int, batch_size: int) -> Iterator[npt.NDArray[Any]]:
+    def samples(self, count: int, batch_size: int) -> Iterator[npt.NDArray[Any]]:
         """New images in batches."""
 
 
@@ -58,7 +69,7 @@ def contender(name: str, directory: Path, config: RunConfig, parts: DataParts) -
         )
     if name in BASELINES:
         return Baseline(name, directory, config, parts)
-    return Quantized(name, directory, config)
+    return Quantized(name, directory, config, parts)
 
 
 class Baseline:
@@ -70,6 +81,7 @@ class Baseline:
         self.config = config
         self._parts = parts
         self._model: Any = None
+        self._latents: Any = None
 
     def train(self, verbose: Any, report: Any) -> None:
         if self._files.model(self.name).exists():
@@ -95,38 +107,41 @@ class Baseline:
             self._model = load_model(self._files.model(self.name))
         return self._model
 
-    def figures(self, source: ImageSource, verbose: int) -> dict[str, Any]:
+    def figures(self, verbose: int) -> dict[str, Any]:
+        model, source = self.model(), self._parts.evaluation()[1]
         found: dict[str, Any] = evaluation.evaluate_autoencoder(
-            self.model(), source, WEIGHTED_SAMPLES, verbose=verbose
+            model, source, WEIGHTED_SAMPLES, verbose=verbose
         )
-        bits = {}
-        if self.name == "autoencoder":
-            bits["reconstruction"] = found.pop("reconstruction_bits_per_dimension", None)
-        else:
-            bits["total"] = found.pop("bits_per_dimension", None)
-            bits["latents"] = found.pop("latent_bits_per_dimension", None)
-            weighted = "importance_weighted_bits_per_dimension"
-            bits["total_importance_weighted"] = found.pop(weighted, None)
-            found.pop("reconstruction_bits_per_dimension", None)
-            if bits["total"] is not None:
-                bits["reconstruction"] = bits["total"] - bits["latents"]
+        prices = {}
+        reconstruction = found.pop("reconstruction_bits_per_dimension", None)
+        if "bits_per_dimension" in found:  # a VAE: the parts of its bound
+            total = found.pop("bits_per_dimension")
+            latents = found.pop("latent_bits_per_dimension")
+            prices = {
+                "reconstruction": total - latents,
+                "latents": latents,
+                "total": total,
+                "total_importance_weighted": found.pop("importance_weighted_bits_per_dimension"),
+            }
+        elif reconstruction is not None:
+            prices = {"reconstruction": reconstruction}
         seconds = Progress.load(self._files.last(self.name)).seconds
         return {
             **found,
-            "parameters": self.model().count_params(),
+            "parameters": model.count_params(),
             "seconds": {"training": round(seconds, 2)},
-            "bits_per_dimension": {k: v for k, v in bits.items() if v is not None},
+            "bits_per_dimension": prices,
         }
 
-    def samples(self, count: int, seed: int, batch_size: int) -> Iterator[npt.NDArray[Any]]:
-        model = self.model()
+    def samples(self, count: int, batch_size: int) -> Iterator[npt.NDArray[Any]]:
+        model, seed = self.model(), self.config.seed
         if self.name == "vae":
             images = model.sample(count, seed=seed, batch_size=batch_size)
             yield from (images[i : i + batch_size] for i in range(0, count, batch_size))
             return
-        source = spread(self._parts.train, _LATENT_IMAGES)
-        latents = model.encode(source.as_array())
-        latents = evaluation.random_latents(latents, count, seed)
+        if self._latents is None:
+            self._latents = model.encode(spread(self._parts.train, _LATENT_IMAGES).as_array())
+        latents = evaluation.random_latents(self._latents, count, seed)
         for start in range(0, count, batch_size):
             yield model.decode(latents[start : start + batch_size])
 
@@ -134,19 +149,21 @@ class Baseline:
 class Quantized:
     """A VQ-VAE with its prior: a run of its own. The name is that of its quantizer, or `vqvae`."""
 
-    def __init__(self, name: str, directory: Path, config: RunConfig) -> None:
+    def __init__(self, name: str, directory: Path, config: RunConfig, parts: DataParts) -> None:
         self.name = name
         if name != "vqvae":
             vqvae = dataclasses.replace(config.vqvae, quantizer=name)
             config = dataclasses.replace(config, vqvae=vqvae)
         self._directory = directory
         self.config = config
+        self._parts = parts
         self._made: Run | None = None
 
     def run(self) -> Run:
         """Its run, which is made if it is not there."""
         if self._made is None:
             self._made = Run.create(self._directory, self.config)
+            self._made.parts = self._parts  # the same images: they are read once
         return self._made
 
     def train(self, verbose: Any, report: Any) -> None:
@@ -157,42 +174,29 @@ class Quantized:
     def model(self) -> Any:
         return self.run().vqvae()
 
-    def figures(self, source: ImageSource, verbose: int) -> dict[str, Any]:
+    def figures(self, verbose: int) -> dict[str, Any]:
         run = self.run()
-        vqvae, prior = run.vqvae(), run.prior()
-        found = run.evaluate(verbose=verbose)
-        figures, of_prior = dict(found["vqvae"]), found["prior"]
-        numbers, codes = math.prod(vqvae.image_shape), math.prod(vqvae.code_shape)
-        bits = {
-            "latents_uniform": figures.pop("code_bits_per_dimension"),
-            "latents_marginal": figures["code_entropy_bits"] * codes / numbers,
-            "latents_prior": of_prior["bits_per_image"] / numbers,
-        }
-        reconstruction = figures.pop("reconstruction_bits_per_dimension", None)
-        if reconstruction is not None:
-            totals = {k.replace("latents", "total"): reconstruction + v for k, v in bits.items()}
-            bits = {"reconstruction": reconstruction, **bits, **totals}
-        seconds = run.metrics()["seconds"]
+        metrics = run.metrics()  # training ends with an evaluation
+        vqvae, prior = metrics["vqvae"], metrics["prior"]
         return {
-            **figures,
-            "bits_per_image_prior": of_prior["bits_per_image"],
-            "given_labels": of_prior["given_labels"],
-            "parameters": vqvae.count_params(),
-            "prior_parameters": prior.count_params(),
-            "seconds": {"training": seconds["vqvae"], "prior": seconds["prior"]},
-            "bits_per_dimension": bits,
+            **{name: vqvae[name] for name in _QUANTIZED if name in vqvae},
+            "bits_per_image_prior": prior["bits_per_image"],
+            "given_labels": prior["given_labels"],
+            "parameters": vqvae["parameters"],
+            "prior_parameters": prior["parameters"],
+            "seconds": {
+                "training": metrics["seconds"]["vqvae"],
+                "prior": metrics["seconds"]["prior"],
+            },
+            "bits_per_dimension": image_prices(vqvae, prior, run.vqvae().image_shape),
         }
 
-    def samples(self, count: int, seed: int, batch_size: int) -> Iterator[npt.NDArray[Any]]:
-        run = self.run()
-        codes = run.prior().sample(count, labels=self._labels(count), seed=seed)
+    def samples(self, count: int, batch_size: int) -> Iterator[npt.NDArray[Any]]:
+        run, seed = self.run(), self.config.seed
+        vqvae, prior = run.vqvae(), run.prior()
+        labels = None
+        if prior.num_classes is not None:
+            labels = labels_like(self._parts.evaluation()[1], count, seed)
+        codes = prior.sample(count, labels=labels, seed=seed)
         for start in range(0, count, batch_size):
-            yield run.vqvae().decode(codes[start : start + batch_size])
-
-    def _labels(self, count: int) -> Any:
-        """Classes in the proportions of the real images, for a conditional prior."""
-        if self.run().prior().num_classes is None:
-            return None
-        labels = spread(self.run().parts.evaluation()[1], count).labels
-        assert labels is not None  # a conditional prior was trained on them
-        return np.random.default_rng(self.config.seed).permutation(np.resize(labels, count))
+            yield vqvae.decode(codes[start : start + batch_size])

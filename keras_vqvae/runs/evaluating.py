@@ -11,7 +11,8 @@ from keras_vqvae import evaluation, metrics
 from keras_vqvae.data import ImageBatches, ImageSource
 from keras_vqvae.runs.directory import SAMPLE_FIGURES, write_json
 from keras_vqvae.runs.extractors import feature_extractor
-from keras_vqvae.runs.parts import spread
+from keras_vqvae.runs.parts import labels_like, spread
+from keras_vqvae.runs.prices import image_prices
 
 if TYPE_CHECKING:
     from keras_vqvae.runs.run import Run
@@ -100,7 +101,9 @@ class Evaluation:
         title = f"{part} images" if self._images is None else f"images of {part!r}"
         groups = {k: v for k, v in figures.items() if k != "part"}
         found = Findings(part, title, source, groups, codes.codes)
-        found.figures["bits_per_dimension"] = self._bits(found.figures)
+        found.figures["bits_per_dimension"] = image_prices(
+            groups["vqvae"], groups.get("prior"), run.vqvae().image_shape
+        )
         if not run.finished("prior"):
             found.notes.append(
                 "This run has no trained prior: there are no samples, no bits of codes under a "
@@ -123,29 +126,12 @@ class Evaluation:
             self._look_for_copies(found)
         return found
 
-    def _bits(self, figures: dict[str, Any]) -> dict[str, float]:
-        """Bits of codes for each number of an image, where an 8-bit image has 8."""
-        bits = {"codes_uniform": figures["vqvae"]["code_bits_per_dimension"]}
-        if "prior" in figures:
-            dimensions = np.prod(self._run.vqvae().image_shape)
-            bits["codes_prior"] = float(figures["prior"]["bits_per_image"] / dimensions)
-        reconstruction = figures["vqvae"].get("reconstruction_bits_per_dimension")
-        if reconstruction is not None:
-            totals = {name.replace("codes", "total"): bits[name] for name in bits}
-            bits |= {name: reconstruction + codes for name, codes in totals.items()}
-            bits["reconstruction"] = reconstruction
-        return bits
-
     def _draw(self, found: Findings, count: int) -> None:
         run, prior = self._run, self._run.prior()
         # A sheet of them is drawn in any case, to be looked at.
         count = max(count, SHEET)
         if prior.num_classes is not None:
-            # The classes in the proportions of the real images, and in no order.
-            labels = spread(found.source, count).labels
-            assert labels is not None  # the figures of a conditional prior asked for them
-            labels = np.resize(labels, count)
-            found.labels = np.random.default_rng(run.config.seed).permutation(labels)
+            found.labels = labels_like(found.source, count, run.config.seed)
         self._report(f"Drawing {count} images")
         found.drawn = prior.sample(
             count, labels=found.labels, seed=run.config.seed, verbose=self._verbose

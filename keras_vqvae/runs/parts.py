@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from keras_vqvae.data import ImageSource, load_images
 from keras_vqvae.data.named import CLASS_NAMES
@@ -157,6 +158,13 @@ def spread(source: ImageSource, count: int) -> ImageSource:
         return source
     step = len(source) / count
     return source.subset([math.floor(i * step) for i in range(count)])
+
+
+def labels_like(source: ImageSource, count: int, seed: int) -> npt.NDArray[np.int32]:
+    """So many labels, the classes in the proportions of a source with labels, and in no order."""
+    labels = spread(source, count).labels
+    assert labels is not None  # who asks has a prior that was trained on them
+    return np.random.default_rng(seed).permutation(np.resize(labels, count))
 
 
 def resolved(source: str) -> str:

@@ -9,7 +9,14 @@ import pytest
 from runs_support import tiny_config, write_images
 
 from keras_vqvae import evaluation, models
-from keras_vqvae.runs import Comparison, RunExistsError, VQVAEConfig, comparison_rows
+from keras_vqvae.runs import (
+    Comparison,
+    Run,
+    RunConfig,
+    RunExistsError,
+    VQVAEConfig,
+    comparison_rows,
+)
 from keras_vqvae.runs.building import build_quantizer
 from keras_vqvae.runs.config import QUANTIZERS
 
@@ -43,6 +50,7 @@ def test_figures_are_those_of_the_models(done):
     comparison, found = done
     assert list(found["models"]) == MODELS
     assert json.loads(comparison.figures_file.read_text()) == found
+    assert RunConfig.from_dict(found["config"]) == comparison.config
     images = comparison.parts.test.as_array()
     contenders = {one.name: one for one in comparison.contenders}
 
@@ -65,12 +73,12 @@ def test_figures_are_those_of_the_models(done):
         bits(two_stage.log_prob(images)), rel=1e-14
     )
     # 4×4 codes of 2 bits, 64 numbers
-    assert prices["vqvae"]["latents_uniform"] == 0.5
+    assert prices["vqvae"]["codes_uniform"] == 0.5
     for quantized in ("vqvae", "lookup_free"):
         price = prices[quantized]
-        for kind in ("uniform", "marginal", "prior"):
-            assert price[f"total_{kind}"] == price["reconstruction"] + price[f"latents_{kind}"]
-        assert price["latents_marginal"] <= price["latents_uniform"]
+        for kind in ("uniform", "histogram", "prior"):
+            assert price[f"total_{kind}"] == price["reconstruction"] + price[f"codes_{kind}"]
+        assert price["codes_histogram"] <= price["codes_uniform"]
     assert found["files"]["png"] > 8 < found["files"]["webp"]  # noise, and headers
 
 
@@ -193,6 +201,14 @@ def test_other_settings_and_other_files_are_refused(done, folder, tmp_path):
         Comparison.create(tmp_path, config_for(folder))
     with pytest.raises(ValueError, match="`samples` should be at least 0"):
         done[0].run(samples=-1)
+
+
+def test_a_run_and_a_comparison_are_not_taken_for_each_other(done, folder, tmp_path):
+    with pytest.raises(RunExistsError, match="not empty"):
+        Run.create(done[0].directory, config_for(folder))
+    Run.create(tmp_path / "run", config_for(folder))
+    with pytest.raises(RunExistsError, match="holds no comparison"):
+        Comparison.create(tmp_path / "run", config_for(folder))
 
 
 @pytest.mark.parametrize("name", QUANTIZERS)

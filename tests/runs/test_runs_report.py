@@ -15,7 +15,13 @@ from keras_vqvae import evaluation, models
 from keras_vqvae.runs import PriorConfig, Run, figure_rows
 
 # What an image costs in bits per dimension, as far as no prior is needed.
-WITHOUT_PRIOR = {"codes_uniform", "reconstruction", "total_uniform"}
+WITHOUT_PRIOR = {
+    "codes_uniform",
+    "codes_histogram",
+    "reconstruction",
+    "total_uniform",
+    "total_histogram",
+}
 
 
 @pytest.fixture(scope="module")
