@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.likelihoods.likelihood import Likelihood
+from keras_vqvae.ops import invert_cumulative
 
 __all__ = ["Categorical"]
 
@@ -48,10 +49,9 @@ class Categorical(Likelihood):
         return ops.sum(ops.softmax(self._logits(parameters), axis=-1) * values, axis=-1)
 
     def draw(self, parameters: Any, uniforms: Any) -> Any:
-        upto = ops.cumsum(ops.softmax(self._logits(parameters), axis=-1), axis=-1)
-        # Float32 sums end a little beside 1.
-        passed = upto <= ops.expand_dims(uniforms, -1) * upto[..., -1:]
-        return ops.sum(ops.cast(passed, "float32"), axis=-1) / (_LEVELS - 1)
+        weights = ops.reshape(ops.softmax(self._logits(parameters), axis=-1), (-1, _LEVELS))
+        levels = invert_cumulative(weights, ops.reshape(uniforms, (-1,)))
+        return ops.cast(ops.reshape(levels, ops.shape(uniforms)), "float32") / (_LEVELS - 1)
 
     def _logits(self, parameters: Any) -> Any:
         parameters = ops.cast(parameters, "float32")

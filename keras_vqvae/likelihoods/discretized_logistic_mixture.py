@@ -8,6 +8,7 @@ from keras import ops
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.likelihoods.families import LOGISTIC, learned_scale
 from keras_vqvae.likelihoods.likelihood import Likelihood
+from keras_vqvae.ops import invert_cumulative
 
 __all__ = ["DiscretizedLogisticMixture"]
 
@@ -93,12 +94,10 @@ class DiscretizedLogisticMixture(Likelihood):
 
     def draw(self, parameters: Any, uniforms: Any) -> Any:
         log_weights, locations, scales, couplings = self._split(parameters)
-        upto = ops.cumsum(ops.exp(log_weights), axis=-1)
-        # Float32 sums end a little beside 1.
-        passed = ops.cast(upto <= uniforms[..., :1] * upto[..., -1:], "int32")
-        chosen = ops.expand_dims(
-            ops.one_hot(ops.sum(passed, axis=-1), self.num_components, dtype="float32"), -1
-        )
+        weights = ops.reshape(ops.exp(log_weights), (-1, self.num_components))
+        component = invert_cumulative(weights, ops.reshape(uniforms[..., 0], (-1,)))
+        component = ops.reshape(component, ops.shape(uniforms)[:-1])
+        chosen = ops.expand_dims(ops.one_hot(component, self.num_components, dtype="float32"), -1)
         locations, scales, couplings = (
             ops.sum(chosen * of_all, axis=-2, keepdims=True)
             for of_all in (locations, scales, couplings)
