@@ -110,7 +110,7 @@ def build_quantizer(settings: VQVAEConfig) -> Quantizer:
 
 
 def _levels(bits: int) -> tuple[int, ...]:
-    """Levels of a finite scalar quantizer with 2^bits codes: first eights, then fours."""
+    """Levels of a finite scalar quantizer with 2^bits codes: as equal as can be, at most 8."""
     dims = math.ceil(bits / 3)
     return tuple(1 << (bits // dims + (i < bits % dims)) for i in range(dims))
 

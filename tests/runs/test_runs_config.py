@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from keras_vqvae import likelihoods
 from keras_vqvae.runs import (
     DataConfig,
     PriorConfig,
@@ -108,3 +109,10 @@ def test_differences_are_named():
     b = dataclasses.replace(a, seed=1, vqvae=VQVAEConfig(beta=1.0))
     assert a.differences(b) == ["vqvae.beta: 0.25 -> 1.0", "seed: 0 -> 1"]
     assert a.differences(a) == []
+
+
+def test_the_likelihoods_of_the_settings_are_those_of_the_package():
+    field = next(f for f in dataclasses.fields(VQVAEConfig) if f.name == "likelihood")
+    with pytest.raises(ValueError, match="`likelihood` should be one of") as error:
+        likelihoods.get("none of them")
+    assert repr(sorted(field.metadata["choices"])) in str(error.value)
