@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from keras_vqvae.cli.options import (
-    PREFIXES,
     Command,
     Interrupted,
     apply_options,
@@ -16,6 +15,7 @@ from keras_vqvae.cli.options import (
 )
 from keras_vqvae.cli.tables import print_columns
 from keras_vqvae.runs import (
+    OPTION_PREFIXES,
     DataConfig,
     RunConfig,
     VQVAEConfig,
@@ -47,7 +47,7 @@ _SCREEN = {0: "model", 2: "reconstr.", 3: "latents", 4: "total", 5: "MSE", 6: "F
     help="How many images to draw from each model and compare with real ones.  [default: as many "
     "as there are real ones, at most 10000]",
 )
-@config_options(PREFIXES, default=_DEFAULT)
+@config_options(OPTION_PREFIXES, default=_DEFAULT)
 def compare(source: str, output: str, models: str, samples: int | None, **options: Any) -> None:
     """Train an autoencoder, a VAE and VQ-VAEs alike, and show what an image costs under each."""
     config = apply_options(dataclasses.replace(_DEFAULT, data=DataConfig(source)), options)

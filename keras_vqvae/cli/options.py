@@ -14,14 +14,6 @@ import click
 
 from keras_vqvae.runs import RunConfig
 
-# Where a group's settings stand on the command line; two groups of one name need a prefix.
-PREFIXES = {
-    "data": "",
-    "vqvae": "",
-    "vqvae_training": "",
-    "prior": "prior_",
-    "prior_training": "prior_",
-}
 _TOP = ("seed", "dtype_policy", "jit_compile")
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from keras_vqvae.cli.options import (
-    PREFIXES,
     TITLES,
     Command,
     Interrupted,
@@ -16,7 +15,7 @@ from keras_vqvae.cli.options import (
     run_class,
 )
 from keras_vqvae.cli.tables import print_results
-from keras_vqvae.runs import DataConfig, RunConfig, demo_config
+from keras_vqvae.runs import OPTION_PREFIXES, DataConfig, RunConfig, demo_config
 
 
 @click.command(cls=Command)
@@ -47,7 +46,7 @@ def demo(output: str, smoke: bool, overwrite: bool) -> None:
 )
 @click.option("--overwrite", is_flag=True, help="Begin anew what is there.")
 @click.option("--tensorboard", is_flag=True, help="Write event files to tensorboard/.")
-@config_options(PREFIXES)
+@config_options(OPTION_PREFIXES)
 def train(
     source: str, output: str, stage: str, overwrite: bool, tensorboard: bool, **options: Any
 ) -> None:

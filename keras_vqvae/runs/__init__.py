@@ -6,6 +6,8 @@ Only the configuration is imported at once: the command line shows it without lo
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from keras_vqvae.runs.commands import OPTION_PREFIXES as OPTION_PREFIXES
+from keras_vqvae.runs.commands import train_command as train_command
 from keras_vqvae.runs.comparison_rows import comparison_rows as comparison_rows
 from keras_vqvae.runs.config import DataConfig as DataConfig
 from keras_vqvae.runs.config import PriorConfig as PriorConfig
@@ -21,11 +23,16 @@ if TYPE_CHECKING:
     from keras_vqvae.runs.building import build_vqvae as build_vqvae
     from keras_vqvae.runs.building import compile_model as compile_model
     from keras_vqvae.runs.comparing import Comparison as Comparison
+    from keras_vqvae.runs.creating import check_fit as check_fit
+    from keras_vqvae.runs.parts import DataParts as DataParts
     from keras_vqvae.runs.run import Run as Run
+    from keras_vqvae.runs.stages import image_batches as image_batches
 
 __all__ = [
+    "OPTION_PREFIXES",
     "Comparison",
     "DataConfig",
+    "DataParts",
     "NonFiniteLossError",
     "PriorConfig",
     "Run",
@@ -34,19 +41,25 @@ __all__ = [
     "TrainingConfig",
     "VQVAEConfig",
     "build_vqvae",
+    "check_fit",
     "comparison_rows",
     "compile_model",
     "demo_config",
     "figure_rows",
+    "image_batches",
+    "train_command",
 ]
 
 
 # What loads Keras, and where it is.
 _LAZY = {
     "Comparison": "comparing",
+    "DataParts": "parts",
     "Run": "run",
     "build_vqvae": "building",
+    "check_fit": "creating",
     "compile_model": "building",
+    "image_batches": "stages",
 }
 
 

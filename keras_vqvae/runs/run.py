@@ -11,12 +11,13 @@ import numpy.typing as npt
 
 from keras_vqvae import data, evaluation, models
 from keras_vqvae.runs import creating, evaluating, training
-from keras_vqvae.runs.checkpoints import Progress, load_model
+from keras_vqvae.runs.checkpoints import Progress, load_model, save_model
 from keras_vqvae.runs.config import PriorConfig, RunConfig, TrainingConfig
 from keras_vqvae.runs.describing import describe
 from keras_vqvae.runs.directory import STAGES, RunDirectory, read_json, write_json
 from keras_vqvae.runs.encoding import decode_codes, encode_images
 from keras_vqvae.runs.environment import environment
+from keras_vqvae.runs.errors import RunExistsError
 from keras_vqvae.runs.figure_rows import figure_rows
 from keras_vqvae.runs.parts import DataParts
 from keras_vqvae.runs.report_page import report_page
@@ -134,6 +135,32 @@ class Run:
             creating.forget_prior(self.files)
         config = replace(self.config, prior=prior, prior_training=prior_training)
         return self.create(self.directory, config)
+
+    def take_over(self, vqvae: models.VQVAE) -> None:
+        """Makes a VQ-VAE that was trained elsewhere, as in a search, the first stage of this run.
+
+        `train` then evaluates it and goes on with the prior.
+
+        Args:
+            vqvae: of images as this run has.
+
+        Raises:
+            RunExistsError: if this run has a VQ-VAE already, or part of one.
+            ValueError: if the model is for other images.
+        """
+        if self.files.has_begun("vqvae"):
+            raise RunExistsError(
+                f"{str(self.directory)!r} has a VQ-VAE, or part of one, already. Give another "
+                "directory"
+            )
+        here = (self.parts.train.image_shape, self.parts.value_range())
+        theirs = (vqvae.image_shape, vqvae.value_range)
+        if here != theirs:
+            raise ValueError(
+                "`vqvae` should be for images of shape and value range "
+                f"{here[0]}, {here[1]}. Received: a model for {theirs[0]}, {theirs[1]}"
+            )
+        save_model(vqvae, self.files.model("vqvae"))
 
     # -- training ---------------------------------------------------------------------------------
 

@@ -1,10 +1,24 @@
+import dataclasses
+import shlex
+
 import numpy as np
 import pytest
 from runs_support import tiny_config, write_images
 from support import grey_images
 
 from keras_vqvae import data, sampling
-from keras_vqvae.runs import DataConfig, PriorConfig, Run, TrainingConfig
+from keras_vqvae.cli.options import apply_options
+from keras_vqvae.cli.training import train
+from keras_vqvae.runs import (
+    DataConfig,
+    PriorConfig,
+    Run,
+    RunConfig,
+    RunExistsError,
+    TrainingConfig,
+    VQVAEConfig,
+    train_command,
+)
 from keras_vqvae.runs.samplers import choose_sampler
 
 
@@ -158,3 +172,39 @@ class TestCreate:
         run = Run.create("run", tiny_config("images"))
         assert run.config.data.source == str(tmp_path / "images")
         assert Run.create(tmp_path / "run", tiny_config("images")).config == run.config
+
+
+class TestTakingOver:
+    def test_a_vqvae_from_elsewhere_is_evaluated_and_gets_a_prior(self, run, tmp_path):
+        own = Run.create(tmp_path / "own", run.config)
+        own.take_over(run.vqvae())
+        assert own.finished("vqvae")
+        metrics = own.train(verbose=0)
+        assert metrics["vqvae"]["mse"] == run.metrics()["vqvae"]["mse"]
+        assert own.sample(2).shape == (2, 8, 8, 1)
+        with pytest.raises(RunExistsError, match="has a VQ-VAE"):
+            own.take_over(run.vqvae())
+
+    def test_of_other_images_is_refused(self, run, tmp_path):
+        folder = write_images(tmp_path / "images", 12, side=16)
+        other = Run.create(tmp_path / "other", tiny_config(folder))
+        with pytest.raises(ValueError, match=r"\(16, 16, 1\).*Received.*\(8, 8, 1\)"):
+            other.take_over(run.vqvae())
+        assert not other.finished("vqvae")
+
+
+def test_the_command_of_a_run_makes_its_settings_again(run):
+    config = dataclasses.replace(
+        run.config,
+        vqvae=VQVAEConfig(beta=0.123456789, widths=(8, 16), revival=False),
+        dtype_policy="mixed_bfloat16",
+    )
+    for one in (RunConfig(DataConfig("images")), run.config, config):
+        words = shlex.split(train_command(one, "runs/mine"))
+        assert words[:2] == ["keras-vqvae", "train"]
+        context = train.make_context("train", words[2:])
+        options = dict(context.params)
+        source = options.pop("source")
+        for name in ("output", "stage", "overwrite", "tensorboard"):
+            options.pop(name)
+        assert apply_options(RunConfig(DataConfig(source)), options) == one
