@@ -90,9 +90,7 @@ def test_deaths_are_forgiven_when_trials_end_in_between(tmp_path):
         tmp_path,
         "\nif role == 'worker0':\n    time.sleep(0.4)\n    sys.exit(1 if lives < 4 else 0)" + WAIT,
     )
-    supervise(
-        roles, 1, tmp_path / "logs", lambda: len(list((tmp_path / "seen").glob("worker0-*")))
-    )
+    supervise(roles, 1, tmp_path / "logs", lambda: len(list((tmp_path / "seen").glob("worker0-*"))))
     assert "worker0-4" in seen(tmp_path)
 
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_vqvae import layers, models
+from keras_vqvae.codebooks import EMAUpdate
 
 
 def encoder(side=8, channels=1, dim=3, **kwargs):
@@ -56,3 +57,17 @@ class Pairs(keras.utils.PyDataset):
     def __getitem__(self, index):
         batch = self.images[2 * index : 2 * index + 2]
         return (batch, np.arange(len(batch))) if self.labels else (batch,)
+
+
+def fit(model, images, **kwargs):
+    return model.fit(images, **{"verbose": 0, "shuffle": False, "batch_size": 4, **kwargs}).history
+
+
+def ema_quantizer(**options):
+    options = {"embeddings_initializer": "kmeans", "revival": "replace_dead", **options}
+    return layers.VectorQuantizer(5, update=EMAUpdate(0.9), seed=1, **options)
+
+
+def with_rates(rate, codebook_rate):
+    sgd = keras.optimizers.SGD
+    return {"optimizer": sgd(rate), "codebook_optimizer": sgd(codebook_rate)}

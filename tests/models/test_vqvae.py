@@ -2,22 +2,12 @@ import keras
 import numpy as np
 import pytest
 import scipy.stats
-from models_for_tests import Pairs, decoder, encoder, vqvae
-from support import grey_images, run_python, same_bits, to_numpy, values_of
+from models_for_tests import Pairs, ema_quantizer, fit, vqvae, with_rates
+from support import grey_images, run_python, same_bits, to_numpy
 
 from keras_vqvae import models
 from keras_vqvae.codebooks import EMAUpdate, KMeans, ReplaceDead
 from keras_vqvae.layers import VectorQuantizer
-from keras_vqvae.models.codes import check_codes
-
-
-def fit(model, images, **kwargs):
-    return model.fit(images, **{"verbose": 0, "shuffle": False, "batch_size": 4, **kwargs}).history
-
-
-def ema_quantizer(**options):
-    options = {"embeddings_initializer": "kmeans", "revival": "replace_dead", **options}
-    return VectorQuantizer(5, update=EMAUpdate(0.9), seed=1, **options)
 
 
 def test_logs_name_every_term_and_their_sum_is_the_loss():
@@ -166,79 +156,6 @@ def test_the_codebook_loss_trains_the_table_in_the_step_it_starts_from_data_too(
     assert np.abs(moved[0] - moved[1]).max() > 1e-4
 
 
-# -- two optimizers -------------------------------------------------------------------------------
-
-
-def with_rates(rate, codebook_rate):
-    sgd = keras.optimizers.SGD
-    return {"optimizer": sgd(rate), "codebook_optimizer": sgd(codebook_rate)}
-
-
-def test_codebook_optimizer_has_a_rate_of_its_own():
-    images = grey_images(4)
-    model = vqvae(compile_args=with_rates(0.0, 0.5))
-    rest, table = values_of(model.encoder), to_numpy(model.quantizer.embeddings)
-    # The gradient by hand: 2(e − x) over all elements, summed over the vectors of each code.
-    z = to_numpy(model.encoder(np.float32(images / np.float32(255) - 0.5))).reshape(-1, 3)
-    indices = model.encode(images).ravel()
-    gradient = np.zeros_like(table)
-    np.add.at(gradient, indices, 2 * (table[indices] - z) / z.size)
-    fit(model, images)
-    # float32 sums of a few vectors.
-    np.testing.assert_allclose(
-        to_numpy(model.quantizer.embeddings), table - 0.5 * gradient, rtol=1e-4, atol=1e-6
-    )
-    assert same_bits(values_of(model.encoder), rest)
-
-    other = vqvae(compile_args=with_rates(0.1, 0.0))
-    rest, table = values_of(other.encoder), to_numpy(other.quantizer.embeddings)
-    fit(other, images)
-    assert np.array_equal(to_numpy(other.quantizer.embeddings), table)
-    assert not same_bits(values_of(other.encoder), rest)
-
-
-def test_equal_rates_are_one_optimizer():
-    images = grey_images(8)
-    found = []
-    for arguments in ({"optimizer": keras.optimizers.SGD(0.1)}, with_rates(0.1, 0.1)):
-        keras.utils.set_random_seed(0)
-        model = vqvae(compile_args=arguments)
-        found.append((fit(model, images, epochs=2), [to_numpy(w) for w in model.weights]))
-    assert found[0][0] == found[1][0]
-    assert same_bits(found[0][1], found[1][1])
-
-
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
-def test_codebook_optimizer_reloads_with_its_slots(policy, tmp_path):
-    keras.config.set_dtype_policy(policy)
-    adam = keras.optimizers.Adam
-    model = vqvae(compile_args={"optimizer": adam(1e-3), "codebook_optimizer": adam(1e-2)})
-    images = grey_images(8)
-    assert np.isfinite(fit(model, images)["loss"]).all()
-    model.save(tmp_path / "model.keras")
-    again = keras.models.load_model(tmp_path / "model.keras")
-    assert same_bits(values_of(again.optimizer), values_of(model.optimizer))
-    assert len(again.optimizer.variables) > 2 * len(model.trainable_variables)
-    logs = [fit(m, images) for m in (model, again)]
-    assert logs[0] == logs[1]
-    assert same_bits([to_numpy(w) for w in again.weights], [to_numpy(w) for w in model.weights])
-
-
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_codebook_optimizer_trains_compiled(jit_compile):
-    arguments = {**with_rates(0.0, 0.5), "run_eagerly": False, "jit_compile": jit_compile}
-    model = vqvae(compile_args=arguments)
-    rest, table = values_of(model.encoder), to_numpy(model.quantizer.embeddings)
-    fit(model, grey_images(4))
-    assert not np.array_equal(to_numpy(model.quantizer.embeddings), table)
-    assert same_bits(values_of(model.encoder), rest)
-
-
-def test_codebook_optimizer_needs_a_table_with_gradients():
-    with pytest.raises(ValueError, match="needs a table that learns by gradient"):
-        vqvae(ema_quantizer(), compile_args=with_rates(0.1, 0.1))
-
-
 # -- bad batches, saving --------------------------------------------------------------------------
 
 
@@ -280,110 +197,6 @@ def test_checkpoint_callbacks_work(tmp_path):
     best = keras.models.load_model(path)
     best = best.evaluate(images, batch_size=4, verbose=0, return_dict=True)["loss"]
     assert best == pytest.approx(min(logs["val_loss"]), rel=1e-6)
-
-
-# -- codes ----------------------------------------------------------------------------------------
-
-
-def test_encode_and_decode_are_reconstruct():
-    model = vqvae()
-    images = grey_images(6)
-    codes = model.encode(images, batch_size=4)
-    assert (codes.shape, codes.dtype) == ((6, 2, 2), np.int32)
-    assert codes.min() >= 0
-    assert codes.max() < model.num_embeddings
-    decoded = model.decode(codes, batch_size=4)
-    assert decoded.dtype == np.float32
-    # Other kernels for other graphs: the last bits of 255.
-    np.testing.assert_allclose(decoded, model.reconstruct(images), atol=1e-4)
-
-
-def test_export_models_equal_encode_and_decode_and_save_by_themselves(tmp_path):
-    model = vqvae(ema_quantizer())
-    images = grey_images(6)
-    fit(model, images)
-    codes = model.encode(images)
-    np.testing.assert_array_equal(to_numpy(model.codes_model()(images)), codes)
-    np.testing.assert_allclose(
-        to_numpy(model.decoder_model()(codes)), model.decode(codes), atol=1e-4
-    )
-    for name, x in (("codes_model", images), ("decoder_model", codes)):
-        view = getattr(model, name)()
-        view.save(tmp_path / f"{name}.keras")
-        again = keras.models.load_model(tmp_path / f"{name}.keras")
-        np.testing.assert_allclose(to_numpy(again(x)), to_numpy(view(x)), atol=1e-4)
-
-
-def test_codes_follow_training():
-    model = vqvae(ema_quantizer())
-    images = grey_images(8)
-    model.encode(images)  # the views exist before training
-    fit(model, images, epochs=2)
-    fresh = models.VQVAE.from_config(model.get_config())
-    fresh.build((None, 8, 8, 1))
-    fresh.set_weights(model.get_weights())
-    np.testing.assert_array_equal(model.encode(images), fresh.encode(images))
-    np.testing.assert_allclose(
-        model.decode(model.encode(images)), fresh.reconstruct(images), atol=1e-3
-    )
-
-
-def test_encode_takes_data_sets_of_pairs():
-    model = vqvae()
-    images = grey_images(4)
-    np.testing.assert_array_equal(model.encode(Pairs(images)), model.encode(images))
-
-
-def test_what_it_says_of_its_codes():
-    model = vqvae()
-    assert model.code_shape == (2, 2)
-    assert model.num_embeddings == 5
-    assert model.bits_per_image == pytest.approx(4 * np.log2(5))
-    lazy = models.VQVAE(keras.layers.Conv2D(2, 4, 4), VectorQuantizer(5), keras.layers.Dense(1))
-    for name in ("code_shape", "bits_per_image"):
-        with pytest.raises(ValueError, match="before it has seen the shape"):
-            getattr(lazy, name)
-
-
-def test_bad_codes_are_refused():
-    model = vqvae()
-    good = np.zeros((1, 2, 2), "int32")
-    for bad, error, message in [
-        (good.astype("float32"), TypeError, "`codes` should be integers. Received: dtype float32"),
-        # −1 stands for a dropped depth, and decodes to zeros.
-        (good - 2, ValueError, r"`codes` should be in \[-1, 5\)"),
-        (good + 5, ValueError, r"Received: values in \[5, 5\]"),
-        (good[0], ValueError, r"should have shape \(batch, 2, 2\)"),
-        (np.zeros((1, 3, 3), "int32"), ValueError, r"Received: shape \(1, 3, 3\)"),
-    ]:
-        with pytest.raises(error, match=message):
-            model.decode(bad)
-    assert check_codes(good.astype("uint8"), (2, 2), 5).dtype == np.int32
-    assert check_codes(good - 1, (2, 2), 5, lowest=-1).min() == -1
-    assert check_codes(good[:0], (2, 2), 5).shape == (0, 2, 2)
-
-
-def test_fingerprint_changes_with_the_codes_and_not_with_use(tmp_path):
-    model = vqvae(ema_quantizer(embeddings_initializer="random_normal"))
-    images = grey_images(8)
-    start = model.fingerprint()
-    model.evaluate(images, verbose=0)
-    model.encode(images)
-    model.decoder.layers[-1].bias.assign([0.3])  # codes do not depend on the decoder
-    model.quantizer.code_counts.assign_add(np.ones(5))  # a statistic
-    assert model.fingerprint() == start
-    fit(model, images)
-    trained = model.fingerprint()
-    assert trained != start
-    model.save(tmp_path / "model.keras")
-    assert keras.models.load_model(tmp_path / "model.keras").fingerprint() == trained
-    model.quantizer.embeddings.assign(to_numpy(model.quantizer.embeddings) + 1)
-    assert model.fingerprint() != trained
-
-
-def test_something_that_is_no_quantizer_is_refused():
-    with pytest.raises(ValueError, match="`quantizer` should be a quantizer"):
-        models.VQVAE(encoder(), keras.layers.Dense(3), decoder())
 
 
 # -- both backends --------------------------------------------------------------------------------

@@ -1,0 +1,112 @@
+"""Codes of a VQ-VAE: encode, decode, what it says of them, and bad ones."""
+
+import keras
+import numpy as np
+import pytest
+from models_for_tests import Pairs, decoder, ema_quantizer, encoder, fit, vqvae
+from support import grey_images, to_numpy
+
+from keras_vqvae import models
+from keras_vqvae.layers import VectorQuantizer
+from keras_vqvae.models.codes import check_codes
+
+
+def test_encode_and_decode_are_reconstruct():
+    model = vqvae()
+    images = grey_images(6)
+    codes = model.encode(images, batch_size=4)
+    assert (codes.shape, codes.dtype) == ((6, 2, 2), np.int32)
+    assert codes.min() >= 0
+    assert codes.max() < model.num_embeddings
+    decoded = model.decode(codes, batch_size=4)
+    assert decoded.dtype == np.float32
+    # Other kernels for other graphs: the last bits of 255.
+    np.testing.assert_allclose(decoded, model.reconstruct(images), atol=1e-4)
+
+
+def test_export_models_equal_encode_and_decode_and_save_by_themselves(tmp_path):
+    model = vqvae(ema_quantizer())
+    images = grey_images(6)
+    fit(model, images)
+    codes = model.encode(images)
+    np.testing.assert_array_equal(to_numpy(model.codes_model()(images)), codes)
+    np.testing.assert_allclose(
+        to_numpy(model.decoder_model()(codes)), model.decode(codes), atol=1e-4
+    )
+    for name, x in (("codes_model", images), ("decoder_model", codes)):
+        view = getattr(model, name)()
+        view.save(tmp_path / f"{name}.keras")
+        again = keras.models.load_model(tmp_path / f"{name}.keras")
+        np.testing.assert_allclose(to_numpy(again(x)), to_numpy(view(x)), atol=1e-4)
+
+
+def test_codes_follow_training():
+    model = vqvae(ema_quantizer())
+    images = grey_images(8)
+    model.encode(images)  # the views exist before training
+    fit(model, images, epochs=2)
+    fresh = models.VQVAE.from_config(model.get_config())
+    fresh.build((None, 8, 8, 1))
+    fresh.set_weights(model.get_weights())
+    np.testing.assert_array_equal(model.encode(images), fresh.encode(images))
+    np.testing.assert_allclose(
+        model.decode(model.encode(images)), fresh.reconstruct(images), atol=1e-3
+    )
+
+
+def test_encode_takes_data_sets_of_pairs():
+    model = vqvae()
+    images = grey_images(4)
+    np.testing.assert_array_equal(model.encode(Pairs(images)), model.encode(images))
+
+
+def test_what_it_says_of_its_codes():
+    model = vqvae()
+    assert model.code_shape == (2, 2)
+    assert model.num_embeddings == 5
+    assert model.bits_per_image == pytest.approx(4 * np.log2(5))
+    lazy = models.VQVAE(keras.layers.Conv2D(2, 4, 4), VectorQuantizer(5), keras.layers.Dense(1))
+    for name in ("code_shape", "bits_per_image"):
+        with pytest.raises(ValueError, match="before it has seen the shape"):
+            getattr(lazy, name)
+
+
+def test_bad_codes_are_refused():
+    model = vqvae()
+    good = np.zeros((1, 2, 2), "int32")
+    for bad, error, message in [
+        (good.astype("float32"), TypeError, "`codes` should be integers. Received: dtype float32"),
+        # −1 stands for a dropped depth, and decodes to zeros.
+        (good - 2, ValueError, r"`codes` should be in \[-1, 5\)"),
+        (good + 5, ValueError, r"Received: values in \[5, 5\]"),
+        (good[0], ValueError, r"should have shape \(batch, 2, 2\)"),
+        (np.zeros((1, 3, 3), "int32"), ValueError, r"Received: shape \(1, 3, 3\)"),
+    ]:
+        with pytest.raises(error, match=message):
+            model.decode(bad)
+    assert check_codes(good.astype("uint8"), (2, 2), 5).dtype == np.int32
+    assert check_codes(good - 1, (2, 2), 5, lowest=-1).min() == -1
+    assert check_codes(good[:0], (2, 2), 5).shape == (0, 2, 2)
+
+
+def test_fingerprint_changes_with_the_codes_and_not_with_use(tmp_path):
+    model = vqvae(ema_quantizer(embeddings_initializer="random_normal"))
+    images = grey_images(8)
+    start = model.fingerprint()
+    model.evaluate(images, verbose=0)
+    model.encode(images)
+    model.decoder.layers[-1].bias.assign([0.3])  # codes do not depend on the decoder
+    model.quantizer.code_counts.assign_add(np.ones(5))  # a statistic
+    assert model.fingerprint() == start
+    fit(model, images)
+    trained = model.fingerprint()
+    assert trained != start
+    model.save(tmp_path / "model.keras")
+    assert keras.models.load_model(tmp_path / "model.keras").fingerprint() == trained
+    model.quantizer.embeddings.assign(to_numpy(model.quantizer.embeddings) + 1)
+    assert model.fingerprint() != trained
+
+
+def test_something_that_is_no_quantizer_is_refused():
+    with pytest.raises(ValueError, match="`quantizer` should be a quantizer"):
+        models.VQVAE(encoder(), keras.layers.Dense(3), decoder())
