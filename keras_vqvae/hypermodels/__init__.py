@@ -1,6 +1,7 @@
 """Search spaces of models as KerasTuner hypermodels, and tuners that begin with the defaults."""
 
 from keras_vqvae.hypermodels.code_length import CodeLength as CodeLength
+from keras_vqvae.hypermodels.prior_hypermodel import PriorHyperModel as PriorHyperModel
 from keras_vqvae.hypermodels.trials import SearchedTrial as SearchedTrial
 from keras_vqvae.hypermodels.trials import read_trials as read_trials
 from keras_vqvae.hypermodels.tuners import TUNERS as TUNERS
@@ -10,6 +11,7 @@ from keras_vqvae.hypermodels.vqvae_hypermodel import VQVAEHyperModel as VQVAEHyp
 __all__ = [
     "TUNERS",
     "CodeLength",
+    "PriorHyperModel",
     "SearchedTrial",
     "VQVAEHyperModel",
     "make_tuner",

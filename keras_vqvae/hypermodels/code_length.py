@@ -42,6 +42,14 @@ class CodeLength(keras.callbacks.Callback):
     True
     """
 
+    #: What it adds to the logs.
+    names = (
+        "val_bits_per_dimension",
+        "val_code_bits_per_dimension",
+        "val_codebook_usage",
+        "val_mse",
+    )
+
     def __init__(self, images: Any, batch_size: int = 128) -> None:
         super().__init__()
         self.images = images.source if isinstance(images, ImageBatches) else images
@@ -58,7 +66,6 @@ class CodeLength(keras.callbacks.Callback):
                 "of grey levels such as 'discretized_logistic'"
             )
         codes = figures["code_entropy_bits_per_dimension"]
-        logs["val_code_bits_per_dimension"] = codes
-        logs["val_bits_per_dimension"] = figures["reconstruction_bits_per_dimension"] + codes
-        logs["val_codebook_usage"] = figures["codebook_usage"]
-        logs["val_mse"] = figures["mse"]
+        total = figures["reconstruction_bits_per_dimension"] + codes
+        values = (total, codes, figures["codebook_usage"], figures["mse"])
+        logs.update(zip(self.names, values, strict=True))

@@ -8,9 +8,9 @@ __all__ = [
     "Linear",
     "Logarithmic",
     "PowersOfTwo",
+    "Unsearched",
     "check_space",
-    "declare",
-    "is_searched",
+    "declare_all",
 ]
 
 
@@ -82,7 +82,17 @@ class Choices(NamedTuple):
         return hp.Choice(name, list(self.values), default=self.default)
 
 
-Entry = PowersOfTwo | Linear | Logarithmic | Choices
+Range = PowersOfTwo | Linear | Logarithmic | Choices
+
+
+class Unsearched(NamedTuple):
+    """What has one value unless a caller says otherwise; `None` is not passed on."""
+
+    entry: Range
+    value: Any
+
+
+Entry = Range | Unsearched
 
 
 def check_space(
@@ -109,9 +119,13 @@ def check_space(
             f"{', '.join(map(repr, sorted(unknown)))} should be one of the hyperparameters "
             f"{', '.join(entries)}"
         )
-    found: dict[str, Any] = dict(entries)
+    found: dict[str, Any] = {
+        name: entry.value if isinstance(entry, Unsearched) else entry
+        for name, entry in entries.items()
+    }
     for name, value in narrowed.items():
-        entry = entries[name]
+        given = entries[name]
+        entry = given.entry if isinstance(given, Unsearched) else given
         try:
             if isinstance(value, tuple):
                 low, high = value
@@ -133,11 +147,40 @@ def check_space(
     return found
 
 
-def is_searched(entry: Any) -> bool:
+def declare_all(
+    hp: Any, space: Mapping[str, Any], conditions: Mapping[str, tuple[str, list[Any]]]
+) -> dict[str, Any]:
+    """The values of a trial; what is fixed is recorded all the same.
+
+    Args:
+        hp: KerasTuner's hyperparameters of the trial.
+        space: what `check_space` returned. A name comes after the one that it depends on.
+        conditions: for a name that not all trials have, the name it depends on, and with which
+            values of that one it is there.
+
+    Returns:
+        A value for each name that this trial has.
+    """
+    values: dict[str, Any] = {}
+    for name, entry in space.items():
+        if entry is None:
+            continue
+        parent, wanted = conditions.get(name, (None, []))
+        if parent is None:
+            values[name] = _declare(hp, name, entry)
+        elif _is_searched(space[parent]) and parent in values:
+            with hp.conditional_scope(parent, wanted):
+                values[name] = _declare(hp, name, entry)
+        elif values.get(parent) in wanted:
+            values[name] = _declare(hp, name, entry)
+    # What is not active in a trial has no value.
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _is_searched(entry: Any) -> bool:
     """Whether it is a range or a choice, and not one value."""
     return isinstance(entry, PowersOfTwo | Linear | Logarithmic | Choices)
 
 
-def declare(hp: Any, name: str, entry: Any) -> Any:
-    """The value of a name in a trial; one that is fixed is recorded all the same."""
-    return entry.declare(hp, name) if is_searched(entry) else hp.Fixed(name, entry)
+def _declare(hp: Any, name: str, entry: Any) -> Any:
+    return entry.declare(hp, name) if _is_searched(entry) else hp.Fixed(name, entry)

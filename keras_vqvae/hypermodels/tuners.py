@@ -1,42 +1,29 @@
 """KerasTuner's tuners, with the defaults as the first trial, and promotions that lose nothing."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import keras
 import keras_tuner
-from keras_tuner import oracles
+
+from keras_vqvae.hypermodels.oracles import (
+    BayesianOracle,
+    GridOracle,
+    HyperbandOracle,
+    RandomOracle,
+)
+from keras_vqvae.hypermodels.searches import (
+    check_directory,
+    check_objective,
+    search_settings,
+    write_settings,
+)
+from keras_vqvae.hypermodels.state_files import mend_state, write_state
 
 __all__ = ["TUNERS", "make_tuner"]
 
 _LAST = "last.keras"
-
-
-class _DefaultsFirst:
-    """Mixin of an oracle: the first trial has the default of every hyperparameter."""
-
-    def _random_values(self) -> Any:
-        if self.trials:  # type: ignore[attr-defined] # the oracle's
-            return super()._random_values()  # type: ignore[misc] # the oracle's
-        values: dict[str, Any] = {}
-        found = keras_tuner.HyperParameters()
-        for hp in self.hyperparameters.space:  # type: ignore[attr-defined] # the oracle's
-            found.merge([hp])
-            if found.is_active(hp):
-                values[hp.name] = found.values[hp.name] = hp.default
-        return values
-
-
-class _RandomOracle(_DefaultsFirst, oracles.RandomSearchOracle):
-    pass
-
-
-class _BayesianOracle(_DefaultsFirst, oracles.BayesianOptimizationOracle):
-    pass
-
-
-class _HyperbandOracle(_DefaultsFirst, oracles.HyperbandOracle):
-    pass
 
 
 class _KeepLast(keras.callbacks.Callback):
@@ -52,7 +39,24 @@ class _KeepLast(keras.callbacks.Callback):
         os.replace(temporary, self.path)
 
 
-class Hyperband(keras_tuner.Tuner):
+class _Tuner(keras_tuner.Tuner):
+    """A tuner whose state files are written whole, from before the first trial on."""
+
+    def save(self) -> None:
+        if not self._is_worker():
+            self.oracle.save()
+        write_state(self._get_tuner_fname(), self.get_state())
+
+    def reload(self) -> None:
+        mend_state(self._get_tuner_fname(), empty={})  # there is nothing in it
+        super().reload()
+
+    def on_search_begin(self) -> None:
+        super().on_search_begin()
+        self.save()
+
+
+class Hyperband(_Tuner):
     """Hyperband whose promoted trials go on from where they were left.
 
     KerasTuner loads the weights of the *best* epoch into a model with a new optimizer, and counts
@@ -83,23 +87,27 @@ def make_tuner(
     directory: str | os.PathLike[str],
     trials: int = 20,
     epochs: int = 10,
-    objective: str = "val_bits_per_dimension",
+    objective: str | None = None,
     direction: str = "min",
     seed: int = 0,
     **kwargs: Any,
 ) -> Any:
     """A KerasTuner tuner whose first trial has the defaults.
 
+    A directory belongs to one search: what it is about is kept in `search.json`, and another one is
+    refused. Its state files are written whole, and of each the write before is kept, from which a
+    search goes on whose file is damaged.
+
     Args:
         kind: `"random"`, `"bayesian"`, `"grid"` or `"hyperband"`.
-        hypermodel: such as `VQVAEHyperModel`.
+        hypermodel: such as `VQVAEHyperModel` or `PriorHyperModel`.
         directory: where trials and their models are kept. A search that was interrupted goes on
             from there.
         trials: how many; Hyperband decides by itself. Defaults to `20`.
         epochs: the most that Hyperband trains a model; the others get theirs in `search`. Defaults
             to `10`.
-        objective: what trials are compared by, a name in the logs. Defaults to
-            `"val_bits_per_dimension"`.
+        objective: what trials are compared by, a name in the logs. By default the hypermodel's:
+            `"val_bits_per_dimension"`, or `"val_bits_per_code"` of priors.
         direction: `"min"` or `"max"`. Defaults to `"min"`.
         seed: of the values that are drawn; 0 is taken as 1, as KerasTuner takes it for none.
         **kwargs: as for `keras_tuner.Tuner`.
@@ -108,7 +116,9 @@ def make_tuner(
         A `keras_tuner.Tuner`, whose `search(images, epochs=..., validation_data=...)` runs it.
 
     Raises:
-        ValueError: for another kind, fewer than one trial or epoch, or another direction.
+        ValueError: for another kind, fewer than one trial or epoch, an objective that the models do
+            not log, another direction, the directory of another search, or a state file that is
+            damaged like its copy.
 
     Example:
     >>> import tempfile
@@ -125,19 +135,61 @@ def make_tuner(
             raise ValueError(f"`{name}` should be at least 1. Received: {name}={value}")
     if direction not in ("min", "max"):
         raise ValueError(f"`direction` should be 'min' or 'max'. Received: direction={direction!r}")
-    goal = keras_tuner.Objective(objective, direction)
-    # Three trials over the budget of bits, one after the other, are no reason to stop.
-    common = {"seed": seed or 1, "max_consecutive_failed_trials": 1000}
-    directory = os.fspath(directory)
-    rest = {"directory": os.path.dirname(directory) or ".", **kwargs}
-    rest["project_name"] = os.path.basename(directory)
+    if objective is None:
+        objective = getattr(hypermodel, "objective", "val_loss")
+    directory = os.path.abspath(directory)
+    settings = _checked(
+        hypermodel,
+        directory,
+        not kwargs.get("overwrite"),
+        kind=kind,
+        objective=objective,
+        direction=direction,
+        seed=seed,
+        # The others may be given more trials, or longer ones.
+        **({"epochs": epochs} if kind == "hyperband" else {}),
+    )
+    tuner = _make(kind, hypermodel, directory, trials, epochs, objective, direction, seed, kwargs)
+    write_settings(directory, settings)
+    return tuner
+
+
+def _checked(hypermodel: Any, directory: str, keep: bool, **asked: Any) -> dict[str, Any]:
+    """What the search is about, once nothing speaks against it."""
+    hp = keras_tuner.HyperParameters()
+    build = hypermodel.build if hasattr(hypermodel, "build") else hypermodel
+    check_objective(hypermodel, build(hp), asked["objective"])
+    settings = search_settings(hypermodel, hp, **asked)
+    if keep:
+        check_directory(directory, settings)
+        # KerasTuner looks for the file of the tuner, which has another name for each; without it
+        # a chief would begin anew what a single tuner has begun.
+        own = Path(directory) / f"{os.environ.get('KERASTUNER_TUNER_ID', 'tuner0')}.json"
+        if (own.parent / "oracle.json").exists() and not own.exists():
+            write_state(own, {})
+    return settings
+
+
+def _make(
+    kind: str,
+    hypermodel: Any,
+    directory: str,
+    trials: int,
+    epochs: int,
+    objective: str,
+    direction: str,
+    seed: int,
+    kwargs: dict[str, Any],
+) -> Any:
+    common = {
+        "objective": keras_tuner.Objective(objective, direction),
+        "seed": seed or 1,
+        # Three trials over the budget, one after the other, are no reason to stop.
+        "max_consecutive_failed_trials": 1000,
+    }
+    rest = {"hypermodel": hypermodel, **kwargs}
+    rest["directory"], rest["project_name"] = os.path.split(directory)
     if kind == "hyperband":
-        oracle = _HyperbandOracle(objective=goal, max_epochs=epochs, **common)
-        return Hyperband(oracle=oracle, hypermodel=hypermodel, **rest)
-    make: Any = {
-        "random": _RandomOracle,
-        "bayesian": _BayesianOracle,
-        "grid": oracles.GridSearchOracle,  # begins with the defaults by itself
-    }[kind]
-    oracle = make(objective=goal, max_trials=trials, **common)
-    return keras_tuner.Tuner(oracle=oracle, hypermodel=hypermodel, **rest)
+        return Hyperband(oracle=HyperbandOracle(max_epochs=epochs, **common), **rest)
+    make: Any = {"random": RandomOracle, "bayesian": BayesianOracle, "grid": GridOracle}[kind]
+    return _Tuner(oracle=make(max_trials=trials, **common), **rest)

@@ -8,30 +8,31 @@ import keras_tuner
 
 from keras_vqvae.data import ImageBatches
 from keras_vqvae.hypermodels.code_length import CodeLength
+from keras_vqvae.hypermodels.run_hypermodel import RunHyperModel, check_train_images
 from keras_vqvae.hypermodels.spaces import (
     Choices,
     Linear,
     Logarithmic,
     PowersOfTwo,
+    Unsearched,
     check_space,
-    declare,
-    is_searched,
+    declare_all,
 )
-from keras_vqvae.runs import RunConfig, TrainingConfig, VQVAEConfig, build_vqvae, compile_model
+from keras_vqvae.runs import RunConfig, TrainingConfig, VQVAEConfig, build_vqvae
 
 __all__ = ["VQVAEHyperModel"]
 
 # Names are those of `VQVAEConfig` and `TrainingConfig`, but for the widths: `width` is the last one
 # of `depth`, and each one before is half of the next. What they depend on stands before them.
 _SPACE: dict[str, Any] = {
-    "quantizer": "vector",
+    "quantizer": Unsearched(Choices((), "vector"), "vector"),
     "num_embeddings": PowersOfTwo(64, 4096, 512),
     "embedding_dim": PowersOfTwo(4, 64, 16),
     "beta": Logarithmic(0.05, 2.0, 0.25),
     "update": Choices(("ema", "gradient"), "ema"),
     "decay": Choices((0.9, 0.95, 0.99, 0.999), 0.99),
     "width": PowersOfTwo(32, 256, 64),
-    "depth": 2,
+    "depth": Unsearched(Linear(1, 4, 2), 2),
     "residual_blocks": Linear(0, 2, 0),
     "learning_rate": Logarithmic(1e-4, 4e-3, 1e-3),
 }
@@ -39,7 +40,7 @@ _SPACE: dict[str, Any] = {
 _CONDITIONS = {"update": ("quantizer", ["vector"]), "decay": ("update", ["ema"])}
 
 
-class VQVAEHyperModel(keras_tuner.HyperModel):
+class VQVAEHyperModel(RunHyperModel):
     """VQ-VAEs by codebook size, β and what goes with them, for KerasTuner.
 
     Hyperparameters are the settings of a run: `config` gives the `RunConfig` of a trial, with which
@@ -71,10 +72,13 @@ class VQVAEHyperModel(keras_tuner.HyperModel):
             `1/16`.
         max_bits_per_image: models whose codes take more, if all are equally likely, are refused
             before training. Defaults to no limit.
+        train_images: how many images `search` will be given, which the schedule `"cosine"` needs to
+            know; it comes to its end after the run's `vqvae_training.epochs`. Defaults to `None`.
         **space: hyperparameters that are narrowed or fixed.
 
     Raises:
-        ValueError: for a name that is not known, or a value that no model can have.
+        ValueError: for a name that is not known, a value that no model can have, or a schedule
+            without `train_images`.
 
     Example:
     >>> import keras_tuner
@@ -86,6 +90,9 @@ class VQVAEHyperModel(keras_tuner.HyperModel):
     (32, 64)
     """
 
+    objective = "val_bits_per_dimension"
+    added_objectives = CodeLength.names
+
     def __init__(
         self,
         image_shape: tuple[int, int, int],
@@ -93,6 +100,7 @@ class VQVAEHyperModel(keras_tuner.HyperModel):
         value_range: tuple[float, float] = (0, 255),
         variance: float = 1 / 16,
         max_bits_per_image: float | None = None,
+        train_images: int | None = None,
         **space: Any,
     ) -> None:
         super().__init__()
@@ -103,31 +111,34 @@ class VQVAEHyperModel(keras_tuner.HyperModel):
         self.value_range = value_range
         self.variance = variance
         self.max_bits_per_image = max_bits_per_image
+        check_train_images(run.vqvae_training, train_images)
+        self.train_images = train_images
         self.space = check_space(_SPACE, space, self._check)
 
     def config(self, hp: Any) -> RunConfig:
         """The settings of a run with the values of a trial."""
-        values: dict[str, Any] = {}
-        for name, entry in self.space.items():
-            parent, wanted = _CONDITIONS.get(name, (None, []))
-            if parent is None:
-                values[name] = declare(hp, name, entry)
-            elif is_searched(self.space[parent]) and parent in values:
-                with hp.conditional_scope(parent, wanted):
-                    values[name] = declare(hp, name, entry)
-            elif values.get(parent) in wanted:
-                values[name] = declare(hp, name, entry)
-        # What is not active in a trial has no value.
-        return self._config({name: v for name, v in values.items() if v is not None})
+        return self._config(declare_all(hp, self.space, _CONDITIONS))
+
+    def settings(self) -> dict[str, Any]:
+        """What all trials have in common, as plain data; XLA changes no figure worth comparing."""
+        run = self.run.to_dict()
+        for name in ("jit_compile", "prior", "prior_training"):
+            del run[name]
+        return {
+            **run,
+            "image_shape": list(self.image_shape),
+            "value_range": list(self.value_range),
+            "variance": self.variance,
+            "max_bits_per_image": self.max_bits_per_image,
+            "train_images": self.train_images,
+        }
 
     def build(self, hp: Any) -> Any:
         """The compiled VQ-VAE of a trial."""
         config = self.config(hp)
         keras.utils.set_random_seed(config.seed)
         model = build_vqvae(config, self.image_shape, self.value_range, self.variance)
-        compile_model(model, config.vqvae_training, 1, config.jit_compile)
-        # Tuners load weights into models that no step has built.
-        model.optimizer.build(model.trainable_variables)
+        self.compile(model, config.vqvae_training, self.train_images, config.jit_compile)
         return model
 
     def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
