@@ -35,7 +35,7 @@ class TensorBoardSamples(TensorBoardCallback):
     >>> import numpy as np, tempfile
     >>> from keras_vqvae import models
     >>> vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=6, widths=(4,))
-    >>> prior = models.PixelCNN((4, 4), 6, filters=4, num_residual_blocks=1)
+    >>> prior = models.PixelCNN((4, 4), 6, filters=4, residual_blocks=1)
     >>> prior.compile("adam")
     >>> codes = np.random.randint(0, 6, (8, 4, 4))
     >>> samples = TensorBoardSamples(tempfile.mkdtemp(), vqvae, count=4)
