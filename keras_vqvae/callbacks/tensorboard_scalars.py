@@ -3,6 +3,8 @@
 import os
 from typing import Any
 
+from keras import ops
+
 from keras_vqvae.callbacks.event_files import EventFile
 from keras_vqvae.callbacks.tensorboard_base import TensorBoardCallback
 
@@ -13,8 +15,8 @@ class TensorBoardScalars(TensorBoardCallback):
     """Writes the numbers in the logs of each epoch: losses, their terms, perplexity, usage.
 
     Where and under which names `keras.callbacks.TensorBoard` writes them, which needs TensorFlow on
-    every backend: `epoch_loss` in the runs `train` and `validation` below `log_dir`. Use one of the
-    two.
+    every backend: `epoch_loss` in the runs `train` and `validation` below `log_dir`, and the learning
+    rate. Use one of the two.
 
     Args:
         log_dir: a directory of its own for each training.
@@ -40,7 +42,7 @@ class TensorBoardScalars(TensorBoardCallback):
         self._logs: dict[str, Any] = {}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._logs = dict(logs or {})
+        self._logs = {**(logs or {}), **_learning_rates(self.model.optimizer)}
         super().on_epoch_end(epoch, logs)
 
     def write(self, events: EventFile, epoch: int) -> None:
@@ -57,3 +59,18 @@ class TensorBoardScalars(TensorBoardCallback):
         if self._validation is not None:
             self._validation.close()
             self._validation = None
+
+
+def _learning_rates(optimizer: Any) -> dict[str, float]:
+    """By the names that Keras gives them."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of loss scaling
+    several = getattr(optimizer, "optimizers", None)
+    if several is None:
+        named = {"learning_rate": optimizer}
+    else:
+        named = {f"learning_rate_{part.name}": part for part in several}
+    return {
+        name: float(ops.convert_to_numpy(part.learning_rate))
+        for name, part in named.items()
+        if part is not None
+    }
