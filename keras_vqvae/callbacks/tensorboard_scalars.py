@@ -15,8 +15,8 @@ class TensorBoardScalars(TensorBoardCallback):
     """Writes the numbers in the logs of each epoch: losses, their terms, perplexity, usage.
 
     Where and under which names `keras.callbacks.TensorBoard` writes them, which needs TensorFlow on
-    every backend: `epoch_loss` in the runs `train` and `validation` below `log_dir`, and the learning
-    rate. Use one of the two.
+    every backend: `epoch_loss` in the runs `train` and `validation` below `log_dir`; the learning
+    rate too. Use one of the two.
 
     Args:
         log_dir: a directory of its own for each training.
