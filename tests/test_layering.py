@@ -17,7 +17,8 @@ PACKAGE = ROOT / "keras_vqvae"
 # What every room but `data` may see: these see nothing of ours themselves.
 FOUNDATION = {"choices", "compilation", "saved_generator", "_version"}
 LEARNING = {"ops", "codebooks", "layers", "likelihoods", "metrics", "sampling", "training"}
-ABOVE_MODELS = LEARNING | {"models", "data", "callbacks", "distributions"}
+OF_MODELS = LEARNING | {"models", "data", "distributions"}
+ABOVE_MODELS = OF_MODELS | {"evaluation", "callbacks"}
 MAY_SEE = {
     "ops": set(),
     "codebooks": {"ops"},
@@ -28,12 +29,13 @@ MAY_SEE = {
     "training": {"ops"},
     "models": LEARNING,
     "data": set(),
-    "callbacks": {"ops", "metrics"},  # they meet the model as `self.model`
     "distributions": LEARNING | {"models"},
-    "evaluation": ABOVE_MODELS,
-    "runs": ABOVE_MODELS | {"evaluation"},
-    "hypermodels": ABOVE_MODELS | {"evaluation", "runs"},
-    "cli": ABOVE_MODELS | {"evaluation", "runs", "hypermodels"},
+    "evaluation": OF_MODELS,
+    # They meet the model as `self.model`, and draw the pictures of `evaluation`.
+    "callbacks": {"ops", "metrics", "data", "evaluation"},
+    "runs": ABOVE_MODELS,
+    "hypermodels": ABOVE_MODELS | {"runs"},
+    "cli": ABOVE_MODELS | {"runs", "hypermodels"},
 }
 # These see of other rooms only what is public.
 PUBLIC_ONLY = {"cli", "hypermodels"}

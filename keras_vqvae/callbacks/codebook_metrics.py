@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vqvae.callbacks.quantizers_of_model import forget_counts, quantizers_of
 from keras_vqvae.metrics import CodeStatistics
 
 __all__ = ["CodebookMetrics"]
@@ -48,12 +49,10 @@ class CodebookMetrics(keras.callbacks.Callback):
         self._refused_before: dict[str, float] = {}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        for layer in self._quantizers():
+        quantizers = self._quantizers()
+        for layer in quantizers:
             self._refused_before[layer.name] = _refused_batches(layer)
-            if layer.built:
-                for use in layer.tables():
-                    counts = use.quantizer.code_counts
-                    counts.assign(ops.zeros(counts.shape))
+        forget_counts(quantizers)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is None:
@@ -88,16 +87,7 @@ class CodebookMetrics(keras.callbacks.Callback):
                 logs.update({key: float(value) for key, value in metric.result().items()})
 
     def _quantizers(self) -> list[Any]:
-        # By what they can do, and not by class: callbacks meet layers only through the model.
-        layers = self.model._flatten_layers(include_self=False)
-        found = [x for x in layers if hasattr(x, "discretize") and hasattr(x, "tables")]
-        inside = {id(y) for x in found for y in x._flatten_layers(include_self=False)}
-        found = [x for x in found if id(x) not in inside and x.is_counted]
-        if not found:
-            raise ValueError(
-                f"Model '{self.model.name}' holds no quantizer for `CodebookMetrics` to read."
-            )
-        return found
+        return quantizers_of(self.model, "CodebookMetrics")
 
 
 def _refusal_counts(layer: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 """Training and test steps on JAX."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -7,7 +8,7 @@ import keras
 
 from keras_vqvae.training.step import StepOutput, TrainedModel, guarded
 
-__all__ = ["StepModel"]
+__all__ = ["StepModel", "gradient_by_input"]
 
 
 class StepModel(TrainedModel):
@@ -71,6 +72,11 @@ class StepModel(TrainedModel):
         with keras.StatelessScope(state_mapping=mapping) as scope:
             logs = self.record_step(output, loss, norm)
         return logs, [_current(scope, v) for v in self.metrics_variables]
+
+
+def gradient_by_input(function: Callable[[Any], Any], x: Any) -> Any:
+    """The gradient of a scalar function by its input, at `x`; zeros where it is not connected."""
+    return jax.grad(function)(x)
 
 
 def _current(scope: Any, variable: Any) -> Any:

@@ -1,5 +1,6 @@
 """Training and test steps on TensorFlow."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -7,7 +8,7 @@ import tensorflow as tf
 
 from keras_vqvae.training.step import TrainedModel, guarded
 
-__all__ = ["StepModel"]
+__all__ = ["StepModel", "gradient_by_input"]
 
 
 class StepModel(TrainedModel):
@@ -40,3 +41,11 @@ class StepModel(TrainedModel):
         self._clear_losses()
         output = self.compute_step(data, training=False)
         return self.record_step(output, self.step_loss(output, self.losses))
+
+
+def gradient_by_input(function: Callable[[Any], Any], x: Any) -> Any:
+    """The gradient of a scalar function by its input, at `x`; zeros where it is not connected."""
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = function(x)
+    return tape.gradient(value, x, unconnected_gradients="zero")
