@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from keras_vqvae._version import __version__
-from keras_vqvae.cli import comparing, training, using
+from keras_vqvae.cli import comparing, training, tuning, using
 from keras_vqvae.cli.options import Interrupted
 from keras_vqvae.runs.errors import NonFiniteLossError
 
@@ -94,6 +94,7 @@ for _command in (
     training.train,
     training.prior,
     comparing.compare,
+    tuning.tune,
     using.sample,
     using.encode,
     using.decode,

@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_vqvae.data import atomic_write
 
-__all__ = ["mend_state", "write_state"]
+__all__ = ["mend_state", "read_state", "write_state"]
 
 
 def write_state(path: str | os.PathLike[str], state: Any) -> None:
@@ -47,6 +47,17 @@ def mend_state(path: str | os.PathLike[str], empty: Any = None) -> None:
             f"the file {str(file)!r} of a search is damaged, and there is no whole {copy.name!r} "
             "beside it. Restore it, or begin the search anew in another directory"
         )
+
+
+def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The object in a state file, mended as by `mend_state`.
+
+    Raises:
+        ValueError: if the file is damaged, and there is no copy to go back to.
+    """
+    mend_state(path)
+    state: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    return state
 
 
 def _copy(file: Path) -> Path:

@@ -27,6 +27,11 @@ class SearchedTrial(NamedTuple):
     score: float | None
     message: str
 
+    @property
+    def shown_values(self) -> dict[str, Any]:
+        """The hyperparameters without those that are KerasTuner's own."""
+        return {name: value for name, value in self.values.items() if "/" not in name}
+
 
 def read_trials(directory: str | os.PathLike[str]) -> list[SearchedTrial]:
     """The trials of a search in the order of their names.
@@ -34,13 +39,15 @@ def read_trials(directory: str | os.PathLike[str]) -> list[SearchedTrial]:
     Nothing but the files of the search is needed, so that a running one can be looked at.
 
     Args:
-        directory: as given to `make_tuner`.
+        directory: of a `Search`, or as given to `make_tuner`.
 
     Raises:
         FileNotFoundError: if there is no search.
         ValueError: if a file of a trial is damaged, naming it.
     """
     folder = Path(directory)
+    if (folder / "trials").is_dir():
+        folder /= "trials"
     files = sorted(folder.glob("trial_*/trial.json"))
     if not files:
         raise FileNotFoundError(

@@ -20,11 +20,11 @@ from keras_vqvae.hypermodels.spaces import (
 )
 from keras_vqvae.runs import RunConfig, TrainingConfig, VQVAEConfig, build_vqvae
 
-__all__ = ["VQVAEHyperModel"]
+__all__ = ["SPACE", "VQVAEHyperModel"]
 
 # Names are those of `VQVAEConfig` and `TrainingConfig`, but for the widths: `width` is the last one
 # of `depth`, and each one before is half of the next. What they depend on stands before them.
-_SPACE: dict[str, Any] = {
+SPACE: dict[str, Any] = {
     "quantizer": Unsearched(Choices((), "vector"), "vector"),
     "num_embeddings": PowersOfTwo(64, 4096, 512),
     "embedding_dim": PowersOfTwo(4, 64, 16),
@@ -113,7 +113,7 @@ class VQVAEHyperModel(RunHyperModel):
         self.max_bits_per_image = max_bits_per_image
         check_train_images(run.vqvae_training, train_images)
         self.train_images = train_images
-        self.space = check_space(_SPACE, space, self._check)
+        self.space = check_space(SPACE, space, self._check)
 
     def config(self, hp: Any) -> RunConfig:
         """The settings of a run with the values of a trial."""
@@ -162,7 +162,12 @@ class VQVAEHyperModel(RunHyperModel):
             )
         images = validation if isinstance(validation, ImageBatches) else _images(validation)
         callbacks = [CodeLength(images), *kwargs.pop("callbacks", [])]
-        kwargs.setdefault("batch_size", self.run.vqvae_training.batch_size)
+        if args and isinstance(args[0], ImageBatches):
+            # The order of an epoch is the same in every trial, whatever came before it.
+            callbacks.append(args[0].epoch_callback())
+            kwargs.setdefault("shuffle", False)
+        else:
+            kwargs.setdefault("batch_size", self.run.vqvae_training.batch_size)
         return model.fit(*args, callbacks=callbacks, **kwargs)
 
     def _config(self, values: dict[str, Any]) -> RunConfig:

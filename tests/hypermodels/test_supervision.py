@@ -80,7 +80,7 @@ def test_one_that_dies_again_and_again_ends_all_with_its_last_words(tmp_path):
     roles = command(
         tmp_path, "\nif role == 'worker0':\n    sys.exit('no such table')\ntime.sleep(600)"
     )
-    with pytest.raises(SearchProcessError, match="worker0 ended 3 times.*no such table"):
+    with pytest.raises(SearchProcessError, match=r"worker0 ended 3 times.*no such table"):
         supervise(roles, 2, tmp_path / "logs", lambda: 0)
     assert [name for name in seen(tmp_path) if is_alive(tmp_path, name)] == []
 

@@ -1,0 +1,11 @@
+"""`python -m keras_vqvae.hypermodels DIRECTORY`: a chief's or a worker's part of a search."""
+
+import sys
+import threading
+
+from keras_vqvae.hypermodels.search import Search
+from keras_vqvae.hypermodels.supervision import end_with_parent
+
+if __name__ == "__main__":
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    Search.open(sys.argv[1]).take_part(verbose=2)

@@ -1,0 +1,331 @@
+"""A search in one directory: by one process, or by a chief and workers."""
+
+import dataclasses
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from keras_vqvae.callbacks import write_hyperparameters
+from keras_vqvae.data import ImageBatches
+from keras_vqvae.hypermodels.search_config import SearchConfig
+from keras_vqvae.hypermodels.search_page import search_page
+from keras_vqvae.hypermodels.state_files import read_state, write_state
+from keras_vqvae.hypermodels.supervision import supervise
+from keras_vqvae.hypermodels.trials import SearchedTrial, read_trials
+from keras_vqvae.hypermodels.tuners import make_tuner
+from keras_vqvae.hypermodels.vqvae_hypermodel import VQVAEHyperModel
+from keras_vqvae.runs import DataParts, Run, RunExistsError, check_fit, image_batches, train_command
+
+__all__ = ["Search", "part_of_a_search"]
+
+_ENDED = ("COMPLETED", "FAILED", "INVALID")
+
+
+class Search:
+    """A search for the settings of a VQ-VAE, in one directory.
+
+    | file | what it is |
+    |---|---|
+    | `settings.json` | all settings of the search |
+    | `trials/` | what KerasTuner keeps: state, and a folder a trial with its model |
+    | `results.json`, `report.html` | the trials, and the gain over the defaults |
+    | `best/` | the run of the winner, its VQ-VAE trained: for `prior` and `sample` |
+    | `tensorboard/` | a directory a trial, for the page HParams |
+    | `logs/` | what chief and workers print, if there are any |
+
+    A search that was interrupted goes on: trials that have ended are kept, one that was running is
+    done again.
+
+    It is made by `Search.create` and `Search.open`.
+
+    Args:
+        directory: where it is.
+        config: its settings.
+
+    Example:
+    >>> import tempfile
+    >>> from keras_vqvae.hypermodels import SearchConfig
+    >>> from keras_vqvae.runs import DataConfig, RunConfig, VQVAEConfig
+    >>> run = RunConfig(DataConfig("fashion_mnist_mini"), VQVAEConfig(likelihood="categorical"))
+    >>> config = SearchConfig(run, trials=2, space={"num_embeddings": [64, 128], "width": 32})
+    >>> search = Search.create(tempfile.mkdtemp(), config)
+    >>> search.trials()
+    []
+    """
+
+    def __init__(self, directory: str | os.PathLike[str], config: SearchConfig) -> None:
+        self.directory = Path(directory)
+        self.config = config
+        self.page = self.directory / "report.html"
+        self._parts = DataParts(config.run.data, config.run.seed)
+
+    @classmethod
+    def create(cls, directory: str | os.PathLike[str], config: SearchConfig) -> Self:
+        """A new search, or the one that is there, which may get more trials.
+
+        Everything is checked before anything is written.
+
+        Args:
+            directory: where; it is made if needed.
+            config: the settings.
+
+        Raises:
+            RunExistsError: if the directory holds another search, or other files.
+            ValueError: if the settings do not fit the data, or one another.
+        """
+        config = dataclasses.replace(config, run=_absolute(config.run))
+        search = cls(directory, config)
+        file, folder = search._settings, search.directory
+        if file.exists():
+            differences = cls.open(directory).config.differences(config)
+            if differences:
+                raise RunExistsError(
+                    f"the output {str(folder)!r} holds another search ({'; '.join(differences)}). "
+                    "Give another directory (`--output`)"
+                )
+        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunExistsError(
+                f"the output {str(folder)!r} is not empty and holds no search. Give another "
+                "directory (`--output`)"
+            )
+        check_fit(config.run, search._parts)
+        if search._parts.validation is None:
+            raise ValueError(
+                "trials are compared on validation images. Received: validation_fraction=0, and "
+                "the data has no validation part"
+            )
+        search._tuner()
+        write_state(file, config.to_dict())
+        return search
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike[str]) -> Self:
+        """The search in a directory.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            ValueError: if its settings are damaged.
+        """
+        file = Path(directory) / "settings.json"
+        if not file.exists():
+            raise FileNotFoundError(
+                f"{str(directory)!r} should be the directory of a search, and has no settings.json"
+            )
+        try:
+            return cls(directory, SearchConfig.from_dict(read_state(file)))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the file {str(file)!r} is damaged: {error!r}") from error
+
+    def run(
+        self,
+        workers: int | None = None,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+        verbose: int = 0,
+        report: Callable[[str], None] | None = None,
+    ) -> dict[str, Any]:
+        """Does the trials that are not done, and what comes of them.
+
+        Args:
+            workers: processes on this machine beside a chief, each with a GPU of its own if there
+                are any. By default trials run in this process, one after the other.
+            host: the address that the chief listens on. Defaults to loopback: there is no
+                protection whatever against who can reach it.
+            port: by default a free one.
+            verbose: as for `keras.Model.fit`; workers print to their logs.
+            report: is told in words what happens. Defaults to `None`.
+
+        Returns:
+            What `results.json` holds: `objective`, `direction`, `trials` in the order they began,
+            `best` and `defaults` (their names), `gain` (how much better the best is, in the
+            objective's unit), and `notes`.
+
+        Raises:
+            SearchProcessError: if a worker or the chief dies again and again.
+            ValueError: for a port in use, or if no trial has a score.
+        """
+        report = report or (lambda text: None)
+        if workers is None:
+            self.take_part(verbose)
+        else:
+            # What is wrong with the settings is found out before, by `create`.
+            command = [sys.executable, "-m", "keras_vqvae.hypermodels", str(self.directory)]
+            told = _Progress(self, report)
+            supervise(command, workers, self.directory / "logs", told, host, port, report)
+        return self.conclude(report)
+
+    def take_part(self, verbose: int = 0) -> None:
+        """Does trials until there are none left.
+
+        Alone; or as the chief or a worker, if KerasTuner's environment variables say so.
+
+        Args:
+            verbose: as for `keras.Model.fit`.
+        """
+        training, run = self.config.run.vqvae_training, self.config.run
+        validation = self._parts.validation
+        assert validation is not None  # `create` has seen to it
+        # Hyperband says by itself how long.
+        epochs = {} if self.config.tuner == "hyperband" else {"epochs": training.epochs}
+        self._tuner().search(
+            image_batches(self._parts.train, training, run.seed, run.data),
+            validation_data=ImageBatches(validation, training.batch_size),
+            verbose=verbose,
+            **epochs,
+        )
+
+    def trials(self) -> list[SearchedTrial]:
+        """The trials so far; that of the defaults is the first."""
+        try:
+            return read_trials(self._trials)
+        except FileNotFoundError:
+            return []
+
+    def ended(self) -> int:
+        """How many trials have ended."""
+        return sum(trial.status in _ENDED for trial in self.trials())
+
+    def conclude(self, report: Callable[[str], None] | None = None) -> dict[str, Any]:
+        """Writes results and pages, and makes the winner's run.
+
+        Args:
+            report: is told in words what happens. Defaults to `None`.
+
+        Returns:
+            As `run`.
+
+        Raises:
+            ValueError: if no trial has a score.
+        """
+        trials = self.trials()
+        scored = [trial for trial in trials if trial.score is not None]
+        if not scored:
+            reason = trials[-1].message if trials else "there are no trials"
+            raise ValueError(f"no trial has a score, so that there is no best one: {reason}")
+        tuner = self._tuner()
+        best = tuner.oracle.get_best_trials()[0]
+        run, note = self._winner(tuner, best, report or (lambda text: None))
+        found = _results(self.config, trials, best.trial_id)
+        found["run"] = run.directory.name
+        found["commands"] = [
+            f"keras-vqvae prior {shlex.quote(str(run.directory))}",
+            f"keras-vqvae sample {shlex.quote(str(run.directory))}",
+            train_command(_longer(run.config), f"{self.directory}_best"),
+        ]
+        found["notes"] = [note] if note else []
+        for trial in trials:
+            folder = self.directory / "tensorboard" / trial.name
+            if trial.status in _ENDED and not folder.exists():
+                failed = trial.score is None
+                write_hyperparameters(folder, trial.shown_values, trial.figures, failed)
+        write_state(self.directory / "results.json", found)
+        search_page(self.config, trials, found).save(self.page)
+        return found
+
+    def _winner(
+        self, tuner: Any, best: Any, report: Callable[[str], None]
+    ) -> tuple[Run, str | None]:
+        """Its run, and a note if it stands beside an earlier winner's."""
+        config = tuner.hypermodel.config(best.hyperparameters)
+        directory, note = self.directory / "best", None
+        try:
+            run = Run.create(directory, config)
+        except RunExistsError:
+            if not Run.open(directory).progress("prior").epochs:
+                run = Run.create(directory, config, overwrite=True)
+            else:
+                directory = self.directory / f"best_{best.trial_id}"
+                note = f"best/ has an earlier winner, whose prior is trained: see {directory.name}/"
+                run = Run.create(directory, config)
+        if not run.finished("vqvae"):
+            run.take_over(tuner.get_best_models()[0])
+        run.train("vqvae", verbose=0, report=report)
+        return run, note
+
+    def _tuner(self) -> Any:
+        config, parts = self.config, self._parts
+        hypermodel = VQVAEHyperModel(
+            parts.train.image_shape,
+            config.run,
+            parts.value_range(),
+            parts.variance(),
+            config.max_bits_per_image,
+            train_images=len(parts.train),
+            **config.space,
+        )
+        return make_tuner(
+            config.tuner,
+            hypermodel,
+            self._trials,
+            config.trials,
+            config.run.vqvae_training.epochs,
+            config.objective,
+            config.best,
+            config.run.seed,
+        )
+
+    @property
+    def _settings(self) -> Path:
+        return self.directory / "settings.json"
+
+    @property
+    def _trials(self) -> Path:
+        return self.directory / "trials"
+
+
+class _Progress:
+    """Counts trials that have ended, and tells of each."""
+
+    def __init__(self, search: Search, report: Callable[[str], None]) -> None:
+        self._search = search
+        self._report = report
+        self._told = {trial.name for trial in search.trials() if trial.status in _ENDED}
+
+    def __call__(self) -> int:
+        for trial in self._search.trials():
+            if trial.status in _ENDED and trial.name not in self._told:
+                self._told.add(trial.name)
+                score = trial.message if trial.score is None else f"{trial.score:.4f}"
+                self._report(f"trial {trial.name}: {score}")
+        return len(self._told)
+
+
+def _results(config: SearchConfig, trials: list[SearchedTrial], best: str) -> dict[str, Any]:
+    by_name = {trial.name: trial for trial in trials}
+    first, winner = trials[0], by_name[best]
+    gain = None
+    if first.score is not None and winner.score is not None:
+        gain = (first.score - winner.score) * (-1 if config.best == "max" else 1)
+    return {
+        "objective": config.objective,
+        "direction": config.best,
+        "defaults": first.name,
+        "best": best,
+        "gain": gain,
+        "trials": [trial._asdict() for trial in trials],
+    }
+
+
+def _absolute(run: Any) -> Any:
+    source = run.data.source
+    if Path(source).exists():
+        source = str(Path(source).resolve())
+    return dataclasses.replace(run, data=dataclasses.replace(run.data, source=source))
+
+
+def _longer(run: Any) -> Any:
+    """The settings with as many epochs as a run has by default, if that is more."""
+    epochs = max(run.vqvae_training.epochs, type(run.vqvae_training)().epochs)
+    return dataclasses.replace(
+        run, vqvae_training=dataclasses.replace(run.vqvae_training, epochs=epochs)
+    )
+
+
+def part_of_a_search() -> str | None:
+    """`"chief"`, or the name of a worker, that KerasTuner's environment variables make of this."""
+    if "KERASTUNER_ORACLE_IP" not in os.environ:
+        return None
+    return os.environ.get("KERASTUNER_TUNER_ID")

@@ -1,0 +1,87 @@
+"""The page of a search, and its table."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from keras_vqvae.evaluation import Page
+from keras_vqvae.hypermodels.search_config import SearchConfig
+from keras_vqvae.hypermodels.trial_plots import plot_trials, searched_names
+from keras_vqvae.hypermodels.trials import SearchedTrial
+
+__all__ = ["gain_text", "search_page", "trial_table"]
+
+
+def trial_table(
+    trials: Sequence[SearchedTrial], direction: str
+) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Header and rows, the best trial first, those without a score last."""
+    names = searched_names(trials)
+    sign = -1 if direction == "max" else 1
+    ordered = sorted(trials, key=lambda t: (t.score is None, sign * (t.score or 0.0)))
+    rows = [
+        (
+            trial.name,
+            "–" if trial.score is None else f"{trial.score:.4f}",
+            *(_shown(trial.values.get(name)) for name in names),
+        )
+        for trial in ordered
+    ]
+    return ["trial", "score", *names], rows
+
+
+def gain_text(found: dict[str, Any]) -> str:
+    """What the best trial gains over the defaults, in words."""
+    scores = {trial["name"]: trial["score"] for trial in found["trials"]}
+    defaults, best = scores[found["defaults"]], scores[found["best"]]
+    if found["gain"] is None:
+        return f"{found['objective']}: {best:.4f} by trial {found['best']}; the defaults have none"
+    if found["best"] == found["defaults"]:
+        return f"{found['objective']}: {best:.4f} by the defaults, which no other trial beats"
+    share = 100 * found["gain"] / abs(defaults) if defaults else 0.0
+    return (
+        f"{found['objective']}: {defaults:.4f} by the defaults, {best:.4f} by trial "
+        f"{found['best']}: {share:.1f} % better"
+    )
+
+
+def search_page(
+    config: SearchConfig, trials: Sequence[SearchedTrial], found: dict[str, Any]
+) -> Page:
+    """The page of a search that is over.
+
+    Args:
+        config: its settings.
+        trials: all of them.
+        found: its results.
+    """
+    failed = [trial for trial in trials if trial.score is None]
+    page = Page(
+        "keras_vqvae: a search",
+        f"{len(trials)} trials of up to {config.run.vqvae_training.epochs} epochs on "
+        f"{config.run.data.source}, by {config.tuner} search.",
+    )
+    page.section("What was found", gain_text(found) + ".")
+    header, rows = trial_table(trials, found["direction"])
+    page.columns(header, rows)
+    for text in (
+        f"Trial {found['defaults']} has the defaults. The best run is in {found['run']}/.",
+        *found["notes"],
+        *(f"Trial {trial.name}: {trial.message}" for trial in failed),
+    ):
+        page.note(text)
+    svg = io.BytesIO()
+    plot_trials(trials, svg, found["direction"])
+    page.section("Trials", "The objective and what goes with it.").plot(
+        svg.getvalue(), "rate and distortion, codebook size and β, and all settings"
+    )
+    page.section("How to go on", "With the best model; and its settings, trained in full.")
+    for command in found["commands"]:
+        page.paragraph(command)
+    return page
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,123 @@
+"""Trials of a search as pictures."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_vqvae.hypermodels.trials import SearchedTrial
+
+__all__ = ["plot_trials", "searched_names"]
+
+# Read by their logarithm.
+_LOGARITHMIC = {"num_embeddings", "embedding_dim", "beta", "width", "filters", "learning_rate"}
+_BEST, _OTHERS, _FRONT = "#c2571a", "#777777", "#2563a8"
+
+
+def searched_names(trials: Sequence[SearchedTrial]) -> list[str]:
+    """Names of the hyperparameters that are not the same in all trials."""
+    names = dict.fromkeys(name for trial in trials for name in trial.shown_values)
+    return [n for n in names if len({str(t.values.get(n)) for t in trials}) > 1]
+
+
+def plot_trials(
+    trials: Sequence[SearchedTrial], path: str | os.PathLike[str] | Any, direction: str = "min"
+) -> None:
+    """Draws what a search has found.
+
+    Rate against distortion with the front, the objective over codebook size and β, and each trial
+    as a line through its settings; of these what the trials have figures for.
+
+    Args:
+        trials: as `read_trials` gives them; those without a score are left out.
+        path: a file whose name ends in `.png` or `.svg`; or an open binary file, for SVG.
+        direction: of the objective, `"min"` or `"max"`. Defaults to `"min"`.
+
+    Raises:
+        ValueError: if no trial has a score.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    sign = -1 if direction == "max" else 1
+    best_first = sorted((t for t in trials if t.score is not None), key=lambda t: sign * _score(t))
+    if not best_first:
+        raise ValueError("`trials` should have a score, one of them at least")
+    names = searched_names(best_first)
+    drawings: list[Any] = []
+    if all("val_code_bits_per_dimension" in t.figures for t in best_first):
+        drawings.append(lambda axes: _front(axes, best_first))
+    if all({"num_embeddings", "beta"} <= t.values.keys() for t in best_first):
+        drawings.append(lambda axes: _codebook_and_beta(axes, best_first, sign))
+    drawings.append(lambda axes: _parallel(axes, best_first, names))
+    is_file = not isinstance(path, str | os.PathLike)
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "keras_vqvae", "font.size": 9}):
+        figure = Figure(figsize=(4.7 * len(drawings), 4.2), layout="constrained")
+        panels = figure.subplots(1, len(drawings), squeeze=False)[0]
+        for axes, draw in zip(panels, drawings, strict=True):
+            draw(axes)
+        if is_file:
+            nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+            figure.savefig(path, format="svg", metadata=nothing, transparent=True)
+        else:
+            figure.savefig(path, dpi=120)
+
+
+def _score(trial: SearchedTrial) -> float:
+    assert trial.score is not None
+    return trial.score
+
+
+def _front(axes: Any, best_first: Sequence[SearchedTrial]) -> None:
+    """Cost of the codes against error; no trial is better in both than one on the front."""
+    points = np.array(
+        [[t.figures["val_code_bits_per_dimension"], t.figures["val_mse"]] for t in best_first]
+    )
+    axes.scatter(*points.T, s=24, color=_OTHERS)
+    beaten = [(np.all(points <= p, axis=1) & np.any(points < p, axis=1)).any() for p in points]
+    front = np.array(sorted(map(tuple, points[~np.array(beaten)])))
+    axes.plot(*front.T, "o-", color=_FRONT, ms=5, label="front")
+    axes.scatter(*points[0], s=110, marker="*", color=_BEST, zorder=3, label="best trial")
+    axes.set(
+        xlabel="codes by their histogram, bits per dimension",
+        ylabel="mean squared error",
+        title="rate and distortion",
+    )
+    axes.legend()
+
+
+def _codebook_and_beta(axes: Any, best_first: Sequence[SearchedTrial], sign: int) -> None:
+    """The objective of each trial at its codebook size and β."""
+    worst_first = best_first[::-1]  # so that the best are on top
+    sizes = [t.values["num_embeddings"] for t in worst_first]
+    betas = [t.values["beta"] for t in worst_first]
+    colours = "viridis_r" if sign > 0 else "viridis"
+    dots = axes.scatter(sizes, betas, c=[_score(t) for t in worst_first], s=110, cmap=colours)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set(xlabel="codebook size", ylabel="β", title="objective")
+    axes.figure.colorbar(dots, ax=axes)
+
+
+def _parallel(axes: Any, best_first: Sequence[SearchedTrial], names: Sequence[str]) -> None:
+    """A line for each trial; the better, the darker."""
+    columns, labels = [], []
+    for name in (*names, "score"):
+        values: list[Any] = [t.score if name == "score" else t.values.get(name) for t in best_first]
+        if all(isinstance(v, int | float) for v in values):
+            column = np.log(values) if name in _LOGARITHMIC else np.array(values, float)
+            labels.append(f"{name}\n{min(values):.3g} … {max(values):.3g}")
+        else:
+            kinds = sorted({str(v) for v in values})
+            column = np.array([kinds.index(str(v)) for v in values], float)
+            labels.append(f"{name}\n{' … '.join(kinds)}")
+        columns.append((column - column.min()) / max(np.ptp(column), 1e-12))
+    lines = np.array(columns).T
+    for rank, line in reversed(list(enumerate(lines))):
+        shade = 0.25 + 0.6 * rank / max(len(lines) - 1, 1)
+        style = {"color": _BEST, "lw": 2.5} if rank == 0 else {"color": str(shade), "lw": 1}
+        axes.plot(line, **style)
+    axes.set_xticks(range(len(labels)), labels, fontsize="x-small", rotation=30, ha="right")
+    axes.set_yticks([])
+    axes.set_title("settings; the best trial is orange")

@@ -1,0 +1,264 @@
+"""`Search`: one directory, alone or with a chief and workers, and the winner's run."""
+
+import dataclasses
+import html
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
+
+from keras_vqvae.hypermodels import Search, SearchConfig, fixed_settings, read_trials
+from keras_vqvae.runs import (
+    DataConfig,
+    Run,
+    RunConfig,
+    RunExistsError,
+    TrainingConfig,
+    VQVAEConfig,
+)
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "runs"))
+from runs_support import write_images
+
+TINY = {"width": 4, "depth": 1, "embedding_dim": 2, "residual_blocks": 0, "update": "gradient"}
+
+
+def config_for(folder, trials=3, epochs=1, space=None, **changes):
+    run = RunConfig(
+        data=DataConfig(str(folder), validation_fraction=0.25),
+        vqvae=VQVAEConfig(likelihood="discretized_logistic", embeddings_initializer="uniform"),
+        vqvae_training=TrainingConfig(epochs=epochs, batch_size=4),
+        seed=3,
+    )
+    narrowed = {**TINY, "num_embeddings": [4, 8], **(space or {})}
+    return SearchConfig(run, trials=trials, space=narrowed, **changes)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_images(tmp_path_factory.mktemp("my images"), 24)
+
+
+@pytest.fixture(scope="module")
+def done(folder, tmp_path_factory):
+    """A search that is over, and what it found."""
+    search = Search.create(tmp_path_factory.mktemp("search"), config_for(folder))
+    return search, search.run()
+
+
+def test_the_first_trial_has_the_defaults_and_the_gain_is_over_it(done):
+    search, found = done
+    trials = search.trials()
+    assert [trial.status for trial in trials] == ["COMPLETED"] * 3
+    assert trials[0].values["beta"] == 0.25
+    assert trials[0].values["learning_rate"] == 1e-3
+    scores = [trial.score for trial in trials]
+    assert found["gain"] == scores[0] - min(scores)
+    assert found["best"] == trials[int(np.argmin(scores))].name
+    assert json.loads((search.directory / "results.json").read_text()) == found
+
+
+def test_the_winner_is_a_run_that_goes_on(done):
+    search, found = done
+    run = Run.open(search.directory / found["run"])
+    best = next(trial for trial in search.trials() if trial.name == found["best"])
+    assert run.config.vqvae.beta == best.values["beta"]
+    assert run.config.vqvae.num_embeddings == run.vqvae().num_embeddings
+    # The trained model itself: its figures are those of the trial.
+    figures = run.metrics()["vqvae"]
+    images = run.parts.validation.as_array()
+    bits = -run.vqvae().reconstruction_log_prob(images).mean() / 64 / np.log(2)
+    assert figures["reconstruction_bits_per_dimension"] == pytest.approx(bits)
+    assert best.score == pytest.approx(bits + best.figures["val_code_bits_per_dimension"], rel=1e-5)
+    prior, sample, train = found["commands"]
+    assert prior == f"keras-vqvae prior {search.directory}/best"
+    assert sample == f"keras-vqvae sample {search.directory}/best"
+    assert f"--output {search.directory}_best" in train
+    assert "--epochs" not in train  # in full: as many as `train` has by default
+
+
+def test_every_trial_is_on_the_page_of_hyperparameters(done):
+    search, _ = done
+    for trial in search.trials():
+        events = EventAccumulator(str(search.directory / "tensorboard" / trial.name))
+        events.Reload()
+        score = float(make_ndarray(events.Tensors("val_bits_per_dimension")[-1].tensor_proto))
+        assert score == pytest.approx(trial.score, rel=1e-6)
+        assert any("hparams" in tag for tag in events.summary_metadata)
+
+
+def test_the_page_has_all_trials_and_the_way_on(done):
+    search, found = done
+    page = search.page.read_text()
+    assert "http" not in page.replace("http://www.w3.org", "")
+    for text in (*(trial.name for trial in search.trials()), "by the defaults", *found["commands"]):
+        assert html.escape(text) in page
+
+
+def test_more_trials_are_added_and_none_is_done_again(done, folder):
+    search, _ = done
+    before = {t.name: t.figures for t in search.trials()}
+    changed = dataclasses.replace(search.config, trials=4)
+    found = Search.create(search.directory, changed).run()
+    after = {t.name: t.figures for t in search.trials()}
+    assert len(after) == 4
+    assert {name: after[name] for name in before} == before
+    assert len(found["trials"]) == 4
+
+
+def test_a_later_winner_does_not_replace_a_run_whose_prior_is_trained(done, folder, tmp_path):
+    search = Search.create(tmp_path / "s", config_for(folder, trials=1))
+    search.run()
+    Run.open(tmp_path / "s" / "best").train(verbose=0)
+    prior = (tmp_path / "s" / "best" / "prior.keras").read_bytes()
+    wide = dataclasses.replace(search.config, trials=2)
+    more = Search.create(tmp_path / "s", wide)
+    more.run()
+    trials = more.trials()
+    worse = trials[1].score > trials[0].score
+    # Whoever won, what was trained is there still.
+    assert (tmp_path / "s" / "best" / "prior.keras").read_bytes() == prior
+    assert (tmp_path / "s" / f"best_{trials[1].name}").exists() != worse
+
+
+class TestRefused:
+    def refused(self, tmp_path, config, text, error=ValueError):
+        with pytest.raises(error, match=text):
+            Search.create(tmp_path / "new", config)
+        assert not (tmp_path / "new").exists()
+
+    def test_before_anything_is_written(self, folder, tmp_path):
+        self.refused(
+            tmp_path, config_for(folder, objective="val_bit"), "`objective` should be one of"
+        )
+        self.refused(tmp_path, config_for(folder, space={"betta": 1}), "'betta' should be one of")
+        self.refused(tmp_path, config_for(folder, tuner="hill"), "`kind` should be one of random")
+        self.refused(tmp_path, config_for(tmp_path / "none"), "none", FileNotFoundError)
+        config = config_for(folder)
+        alone = dataclasses.replace(config.run.data, validation_fraction=0.0)
+        run = dataclasses.replace(config.run, data=alone)
+        self.refused(tmp_path, dataclasses.replace(config, run=run), "validation")
+        with pytest.raises(ValueError, match="`trials` should be at least 1"):
+            config_for(folder, trials=0)
+        with pytest.raises(ValueError, match="`direction` should be"):
+            config_for(folder, direction="up")
+
+    def test_directories_of_others(self, done, folder, tmp_path):
+        with pytest.raises(RunExistsError, match=r"another search \(space: .*\[4, 8\].*\[4, 16\]"):
+            Search.create(done[0].directory, config_for(folder, space={"num_embeddings": [4, 16]}))
+        (tmp_path / "notes.txt").write_text("mine")
+        with pytest.raises(RunExistsError, match="holds no search"):
+            Search.create(tmp_path, config_for(folder))
+        with pytest.raises(FileNotFoundError, match=r"no settings\.json"):
+            Search.open(tmp_path)
+
+    def test_a_search_without_a_score_says_why(self, folder, tmp_path):
+        config = config_for(folder, trials=1, max_bits_per_image=4)
+        with pytest.raises(ValueError, match=r"no trial has a score.*bits"):
+            Search.create(tmp_path / "s", config).run()
+
+
+def test_settings_round_trip_and_differences_leave_out_the_number_of_trials(folder):
+    config = config_for(folder, space={"beta": (0.1, 1.0), "decay": [0.9, 0.99]})
+    again = SearchConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert again == config
+    other = dataclasses.replace(again, trials=50, tuner="grid")
+    assert config.differences(other) == ["tuner: 'random' -> 'grid'"]
+    with pytest.raises(ValueError, match=r"format 'keras_vqvae\.run'"):
+        SearchConfig.from_dict(config.run.to_dict())
+
+
+def test_the_better_way_follows_from_the_objective():
+    assert SearchConfig().best == "min"
+    assert SearchConfig(objective="val_codebook_usage").best == "max"
+    assert SearchConfig(objective="val_codebook_usage", direction="min").best == "min"
+
+
+def test_settings_that_are_given_are_fixed():
+    run = RunConfig(vqvae=VQVAEConfig(widths=(24, 48), num_embeddings=64))
+    given = ["widths", "num_embeddings", "learning_rate", "batch_size"]
+    fixed = {"width": 48, "depth": 2, "num_embeddings": 64, "learning_rate": 1e-3}
+    assert fixed_settings(run, given) == fixed
+    odd = RunConfig(vqvae=VQVAEConfig(widths=(24, 64)))
+    with pytest.raises(ValueError, match=r"half of the next.*\(24, 64\)"):
+        fixed_settings(odd, ["widths"])
+
+
+# -- processes ------------------------------------------------------------------------------------
+
+
+def kill_role(search, role):
+    """Kills a process of a search by its role, if it lives."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (entry / "cmdline").read_bytes().decode()
+            environment = (entry / "environ").read_bytes().decode().split("\0")
+        except (OSError, UnicodeDecodeError):
+            continue
+        if str(search.directory) in line and f"KERASTUNER_TUNER_ID={role}" in environment:
+            os.kill(int(entry.name), signal.SIGKILL)
+            return True
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
+def test_a_killed_worker_and_a_killed_chief_lose_no_trial(folder, tmp_path):
+    search = Search.create(tmp_path / "s", config_for(folder, trials=6, epochs=60))
+    told, killed = [], []
+
+    def report(text):
+        told.append((time.monotonic(), text))
+        trials = [line for _, line in told if line.startswith("trial ")]
+        # After the first trial, and after the third.
+        role = {1: "worker1", 3: "chief"}.get(len(trials))
+        if text.startswith("trial ") and role and role not in killed and kill_role(search, role):
+            killed.append(role)
+
+    found = search.run(workers=2, report=report)
+    end = time.monotonic()
+    assert killed == ["worker1", "chief"]
+    restarts = sorted(line for _, line in told if "started again" in line)
+    assert restarts == [
+        "chief ended with status -9: it is started again",
+        "worker1 ended with status -9: it is started again",
+    ]
+    trials = search.trials()
+    assert [t.status for t in trials] == ["COMPLETED"] * 6
+    assert len({tuple(sorted(t.values.items())) for t in trials}) == 6
+    assert len(found["trials"]) == 6
+    last = max(when for when, line in told if line.startswith("trial "))
+    assert end - last < 120  # the chief does not wait for ever
+
+
+@pytest.mark.slow
+def test_killed_and_started_again_keeps_what_has_ended(folder, tmp_path):
+    config = config_for(folder, trials=4, epochs=60)
+    Search.create(tmp_path / "s", config)
+    command = [
+        *(sys.executable, "-c"),
+        "import sys; from keras_vqvae.hypermodels import Search; Search.open(sys.argv[1]).run()",
+        str(tmp_path / "s"),
+    ]
+    with subprocess.Popen(command) as process:
+        while process.poll() is None:
+            if any(t.status == "COMPLETED" for t in Search.open(tmp_path / "s").trials()):
+                process.kill()
+                break
+            time.sleep(0.1)
+        assert process.wait() == -signal.SIGKILL
+    kept = {t.name: t.figures for t in read_trials(tmp_path / "s") if t.status == "COMPLETED"}
+    assert 1 <= len(kept) < 4
+    search = Search.open(tmp_path / "s")
+    search.run()
+    trials = {t.name: t for t in search.trials()}
+    assert [t.status for t in trials.values()] == ["COMPLETED"] * 4
+    assert {name: trials[name].figures for name in kept} == kept
