@@ -2,6 +2,7 @@
 
 import datetime
 import functools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import keras_tuner
 from keras_tuner import oracles
 
 from keras_vqvae.hypermodels.state_files import mend_state, write_state
+from keras_vqvae.hypermodels.supervision import WORKERS
 
 __all__ = ["BayesianOracle", "GridOracle", "HyperbandOracle", "RandomOracle"]
 
@@ -44,6 +46,7 @@ class _Kept(keras_tuner.Oracle):
     ongoing_trials: Any
     verbose: Any
     _retry_queue: Any
+    _in_hands: dict[str, Any]
 
     def save(self) -> None:
         write_state(self._get_oracle_fname(), self.get_state())
@@ -51,6 +54,12 @@ class _Kept(keras_tuner.Oracle):
     def _save_trial(self, trial: Any) -> None:
         folder = Path(self._get_trial_dir(trial.trial_id))
         write_state(folder / "trial.json", trial.get_state())
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        alive = os.environ.get(WORKERS, "").split(",")
+        # KerasTuner would have another worker do these again, side by side with their own.
+        self._in_hands = {k: v for k, v in self.ongoing_trials.items() if k in alive}
 
     def reload(self) -> None:
         mend_state(self._get_oracle_fname())
@@ -92,9 +101,16 @@ class _Kept(keras_tuner.Oracle):
                 "Restore it, or begin the search anew in another directory"
             )
         verbose, self.verbose = self.verbose, 0
+        self.ongoing_trials = {
+            tuner: trial for tuner, trial in self._in_hands.items() if trial.status not in _ENDED
+        }
+        self.tuner_ids.update(self.ongoing_trials)  # a chief waits for them
+        in_hands = [trial.trial_id for trial in self.ongoing_trials.values()]
         again = []
         for name in self.start_order:
             trial = self.trials[name]
+            if name in in_hands:
+                continue
             if trial.status not in _ENDED:
                 again.append(name)
             elif name not in self.end_order:

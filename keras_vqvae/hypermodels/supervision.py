@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["SearchProcessError", "supervise"]
+__all__ = ["WORKERS", "SearchProcessError", "end_with_parent", "supervise"]
 
+# The environment variable that tells a chief, with commas between, which workers there are.
+WORKERS = "KERAS_VQVAE_WORKERS"
 # How often a process may die before one more trial has ended.
 _MOST_DEATHS = 3
 _POLL_SECONDS = 0.3
@@ -101,17 +103,19 @@ def supervise(
     """
     if workers < 1:
         raise ValueError(f"`workers` should be at least 1. Received: workers={workers}")
-    address = {
+    roles = [f"worker{i}" for i in range(workers)]
+    common = {
         "KERASTUNER_ORACLE_IP": host,
         "KERASTUNER_ORACLE_PORT": str(_usable_port(host, port)),
+        WORKERS: ",".join(roles),
     }
     logs.mkdir(parents=True, exist_ok=True)
 
     def process(role: str, devices: Mapping[str, str]) -> _Process:
-        return _Process(role, command, {**address, **devices}, logs / f"{role}.log")
+        return _Process(role, command, {**common, **devices}, logs / f"{role}.log")
 
     chief = process("chief", {"CUDA_VISIBLE_DEVICES": ""})
-    others = [process(f"worker{i}", _one_device(i)) for i in range(workers)]
+    others = [process(role, _one_device(i)) for i, role in enumerate(roles)]
     ended = progress()
     try:
         for one in (chief, *others):
