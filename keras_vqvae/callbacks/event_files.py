@@ -116,9 +116,11 @@ class EventFile:
         """Begins a trial of the HParams page, named after the directory."""
         from tensorboard.plugins.hparams import summary_v2
 
-        # Trials of one name would be shown as repetitions of one; by default the name is a hash of
-        # the values.
-        self.add(summary_v2.hparams_pb(values, trial_id=str(self.log_dir)), 0)
+        # By default the name is a hash of the values, and equal trials are one row. The directory's
+        # own name comes first, because the page cuts long names off.
+        folder = self.log_dir.resolve()
+        name = f"{folder.name} ({folder.parent})"
+        self.add(summary_v2.hparams_pb(values, trial_id=name), 0)
 
     def end_trial(self, failed: bool = False) -> None:
         """Ends it."""

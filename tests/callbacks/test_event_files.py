@@ -68,7 +68,7 @@ from keras_vqvae import callbacks, models
 folder = FOLDER
 images = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 1)).astype("uint8")
 model = models.convolutional_vqvae((8, 8, 1), num_embeddings=6, widths=(4,))
-model.compile("adam")
+model.compile("adam", run_eagerly=True)
 model.fit(images, validation_data=images, verbose=0, callbacks=[
     callbacks.TensorBoardScalars(folder),
     callbacks.TensorBoardReconstructions(folder, images[:2]),
@@ -78,10 +78,6 @@ model.fit(images, validation_data=images, verbose=0, callbacks=[
     callbacks.TensorBoardProjector(folder),
     callbacks.TensorBoardHyperparameters(folder, {"num_embeddings": 6}),
 ])
-prior = models.PixelCNN((4, 4), 6, filters=4, residual_blocks=1)
-prior.compile("adam")
-samples = callbacks.TensorBoardSamples(folder + "/prior", model, count=2)
-prior.fit(model.encode(images), callbacks=[samples], verbose=0)
 print("done")
 """
 
@@ -95,5 +91,4 @@ def test_all_is_written_without_tensorflow(tmp_path):
     )
     assert "epoch_perplexity" in tags(tmp_path / "train")
     assert "epoch_perplexity" in tags(tmp_path / "validation")
-    assert tags(tmp_path / "prior") == ["samples"]
     assert (tmp_path / "projector_config.pbtxt").is_file()
