@@ -1,3 +1,6 @@
+import gc
+import shutil
+
 import numpy as np
 import pytest
 from events_for_tests import pictures, scalars, tags, tensors
@@ -57,7 +60,31 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(OSError, match="`log_dir` should be a directory that can be written") as e:
         EventFile.shared(tmp_path / "file" / "run")
     assert "file/run" in str(e.value)
-    assert EventFile._open == {}
+
+
+def test_a_file_that_nobody_closed_is_not_written_to_when_it_is_gone(tmp_path):
+    """As after an interrupted training, and a run that begins anew in the same place."""
+    interrupted = EventFile.shared(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run")
+    events = EventFile.shared(tmp_path / "run")
+    assert events is not interrupted
+    events.scalar("a", 1, 0)
+    interrupted.close()
+    again = EventFile.shared(tmp_path / "run")
+    assert again is events
+    again.close()
+    events.close()
+    assert scalars(tmp_path / "run", "a") == {0: 1.0}
+
+
+def test_a_file_that_nobody_closed_is_closed_with_its_last_user(tmp_path):
+    interrupted = EventFile.shared(tmp_path)
+    stream = interrupted._records._writer
+    del interrupted
+    gc.collect()
+    assert stream.closed
+    EventFile.shared(tmp_path).close()
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 WITHOUT_TENSORFLOW = """
