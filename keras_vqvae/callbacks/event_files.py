@@ -5,6 +5,7 @@ import itertools
 import os
 import socket
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ class EventFile:
     >>> events.close()
     """
 
-    _open: dict[str, "EventFile"] = {}
+    # Weak: a training that was interrupted closes nothing.
+    _open: "weakref.WeakValueDictionary[str, EventFile]" = weakref.WeakValueDictionary()
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
         from tensorboard.compat.proto import event_pb2
@@ -57,8 +59,10 @@ class EventFile:
                 "`log_dir` should be a directory that can be written. "
                 f"Received: log_dir={str(log_dir)!r} ({error.strerror})"
             ) from error
+        self.path = self.log_dir / name
         self._records = RecordWriter(stream)
         self._users = 1
+        weakref.finalize(self, stream.close)
         self._write(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     @classmethod
@@ -66,7 +70,8 @@ class EventFile:
         """The open event file of this directory, or a new one. Each user closes it once."""
         key = os.path.realpath(log_dir)
         events = cls._open.get(key)
-        if events is None:
+        # The directory may have been removed since, for a run to be made anew.
+        if events is None or not events.path.exists():
             events = cls._open[key] = cls(log_dir)
         else:
             events._users += 1
@@ -77,7 +82,8 @@ class EventFile:
         self._users -= 1
         if self._users == 0:
             self._records.close()
-            for key in [key for key, events in self._open.items() if events is self]:
+            key = os.path.realpath(self.log_dir)
+            if self._open.get(key) is self:
                 del self._open[key]
 
     def scalar(self, tag: str, value: float, step: int) -> None:
@@ -116,9 +122,11 @@ class EventFile:
         """Begins a trial of the HParams page, named after the directory."""
         from tensorboard.plugins.hparams import summary_v2
 
-        # Trials of one name would be shown as repetitions of one; by default the name is a hash of
-        # the values.
-        self.add(summary_v2.hparams_pb(values, trial_id=str(self.log_dir)), 0)
+        # By default the name is a hash of the values, and equal trials are one row. The directory's
+        # own name comes first, because the page cuts long names off.
+        folder = self.log_dir.resolve()
+        name = f"{folder.name} ({folder.parent})"
+        self.add(summary_v2.hparams_pb(values, trial_id=name), 0)
 
     def end_trial(self, failed: bool = False) -> None:
         """Ends it."""

@@ -19,7 +19,7 @@ __all__ = ["TensorBoardProjector"]
 # TensorBoard's own limit on a side of the sprite, in pixels.
 _SPRITE_SIDE = 8192
 _TILE_SIDE = 64
-_BATCH = 128
+_AT_ONCE = 512
 
 
 class TensorBoardProjector(TensorBoardCallback):
@@ -87,7 +87,7 @@ class TensorBoardProjector(TensorBoardCallback):
         for use in self.model.quantizer.tables():
             name = "_".join(["codebook", *use.name.split("/")]) if use.name else "codebook"
             vectors = _vectors(use)
-            tiles = _small(self._decoded(use, len(vectors)))
+            tiles = self._tiles(use, len(vectors))
             lines = [f"{i}\t{n:.0f}" for i, n in enumerate(epoch_counts(use))]
             entry = config.embeddings.add()
             entry.tensor_name = name
@@ -104,17 +104,18 @@ class TensorBoardProjector(TensorBoardCallback):
         with atomic_write(folder / "projector_config.pbtxt") as path:
             path.write_text(text_format.MessageToString(config), encoding="utf-8")
 
-    def _decoded(self, use: Any, size: int) -> np.ndarray:
-        """What grids filled with one code decode to: uint8 `(K, H, W, C)`."""
+    def _tiles(self, use: Any, size: int) -> np.ndarray:
+        """Grids filled with one code, decoded: uint8 `(K, h, w, 3)`, small enough for a sprite."""
         model = self.model
         several = len(model.quantizer.table_sizes) > 1
+        side = min(_TILE_SIDE, _SPRITE_SIDE // math.ceil(math.sqrt(size)))
         parts = []
-        for first in range(0, size, _BATCH):
-            chosen = np.arange(first, min(first + _BATCH, size), dtype="int32")
+        for first in range(0, size, _AT_ONCE):
+            chosen = np.arange(first, min(first + _AT_ONCE, size), dtype="int32")
             codes = np.full((len(chosen), *model.code_shape), -1, "int32")
             where = (..., use.positions[0]) if several else ...
             codes[where] = chosen.reshape(-1, *(1,) * (codes[where].ndim - 1))
-            parts.append(to_bytes(model.decode(codes, batch_size=_BATCH), model.value_range))
+            parts.append(_small(to_bytes(model.decode(codes), model.value_range), side))
         return np.concatenate(parts)
 
 
@@ -127,12 +128,11 @@ def _vectors(use: Any) -> np.ndarray:
     return np.array(ops.convert_to_numpy(lookup(np.arange(size, dtype="int32"))))
 
 
-def _small(images: np.ndarray) -> np.ndarray:
-    """Images `(K, H, W, C)` as colours, made smaller where a sprite of them would be too large."""
+def _small(images: np.ndarray, side: int) -> np.ndarray:
+    """Images `(N, H, W, C)` as colours, made smaller where they are larger than `side`."""
     from PIL import Image
 
     images = np.broadcast_to(images, (*images.shape[:-1], 3))
-    side = min(_TILE_SIDE, _SPRITE_SIDE // math.ceil(math.sqrt(len(images))))
     height, width = images.shape[1:3]
     if max(height, width) <= side:
         return images

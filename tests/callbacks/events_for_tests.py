@@ -1,18 +1,12 @@
 """Reading back what the TensorBoard callbacks write, by TensorBoard's own reader."""
 
 import io
-import sys
-import types
 
 import numpy as np
 from PIL import Image
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.util import tensor_util
-
-# TensorBoard would load TensorFlow to read files, which takes seconds; it has a stand-in for it,
-# taken where this module exists when it is first asked for a file.
-sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
 
 
 def read_events(log_dir):

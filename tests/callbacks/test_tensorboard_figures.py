@@ -2,7 +2,7 @@ import keras
 import models_for_tests
 import numpy as np
 import pytest
-from events_for_tests import scalars, tags, tensors, trial
+from events_for_tests import hyperparameters, scalars, tags, tensors, trial
 from support import grey_images, same_bits, to_numpy, values_of
 
 from keras_vqvae import callbacks, layers, likelihoods
@@ -183,6 +183,14 @@ def test_trials_that_are_over_can_be_written(tmp_path):
     assert trial(tmp_path / "0") == (AS_READ, SUCCESS)
     assert scalars(tmp_path / "0", "val_mse") == {0: 0.5}
     assert trial(tmp_path / "1") == ({"beta": 1.0}, FAILURE)
+    # Trials with equal values are rows of their own: a group is a row.
+    callbacks.write_hyperparameters(tmp_path / "again" / "0", VALUES, {})
+    starts = [
+        hyperparameters(tmp_path / name)["_hparams_/session_start_info"].session_start_info
+        for name in ("0", "again/0")
+    ]
+    assert starts[0].group_name.startswith("0 (")
+    assert starts[0].group_name != starts[1].group_name
     for wrong in ({"a": 1}, object(), [[1], {}]):
         with pytest.raises(TypeError, match=r"`values` should be .* Received: x="):
             callbacks.write_hyperparameters(tmp_path / "2", {"x": wrong}, {})

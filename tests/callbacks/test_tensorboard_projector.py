@@ -117,6 +117,6 @@ def test_large_tiles_are_made_smaller():
     from keras_vqvae.callbacks.tensorboard_projector import _small
 
     grey = np.full((3, 100, 200, 1), 90, "uint8")
-    tiles = _small(grey)
+    tiles = _small(grey, side=64)
     assert tiles.shape == (3, 32, 64, 3)
     assert (tiles == 90).all()
