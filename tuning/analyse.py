@@ -84,13 +84,11 @@ def print_table(scored, names):
 
 def plot_front(axes, scored):
     """One cost against another; no trial is better in both than one on the front."""
-    for x, y, label in FRONTS:
-        both = [t for t in scored if x in t.figures and y in t.figures]
-        if both:
-            break
-    else:
-        axes.set_title("no figures to compare")
-        return
+    x, y, label = max(
+        FRONTS,
+        key=lambda front: sum(front[0] in t.figures and front[1] in t.figures for t in scored),
+    )
+    both = [t for t in scored if x in t.figures and y in t.figures]
     points = np.array([[t.figures[x], t.figures[y]] for t in both])
     axes.scatter(*points.T, s=24, color="tab:gray")
     beaten = [(np.all(points <= p, axis=1) & np.any(points < p, axis=1)).any() for p in points]

@@ -109,7 +109,8 @@ class PriorHyperModel(RunHyperModel):
 
     `search` takes what `fit` of a prior takes: codes, or codes and labels, and the same of held-out
     images as `validation_data`. Trials are compared by `val_bits_per_code`, the cross-entropy of
-    held-out codes; `parameters` is logged beside it. A trial has the seed of the run, whatever came before it.
+    held-out codes; `parameters` is logged beside it. A trial has the seed of the run, whatever came
+    before it.
 
     Args:
         code_shape: `(height, width)` of the grid, or `(height, width, depth)`.

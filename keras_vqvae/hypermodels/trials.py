@@ -70,6 +70,6 @@ def _read(file: Path) -> SearchedTrial:
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(
-            f"the file {str(file)!r} is damaged: {error!r}. Start the search again: it goes on from "
-            "the copy beside that file"
+            f"the file {str(file)!r} is damaged: {error!r}. Start the search again, which goes on "
+            "from the copy beside that file"
         ) from error
