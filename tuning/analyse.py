@@ -89,6 +89,9 @@ def plot_front(axes, scored):
         key=lambda front: sum(front[0] in t.figures and front[1] in t.figures for t in scored),
     )
     both = [t for t in scored if x in t.figures and y in t.figures]
+    if not both:
+        axes.set_title("no figures to compare")
+        return
     points = np.array([[t.figures[x], t.figures[y]] for t in both])
     axes.scatter(*points.T, s=24, color="tab:gray")
     beaten = [(np.all(points <= p, axis=1) & np.any(points < p, axis=1)).any() for p in points]
