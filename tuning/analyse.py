@@ -1,8 +1,9 @@
 """What a search has found: a table, and plots of it, while it runs or after.
 
-What: reads the directory of a search of `codebook_and_beta.py`, and writes beside it
-`trials.png`: what the codes cost against the error of the images (the front of the best is drawn),
-the objective over codebook size and β, and every trial as a line through its settings.
+What: reads the directory of a search of `codebook_and_beta.py` or `prior.py`, and writes beside it
+`trials.png`: what the codes cost against the error of the images, or what a prior costs against its
+size (the front of the best is drawn); the objective over codebook size and β, or over a prior's
+width and learning rate; and every trial as a line through its settings.
 
 Paper: Neural Discrete Representation Learning, https://arxiv.org/abs/1711.00937
 
@@ -15,6 +16,7 @@ import argparse
 from pathlib import Path
 
 import matplotlib
+import searching
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -24,8 +26,21 @@ from keras_vqvae import hypermodels
 
 # Read by their logarithm.
 LOGARITHMIC = {"num_embeddings", "embedding_dim", "beta", "width", "learning_rate"}
+LOGARITHMIC |= {"codebook_learning_rate", "filters", "hidden_dim", "batch_size"}
+# What is drawn for a VQ-VAE, and for a prior.
+FRONTS = [
+    ("val_code_bits_per_dimension", "val_mse", "codes by their histogram, bits per dimension"),
+    ("parameters", "val_bits_per_code", "parameters of the prior"),
+]
+PAIRS = [
+    ("num_embeddings", "beta", "codebook size", "β"),
+    ("filters", "learning_rate", "filters", "learning rate"),
+    ("hidden_dim", "learning_rate", "hidden width", "learning rate"),
+]
+LABELS = {"val_mse": "mean squared error", "val_bits_per_code": "bits per code"}
 
 
+@searching.one_line_errors
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", help="of the search")
@@ -43,7 +58,7 @@ def main(argv=None):
         return
     figure, axes = plt.subplots(1, 3, figsize=(15, 4.4), layout="constrained")
     plot_front(axes[0], scored)
-    plot_codebook_and_beta(axes[1], scored, figure)
+    plot_pair(axes[1], scored, figure)
     plot_parallel(axes[2], scored, names)
     path = Path(args.directory) / "trials.png"
     figure.savefig(path, dpi=120)
@@ -68,32 +83,42 @@ def print_table(scored, names):
 
 
 def plot_front(axes, scored):
-    """Cost of the codes against error; no trial is better in both than one on the front."""
-    points = np.array(
-        [[t.figures["val_code_bits_per_dimension"], t.figures["val_mse"]] for t in scored]
+    """One cost against another; no trial is better in both than one on the front."""
+    x, y, label = max(
+        FRONTS,
+        key=lambda front: sum(front[0] in t.figures and front[1] in t.figures for t in scored),
     )
+    both = [t for t in scored if x in t.figures and y in t.figures]
+    if not both:
+        axes.set_title("no figures to compare")
+        return
+    points = np.array([[t.figures[x], t.figures[y]] for t in both])
     axes.scatter(*points.T, s=24, color="tab:gray")
     beaten = [(np.all(points <= p, axis=1) & np.any(points < p, axis=1)).any() for p in points]
     front = np.array(sorted(map(tuple, points[~np.array(beaten)])))
     axes.plot(*front.T, "o-", color="tab:blue", ms=5, label="front")
     axes.scatter(*points[0], s=90, marker="*", color="tab:orange", zorder=3, label="best trial")
-    axes.set(
-        xlabel="codes by their histogram, bits per dimension",
-        ylabel="mean squared error",
-        title="rate and distortion",
-    )
+    title = "rate and distortion" if y == "val_mse" else "size and cost"
+    axes.set(xlabel=label, ylabel=LABELS[y], title=title)
     axes.legend()
 
 
-def plot_codebook_and_beta(axes, scored, figure):
-    """The objective of each trial at its codebook size and β."""
-    worst_first = scored[::-1]  # so that the best are on top
-    sizes = [t.values["num_embeddings"] for t in worst_first]
-    betas = [t.values["beta"] for t in worst_first]
-    dots = axes.scatter(sizes, betas, c=[t.score for t in worst_first], s=110, cmap="viridis_r")
+def plot_pair(axes, scored, figure):
+    """The objective of each trial over two of its settings."""
+    x, y, xlabel, ylabel = max(
+        PAIRS, key=lambda pair: sum(pair[0] in t.values and pair[1] in t.values for t in scored)
+    )
+    worst_first = [t for t in scored[::-1] if x in t.values and y in t.values]  # best on top
+    dots = axes.scatter(
+        [t.values[x] for t in worst_first],
+        [t.values[y] for t in worst_first],
+        c=[t.score for t in worst_first],
+        s=110,
+        cmap="viridis_r",
+    )
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    axes.set(xlabel="codebook size", ylabel="β", title="objective")
+    axes.set(xlabel=xlabel, ylabel=ylabel, title="objective")
     figure.colorbar(dots, ax=axes)
 
 

@@ -76,6 +76,14 @@ _SMALLEST = {
 }
 
 
+class _Parameters(keras.callbacks.Callback):
+    """Adds the number of parameters to the logs, to compare what trials cost by their size."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs is not None:
+            logs["parameters"] = float(self.model.count_params())
+
+
 class PriorHyperModel(RunHyperModel):
     """Priors over the codes of a VQ-VAE, for KerasTuner.
 
@@ -101,7 +109,8 @@ class PriorHyperModel(RunHyperModel):
 
     `search` takes what `fit` of a prior takes: codes, or codes and labels, and the same of held-out
     images as `validation_data`. Trials are compared by `val_bits_per_code`, the cross-entropy of
-    held-out codes. A trial has the seed of the run, whatever came before it.
+    held-out codes; `parameters` is logged beside it. A trial has the seed of the run, whatever came
+    before it.
 
     Args:
         code_shape: `(height, width)` of the grid, or `(height, width, depth)`.
@@ -246,7 +255,8 @@ class PriorHyperModel(RunHyperModel):
                 "compared"
             )
         kwargs.setdefault("batch_size", hp.get("batch_size"))
-        return model.fit(*args, **kwargs)
+        callbacks = [_Parameters(), *kwargs.pop("callbacks", [])]
+        return model.fit(*args, callbacks=callbacks, **kwargs)
 
     def _training(self, values: dict[str, Any]) -> TrainingConfig:
         """Takes what is of training out of the values."""

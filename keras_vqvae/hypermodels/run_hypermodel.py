@@ -30,10 +30,15 @@ class RunHyperModel(keras_tuner.HyperModel):
         return list(dict.fromkeys([*self.added_objectives, *held_out, *logged]))
 
     def compile(
-        self, model: Any, training: TrainingConfig, train_images: int | None, jit_compile: str
+        self,
+        model: Any,
+        training: TrainingConfig,
+        train_images: int | None,
+        jit_compile: str,
+        codebook_learning_rate: float | None = None,
     ) -> None:
         """Compiles a model and makes all variables of its optimizer."""
-        compile_model(model, training, train_images or 1, jit_compile)
+        compile_model(model, training, train_images or 1, jit_compile, codebook_learning_rate)
         # Tuners load weights into models that no step has built.
         model.optimizer.build(model.trainable_variables)
 

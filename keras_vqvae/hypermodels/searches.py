@@ -49,6 +49,8 @@ def check_directory(directory: str | os.PathLike[str], settings: dict[str, Any])
     before = json.loads(file.read_text(encoding="utf-8"))
     differences = list(_differences(before, settings, ""))
     if differences:
+        more = len(differences) - 3
+        differences[3:] = [f"and {more} more"] if more > 0 else []
         raise ValueError(
             f"the directory {str(folder)!r} holds another search ({'; '.join(differences)}). Give "
             "another directory, or go on with the settings of that one"

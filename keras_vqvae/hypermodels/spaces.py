@@ -1,5 +1,6 @@
 """What is searched: a range or a choice for each name, that a caller may narrow or fix."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -163,18 +164,28 @@ def declare_all(
     """
     values: dict[str, Any] = {}
     for name, entry in space.items():
-        if entry is None:
+        searched, there = _ancestors(name, space, conditions)
+        if entry is None or not there:
             continue
-        parent, wanted = conditions.get(name, (None, []))
-        if parent is None:
-            values[name] = _declare(hp, name, entry)
-        elif _is_searched(space[parent]) and parent in values:
-            with hp.conditional_scope(parent, wanted):
-                values[name] = _declare(hp, name, entry)
-        elif values.get(parent) in wanted:
+        with contextlib.ExitStack() as scopes:
+            for parent, wanted in searched:
+                scopes.enter_context(hp.conditional_scope(parent, wanted))
             values[name] = _declare(hp, name, entry)
     # What is not active in a trial has no value.
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _ancestors(
+    name: str, space: Mapping[str, Any], conditions: Mapping[str, tuple[str, list[Any]]]
+) -> tuple[list[tuple[str, list[Any]]], bool]:
+    """The conditions that a trial decides, outermost first, and whether the fixed ones hold."""
+    if name not in conditions:
+        return [], True
+    parent, wanted = conditions[name]
+    searched, there = _ancestors(parent, space, conditions)
+    if _is_searched(space[parent]):
+        return [*searched, (parent, wanted)], there
+    return searched, there and space[parent] in wanted
 
 
 def _is_searched(entry: Any) -> bool:

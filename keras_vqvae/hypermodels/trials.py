@@ -77,6 +77,6 @@ def _read(file: Path) -> SearchedTrial:
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(
-            f"the file {str(file)!r} is damaged: {error!r}. Begin the search anew in another "
-            "directory, or remove that trial's folder to look at the others"
+            f"the file {str(file)!r} is damaged: {error!r}. Start the search again, which goes on "
+            "from the copy beside that file"
         ) from error

@@ -31,13 +31,18 @@ SPACE: dict[str, Any] = {
     "beta": Logarithmic(0.05, 2.0, 0.25),
     "update": Choices(("ema", "gradient"), "ema"),
     "decay": Choices((0.9, 0.95, 0.99, 0.999), 0.99),
+    "codebook_learning_rate": Unsearched(Logarithmic(1e-4, 4e-2, 1e-3), None),
     "width": PowersOfTwo(32, 256, 64),
     "depth": Unsearched(Linear(1, 4, 2), 2),
     "residual_blocks": Linear(0, 2, 0),
     "learning_rate": Logarithmic(1e-4, 4e-3, 1e-3),
 }
-# Only a vector quantizer has these, and `decay` only one that follows moving averages.
-_CONDITIONS = {"update": ("quantizer", ["vector"]), "decay": ("update", ["ema"])}
+# Only a vector quantizer has these; its codes follow moving averages, or learn by gradient.
+_CONDITIONS = {
+    "update": ("quantizer", ["vector"]),
+    "decay": ("update", ["ema"]),
+    "codebook_learning_rate": ("update", ["gradient"]),
+}
 
 
 class VQVAEHyperModel(RunHyperModel):
@@ -57,6 +62,7 @@ class VQVAEHyperModel(RunHyperModel):
     | `residual_blocks` | 0, 1 or 2 |
     | `learning_rate` | 1e-4 to 4e-3, by its logarithm |
     | `quantizer`, `depth` | not, unless they are given: `"vector"`, 2 halvings |
+    | `codebook_learning_rate` | not, unless it is given: the codes' own, with `"gradient"` |
 
     The defaults are those of `keras-vqvae train`, and the first trial of the tuners of
     `make_tuner`. `fit` adds `CodeLength` on the validation images, for the objective
@@ -138,7 +144,8 @@ class VQVAEHyperModel(RunHyperModel):
         config = self.config(hp)
         keras.utils.set_random_seed(config.seed)
         model = build_vqvae(config, self.image_shape, self.value_range, self.variance)
-        self.compile(model, config.vqvae_training, self.train_images, config.jit_compile)
+        rate = config.vqvae.codebook_learning_rate
+        self.compile(model, config.vqvae_training, self.train_images, config.jit_compile, rate)
         return model
 
     def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
@@ -191,6 +198,8 @@ class VQVAEHyperModel(RunHyperModel):
         if name == "learning_rate":
             RunConfig(vqvae_training=TrainingConfig(**settings))
         else:
+            if name == "codebook_learning_rate":
+                settings["update"] = "gradient"
             RunConfig(vqvae=VQVAEConfig(**settings))
 
 

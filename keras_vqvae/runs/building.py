@@ -1,5 +1,6 @@
 """Models and optimizers out of a configuration."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -145,13 +146,29 @@ def build_prior(config: RunConfig, vqvae: models.VQVAE, num_classes: int | None)
 
 
 def compile_model(
-    model: Any, training: TrainingConfig, train_images: int, jit_compile: str
+    model: Any,
+    training: TrainingConfig,
+    train_images: int,
+    jit_compile: str,
+    codebook_learning_rate: float | None = None,
 ) -> None:
-    """Compiles a model with Adam and the learning rate schedule of its training."""
+    """Compiles a model with Adam and the learning rate schedule of its training.
+
+    With `codebook_learning_rate`, the codes of a VQ-VAE have an Adam of their own, and the same
+    schedule from that rate.
+    """
     steps = training.epochs * math.ceil(train_images / training.batch_size)
+
+    def adam(settings: TrainingConfig) -> Any:
+        rate = learning_rate(settings, steps)
+        return keras.optimizers.Adam(rate, global_clipnorm=settings.clip_norm)
+
+    codes = {}
+    if codebook_learning_rate is not None:
+        own = dataclasses.replace(training, learning_rate=codebook_learning_rate)
+        codes["codebook_optimizer"] = adam(own)
     model.compile(
-        keras.optimizers.Adam(learning_rate(training, steps), global_clipnorm=training.clip_norm),
-        jit_compile={"auto": "auto", "on": True, "off": False}[jit_compile],
+        adam(training), jit_compile={"auto": "auto", "on": True, "off": False}[jit_compile], **codes
     )
 
 

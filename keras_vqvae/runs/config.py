@@ -77,6 +77,9 @@ class VQVAEConfig:
     beta: float = option(0.25, "weight of the commitment loss")
     update: str = option("ema", "how the codes of a vector quantizer learn", ("ema", "gradient"))
     decay: float = option(0.99, "decay of the moving averages, for --update ema")
+    codebook_learning_rate: float | None = option(
+        None, "learning rate of the codes, for --update gradient  [default: the network's]"
+    )
     embeddings_initializer: str = option("kmeans", "where the codes start", ("kmeans", "uniform"))
     revival: bool = option(True, "replace dead codes")
     likelihood: str = option(
@@ -102,6 +105,14 @@ class VQVAEConfig:
             checks.at_least("widths", width, 1)
         checks.within("decay", self.decay, 0.0, 0.999999)
         checks.within("beta", self.beta, 0.0, float("inf"))
+        rate = self.codebook_learning_rate
+        checks.positive("codebook_learning_rate", rate, optional=True)
+        if rate is not None and (self.quantizer, self.update) != ("vector", "gradient"):
+            raise ValueError(
+                "`codebook_learning_rate` needs the quantizer 'vector' with update='gradient', "
+                "whose codes learn by gradient. Received: "
+                f"quantizer={self.quantizer!r}, update={self.update!r}"
+            )
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,8 @@ def fit_stage(
     else:
         progress = Progress()
         model = build()
-        compile_model(model, training, len(batches.source), config.jit_compile)
+        rate = config.vqvae.codebook_learning_rate if stage == "vqvae" else None
+        compile_model(model, training, len(batches.source), config.jit_compile, rate)
     if progress.epochs < training.epochs and not progress.stopped:
         ours = [
             StopOnNonFiniteLoss(_TITLES.get(stage, stage)),

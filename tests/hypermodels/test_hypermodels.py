@@ -67,9 +67,39 @@ def test_what_depends_on_another_choice_is_searched_with_it_alone():
     assert "decay" not in {one.name for one in hp.space if hp.is_active(one)}
 
 
+def test_what_is_not_searched_by_default_may_be():
+    hp = keras_tuner.HyperParameters()
+    space = {"quantizer": ["vector", "sim_vq"], "depth": (1, 2), "num_embeddings": 8}
+    hypermodel = VQVAEHyperModel((8, 8, 1), RUN, width=4, embedding_dim=2, **space)
+    assert hypermodel.config(hp).vqvae.widths == (2, 4)
+    assert {one.name for one in hp.space} >= {"quantizer", "depth", "update"}
+    hp = keras_tuner.HyperParameters()
+    hp.values = {"quantizer": "sim_vq", "depth": 1}
+    vqvae = hypermodel.config(hp).vqvae
+    assert (vqvae.quantizer, vqvae.widths) == ("sim_vq", (4,))
+
+
+def test_codes_have_a_learning_rate_of_their_own_if_they_learn_by_gradient(tmp_path):
+    space = {"codebook_learning_rate": (0.001, 0.1), "num_embeddings": 8, "beta": 0.25}
+    assert tiny(**space).config(keras_tuner.HyperParameters()).vqvae.update == "ema"
+    hypermodel = tiny(**space, update="gradient", learning_rate=[0.01, 0.02])
+    hp = keras_tuner.HyperParameters()
+    assert hypermodel.config(hp).vqvae.codebook_learning_rate == 0.001
+    hp = keras_tuner.HyperParameters()
+    hp.values = {"codebook_learning_rate": 0.05}
+    optimizers = hypermodel.build(hp).optimizer._inner_optimizers
+    assert sorted(float(o.learning_rate) for o in optimizers) == pytest.approx([0.01, 0.05])
+    tuner = make_tuner("grid", hypermodel, tmp_path / "s", trials=2)
+    tuner.search(grey_images(16), validation_data=grey_images(8, seed=1), epochs=1, verbose=0)
+    assert [t.status for t in read_trials(tmp_path / "s")] == ["COMPLETED"] * 2
+    best = tuner.get_best_models()[0]
+    assert len(best.optimizer._inner_optimizers) == 2
+
+
 @pytest.mark.parametrize(
     ("space", "message"),
     [
+        ({"codebook_learning_rate": 0.0}, "`codebook_learning_rate`"),
         ({"num_embedings": 4}, "'num_embedings' should be one of.*num_embeddings"),
         ({"num_embeddings": (60, 128)}, "`num_embeddings`.*powers of two"),
         ({"num_embeddings": (128, 64)}, "first bound should be below"),

@@ -70,6 +70,8 @@ def test_unknown_content_is_named(values, text):
         (VQVAEConfig, "widths", ()),
         (VQVAEConfig, "beta", -1.0),
         (VQVAEConfig, "decay", 1.0),
+        (VQVAEConfig, "codebook_learning_rate", 0.0),
+        (VQVAEConfig, "codebook_learning_rate", 0.1),  # of codes that follow moving averages
         (PriorConfig, "filters", 5),
         (PriorConfig, "dropout", 1.0),
         (TrainingConfig, "epochs", 0),

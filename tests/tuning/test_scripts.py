@@ -4,10 +4,12 @@ import importlib.util
 import shlex
 
 import pytest
+import searching
 from click.testing import CliRunner
 from PIL import Image
 from support import ROOT
 
+from keras_vqvae import runs
 from keras_vqvae.cli import main as command_line
 
 
@@ -18,28 +20,118 @@ def script(name):
     return module
 
 
+def run_error(capsys, name, arguments):
+    """The one line that a script ends with."""
+    with pytest.raises(SystemExit) as stopped:
+        script(name).main(arguments)
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    return line
+
+
+def refused(words, **changes):
+    """What the command line says to the words, with other values for some options."""
+    words = [w for w in words if not w.startswith(tuple(f"--{name}" for name in changes))]
+    words += [f"--{name}={value}" for name, value in changes.items()]
+    return CliRunner().invoke(command_line, words)
+
+
 @pytest.mark.slow
-def test_a_search_keeps_its_best_model_and_is_analysed(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("options", [[], ["--jit-compile=on", "--dtype-policy=mixed_bfloat16"]])
+def test_a_search_keeps_its_best_model_and_is_analysed(options, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    script("codebook_and_beta").main(["--smoke", "--output", "runs/search"])
+    arguments = ["--smoke", "--output", "runs/search", "--schedule", "cosine", *options]
+    script("codebook_and_beta").main(arguments)
     assert (tmp_path / "runs/search/best_model.keras").exists()
     assert "by the defaults" in capsys.readouterr().out
     script("analyse").main(["runs/search"])
     assert "num_embeddin" in capsys.readouterr().out  # as much of it as the column is wide
     with Image.open(tmp_path / "runs/search/trials.png") as picture:
         assert picture.size[0] > 1000
-    # The command that is left behind is one that `train` takes.
+    # The command that is left behind is one that `train` takes, with all that was asked for.
     words = shlex.split((tmp_path / "runs/search/train_best.sh").read_text())
     assert words[:2] == ["keras-vqvae", "train"]
-    options = [w for w in words[2:] if not w.startswith(("--data", "--output"))]
-    missing = CliRunner().invoke(
-        command_line, ["train", "--data=nowhere", f"--output={tmp_path / 'r'}", *options]
-    )
+    assert set(options) | {"--schedule=cosine"} <= set(words)
+    missing = refused(words[1:], data="nowhere", output=tmp_path / "r")
     assert "nowhere" in missing.stderr
     assert "No such option" not in missing.stderr
+
+
+@pytest.mark.slow
+def test_a_search_for_a_prior(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    script("prior").main(["--smoke", "--output", "runs/search"])
+    assert (tmp_path / "runs/search/best_model.keras").exists()
+    assert "val_bits_per_code" in capsys.readouterr().out
+    script("analyse").main(["runs/search"])
+    assert "filters" in capsys.readouterr().out
+    assert (tmp_path / "runs/search/trials.png").exists()
+    words = shlex.split((tmp_path / "runs/search/train_best.sh").read_text())
+    assert words[:3] == ["keras-vqvae", "prior", "runs/search_run"]
+    trained = CliRunner().invoke(command_line, words[1:])
+    assert trained.exit_code == 0, trained.output
+    # Another family is none that a run has: the script itself trains the best of them.
+    other = ["--run", "runs/search_run", "--smoke", "--output", "runs/other", "--trials", "1"]
+    script("prior").main([*other, "--family", "gated_pixelcnn", "--jit-compile", "on"])
+    words = shlex.split((tmp_path / "runs/other/train_best.sh").read_text())
+    assert words[:2] == ["python", "tuning/prior.py"]
+    script("prior").main(words[2:])
+    assert (tmp_path / "runs/other/prior.keras").exists()
 
 
 def test_over_the_budget_nothing_is_trained(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="above max_bits_per_image=10"):
         script("codebook_and_beta").main(["--smoke", "--max-bits-per-image", "10"])
+
+
+@pytest.mark.parametrize("name", ["codebook_and_beta", "prior"])
+def test_data_that_does_not_exist_is_one_line(name, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "no such path exists" in run_error(capsys, name, ["--data", "nowhere"])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--trials=0", "`trials` should be at least 1"),
+        ("--objective=val_bits", "`objective` should be one of val_bits_per_dimension"),
+    ],
+)
+def test_wrong_options_are_one_line(option, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--smoke", option]
+    assert message in run_error(capsys, "codebook_and_beta", arguments)
+
+
+def test_no_run_and_no_search_are_one_line(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "should be the directory of a run" in run_error(capsys, "prior", ["--run", "nowhere"])
+    assert "should be that of a search" in run_error(capsys, "analyse", ["nowhere"])
+
+
+def test_the_command_has_every_setting_that_is_not_a_default():
+    config = runs.RunConfig(
+        data=runs.DataConfig("somewhere", horizontal_flip=True),
+        vqvae=runs.VQVAEConfig(widths=(8, 16), update="gradient", codebook_learning_rate=0.0123),
+        vqvae_training=runs.TrainingConfig(epochs=3, schedule="cosine", learning_rate=1 / 300),
+        dtype_policy="mixed_bfloat16",
+        jit_compile="on",
+        seed=4,
+    )
+    assert set(searching.train_words(config, "out")) == {
+        "keras-vqvae",
+        "train",
+        "--data=somewhere",
+        "--output=out",
+        "--horizontal-flip",
+        "--widths=8,16",
+        "--update=gradient",
+        "--codebook-learning-rate=0.0123",
+        "--schedule=cosine",
+        "--learning-rate=0.00333333",
+        "--dtype-policy=mixed_bfloat16",
+        "--jit-compile=on",
+        "--seed=4",
+    }

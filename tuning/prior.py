@@ -1,0 +1,128 @@
+"""Search for the prior of a VQ-VAE, by what held-out codes cost.
+
+What: KerasTuner trains priors with other settings on the codes of one run; the first trial has the
+defaults. The objective is bits per code of held-out images. The best model is kept as
+`best_model.keras`, with the command that trains it in full. A search that was interrupted goes on
+with the same command. Without `--run`, a VQ-VAE is trained first, in a directory beside the search.
+
+Paper: Neural Discrete Representation Learning, https://arxiv.org/abs/1711.00937
+
+Command:
+
+    python tuning/prior.py --run runs/demo --trials 9 --output runs/prior_search
+    python tuning/analyse.py runs/prior_search
+
+`--smoke` shows in seconds that everything works.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import searching
+
+from keras_vqvae import hypermodels, runs
+
+SMOKE = {"filters": [8, 16], "embedding_dim": 8, "blocks": 1, "residual_blocks": 1}
+
+
+@searching.one_line_errors
+def main(argv=None):
+    parser = searching.options(__doc__, "runs/prior_search")
+    parser.add_argument("--run", help="directory of a run whose VQ-VAE is trained")
+    parser.add_argument(
+        "--family", default="pixelcnn", help="pixelcnn, gated_pixelcnn, pixelsnail, transformer"
+    )
+    parser.add_argument("--max-parameters", type=int, help="budget of the prior")
+    parser.add_argument(
+        "--train-best", action="store_true", help="train the best of a finished search in full"
+    )
+    args = searching.parse(parser, argv)
+    run = opened(args)
+    config = searching.configured(run.config, "prior_training", args)
+    train, held_out = (part_of(run, name, args.max_images) for name in ("train", "validation"))
+    hypermodel = hypermodel_of(run, config, train, args)
+    if args.train_best:
+        train_best(run, config, train, held_out, args)
+        return
+    best = searching.search(args, hypermodel, *train, validation_data=held_out)
+    searching.keep_command(args, words_of(run, config, hypermodel, best, argv))
+
+
+def opened(args):
+    """The run whose codes are learned."""
+    if args.run is not None:
+        return runs.Run.open(args.run)
+    config = runs.demo_config(smoke=True) if args.smoke else runs.RunConfig()
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=args.data))
+    args.run = f"{args.output}_run"
+    run = runs.Run.create(args.run, config)
+    run.train("vqvae", verbose=2)
+    return run
+
+
+def part_of(run, name, limit):
+    """Codes, and labels for a prior that is conditioned on them."""
+    found = run.codes(name)
+    return (found.codes[:limit], *((found.labels[:limit],) if run.config.prior.conditional else ()))
+
+
+def hypermodel_of(run, config, train, args):
+    vqvae, classes = run.vqvae(), None
+    if run.config.prior.conditional:
+        names = run.parts.train.class_names
+        classes = int(train[1].max()) + 1 if names is None else len(names)
+    families = args.family.split(",")
+    space = {"batch_size": config.prior_training.batch_size}
+    if args.smoke:
+        hidden = "residual_blocks" if families == ["pixelcnn"] else "blocks"
+        space |= {name: SMOKE[name] for name in ("filters", "embedding_dim", hidden)}
+    return hypermodels.PriorHyperModel(
+        vqvae.code_shape,
+        vqvae.num_embeddings,
+        config,
+        family=families,
+        num_classes=classes,
+        codes_fingerprint=vqvae.fingerprint(),
+        max_parameters=args.max_parameters,
+        train_images=len(train[0]),
+        **space,
+    )
+
+
+def words_of(run, config, hypermodel, best, argv):
+    """`keras-vqvae prior` with the settings of a trial, or this script where a run has no such."""
+    other = ["python", "tuning/prior.py", *argv, "--train-best"]
+    if (config.dtype_policy, config.jit_compile) != (
+        run.config.dtype_policy,
+        run.config.jit_compile,
+    ):
+        return other
+    try:
+        found = hypermodel.config(best)
+    except ValueError:
+        return other
+    words = ["keras-vqvae", "prior", str(run.directory)]
+    words += ["--overwrite"] if run.progress("prior").epochs else []
+    words += searching.changed(found.prior, run.config.prior)
+    return words + searching.changed(found.prior_training, run.config.prior_training, {"epochs"})
+
+
+def train_best(run, config, train, held_out, args):
+    """The best prior, for as many epochs as the run's settings say."""
+    hypermodel = hypermodel_of(run, config, train, args)
+    best = searching.make_tuner(args, hypermodel).get_best_hyperparameters()
+    if not best:
+        raise ValueError(f"the search in {args.output!r} has no trial yet. Leave --train-best out")
+    epochs = run.config.prior_training.epochs
+    training = dataclasses.replace(config.prior_training, epochs=epochs)
+    full = dataclasses.replace(config, prior_training=training)
+    model = hypermodel_of(run, full, train, args).build(best[0])
+    values = {"batch_size": best[0].get("batch_size"), "validation_data": held_out}
+    model.fit(*train, epochs=epochs, verbose=2, **values)
+    path = Path(args.output) / "prior.keras"
+    model.save(path)
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

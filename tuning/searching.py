@@ -1,0 +1,140 @@
+"""What the searches of this folder share: options, the search itself, and what is left of it.
+
+What: no script of its own; `codebook_and_beta.py` and `prior.py` are.
+"""
+
+import argparse
+import dataclasses
+import functools
+import shlex
+import sys
+from pathlib import Path
+
+from keras_vqvae import hypermodels, runs
+
+
+def one_line_errors(main):
+    """What a user can put right is one line and exit status 2."""
+
+    @functools.wraps(main)
+    def wrapped(argv=None):
+        try:
+            return main(sys.argv[1:] if argv is None else argv)
+        except (ValueError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
+
+    return wrapped
+
+
+def options(doc, output):
+    """A parser with the options that all searches have."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--data", default="fashion_mnist_mini", help="what `load_images` takes")
+    parser.add_argument("--tuner", default="random", choices=hypermodels.TUNERS)
+    parser.add_argument("--trials", type=int, default=9)
+    parser.add_argument("--epochs", type=int, default=5, help="of a trial")
+    parser.add_argument("--max-images", type=int, help="at most so many of each part")
+    parser.add_argument("--objective", help="a name in the logs  [default: bits]")
+    parser.add_argument("--direction", default="min", choices=("min", "max"))
+    parser.add_argument("--schedule", choices=("constant", "cosine"), help="of the learning rate")
+    parser.add_argument(
+        "--dtype-policy", choices=("float32", "mixed_bfloat16", "mixed_float16"), help="of Keras"
+    )
+    parser.add_argument("--jit-compile", choices=("auto", "on", "off"), help="XLA for training")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", default=output, help="directory of the search")
+    parser.add_argument("--smoke", action="store_true", help="seconds, to see that it works")
+    return parser
+
+
+def parse(parser, argv):
+    args = parser.parse_args(argv)
+    if args.smoke:
+        args.data, args.epochs, args.max_images = "fashion_mnist_mini", 1, 128
+        args.trials = min(args.trials, 2)
+    return args
+
+
+def configured(config, group, args):
+    """The settings of a run, its training `group` and the rest, with the options that are given."""
+    training = given(args, "schedule", "epochs")
+    return dataclasses.replace(
+        config,
+        **{group: dataclasses.replace(getattr(config, group), **training)},
+        **given(args, "dtype_policy", "jit_compile"),
+    )
+
+
+def given(args, *names):
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def make_tuner(args, hypermodel):
+    return hypermodels.make_tuner(
+        args.tuner,
+        hypermodel,
+        args.output,
+        trials=args.trials,
+        epochs=args.epochs,
+        objective=args.objective,
+        direction=args.direction,
+        seed=args.seed,
+    )
+
+
+def search(args, hypermodel, *data, validation_data):
+    """Runs the search and keeps its best model; gives the best hyperparameters."""
+    tuner = make_tuner(args, hypermodel)
+    # Hyperband says by itself how long.
+    epochs = {} if args.tuner == "hyperband" else {"epochs": args.epochs}
+    tuner.search(*data, validation_data=validation_data, verbose=2, **epochs)
+    trials = hypermodels.read_trials(args.output)
+    scored = [trial for trial in trials if trial.score is not None]
+    if not scored:
+        sys.exit(f"no trial has a score: {trials[-1].message}")
+    choose = max if args.direction == "max" else min
+    best = choose(scored, key=lambda trial: trial.score)
+    # Trials over a budget have none, and the first may be such a one.
+    first = f"{trials[0].score:.4f}" if trials[0].score is not None else "no score"
+    objective = tuner.oracle.objective.name
+    print(f"{objective}: {first} by the defaults, {best.score:.4f} by the best")
+    tuner.get_best_models()[0].save(Path(args.output) / "best_model.keras")
+    return tuner.get_best_hyperparameters()[0]
+
+
+def keep_command(args, words):
+    """Leaves the command behind that trains the best model in full."""
+    command = shlex.join(words)
+    folder = Path(args.output)
+    (folder / "train_best.sh").write_text(command + "\n", encoding="utf-8")
+    print(f"{folder / 'best_model.keras'}; to train it in full:\n{command}")
+
+
+def train_words(config, output):
+    """`keras-vqvae train` with all settings that are not its defaults."""
+    words = ["keras-vqvae", "train", f"--data={config.data.source}", f"--output={output}"]
+    default = runs.RunConfig()
+    for group in ("data", "vqvae", "vqvae_training"):
+        words += changed(getattr(config, group), getattr(default, group), {"source", "epochs"})
+    top = {f.name for f in dataclasses.fields(config)} - {"seed", "dtype_policy", "jit_compile"}
+    return words + changed(config, default, top)
+
+
+def changed(ours, theirs, without=()):
+    """An option for each setting of a group that differs."""
+    found = []
+    for field in dataclasses.fields(ours):
+        name, value = field.name, getattr(ours, field.name)
+        if name in without or value == getattr(theirs, name):
+            continue
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            found.append(f"--{flag}" if value else f"--no-{flag}")
+            continue
+        if isinstance(value, float):
+            value = f"{value:.6g}"
+        elif isinstance(value, tuple):
+            value = ",".join(map(str, value))
+        found.append(f"--{flag}={value}")
+    return found
