@@ -15,37 +15,39 @@ Command:
 `--smoke` shows in seconds that everything works.
 """
 
+import shlex
+import shutil
+
 import searching
 
-from keras_vqvae import data, hypermodels, runs
+from keras_vqvae import hypermodels, runs
+
+SMOKE = {"width": 8, "embedding_dim": 4, "num_embeddings": [8, 16]}
 
 
 @searching.one_line_errors
 def main(argv=None):
     parser = searching.options(__doc__, "runs/search")
     parser.add_argument("--max-bits-per-image", type=float, help="budget of the codes")
+    parser.add_argument("--workers", type=int, help="processes that do trials side by side")
     args = searching.parse(parser, argv)
-    images = data.load_images(args.data, "train")
-    train, validation = images.split(0.1, seed=args.seed)
-    train, validation = (
-        part.subset(range(min(args.max_images or len(part), len(part)))).as_array()
-        for part in (train, validation)
-    )
-    config = runs.RunConfig(
-        data=runs.DataConfig(args.data),
+    run = runs.RunConfig(
+        data=runs.DataConfig(args.data, max_images=args.max_images),
         vqvae=runs.VQVAEConfig(likelihood="discretized_logistic"),
         seed=args.seed,
     )
-    hypermodel = hypermodels.VQVAEHyperModel(
-        train.shape[1:],
-        searching.configured(config, "vqvae_training", args),
+    config = hypermodels.SearchConfig(
+        searching.configured(run, "vqvae_training", args),
         max_bits_per_image=args.max_bits_per_image,
-        train_images=len(train),
-        **({"width": 8, "embedding_dim": 4, "num_embeddings": [8, 16]} if args.smoke else {}),
+        space=SMOKE if args.smoke else {},
+        **searching.given(args, "tuner", "trials", "objective", "direction"),
     )
-    best = searching.search(args, hypermodel, train, validation_data=validation)
-    words = searching.train_words(hypermodel.config(best), f"{args.output}_best")
-    searching.keep_command(args, words)
+    search = hypermodels.Search.create(args.output, config)
+    found = search.run(args.workers, verbose=2, report=print)
+    print(hypermodels.gain_text(found))
+    best = search.directory / found["run"] / "vqvae.keras"
+    shutil.copyfile(best, search.directory / "best_model.keras")
+    searching.keep_command(args, shlex.split(found["commands"][-1]))
 
 
 if __name__ == "__main__":

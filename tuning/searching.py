@@ -10,7 +10,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from keras_vqvae import hypermodels, runs
+from keras_vqvae import hypermodels
 
 
 def one_line_errors(main):
@@ -36,7 +36,7 @@ def options(doc, output):
     parser.add_argument("--epochs", type=int, default=5, help="of a trial")
     parser.add_argument("--max-images", type=int, help="at most so many of each part")
     parser.add_argument("--objective", help="a name in the logs  [default: bits]")
-    parser.add_argument("--direction", default="min", choices=("min", "max"))
+    parser.add_argument("--direction", choices=("min", "max"), help="which is better")
     parser.add_argument("--schedule", choices=("constant", "cosine"), help="of the learning rate")
     parser.add_argument(
         "--dtype-policy", choices=("float32", "mixed_bfloat16", "mixed_float16"), help="of Keras"
@@ -78,8 +78,8 @@ def make_tuner(args, hypermodel):
         trials=args.trials,
         epochs=args.epochs,
         objective=args.objective,
-        direction=args.direction,
         seed=args.seed,
+        **given(args, "direction"),
     )
 
 
@@ -109,16 +109,6 @@ def keep_command(args, words):
     folder = Path(args.output)
     (folder / "train_best.sh").write_text(command + "\n", encoding="utf-8")
     print(f"{folder / 'best_model.keras'}; to train it in full:\n{command}")
-
-
-def train_words(config, output):
-    """`keras-vqvae train` with all settings that are not its defaults."""
-    words = ["keras-vqvae", "train", f"--data={config.data.source}", f"--output={output}"]
-    default = runs.RunConfig()
-    for group in ("data", "vqvae", "vqvae_training"):
-        words += changed(getattr(config, group), getattr(default, group), {"source", "epochs"})
-    top = {f.name for f in dataclasses.fields(config)} - {"seed", "dtype_policy", "jit_compile"}
-    return words + changed(config, default, top)
 
 
 def changed(ours, theirs, without=()):

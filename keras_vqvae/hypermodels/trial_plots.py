@@ -1,7 +1,7 @@
 """Trials of a search as pictures."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,29 @@ from keras_vqvae.hypermodels.trials import SearchedTrial
 __all__ = ["plot_trials", "searched_names"]
 
 # Read by their logarithm.
-_LOGARITHMIC = {"num_embeddings", "embedding_dim", "beta", "width", "filters", "learning_rate"}
+_LOGARITHMIC = {
+    *("num_embeddings", "embedding_dim", "beta", "width", "learning_rate"),
+    *("codebook_learning_rate", "filters", "hidden_dim", "batch_size"),
+}
+# What costs are drawn against one another, for a VQ-VAE and for a prior: names, labels, title.
+_FRONTS = (
+    (
+        *("val_code_bits_per_dimension", "val_mse"),
+        *("codes by their histogram, bits per dimension", "mean squared error"),
+        "rate and distortion",
+    ),
+    (
+        *("parameters", "val_bits_per_code"),
+        *("parameters of the prior", "bits per code"),
+        "size and cost",
+    ),
+)
+# Over which settings the objective is drawn: names, labels.
+_PAIRS = (
+    ("num_embeddings", "beta", "codebook size", "β"),
+    ("filters", "learning_rate", "filters", "learning rate"),
+    ("hidden_dim", "learning_rate", "hidden width", "learning rate"),
+)
 _BEST, _OTHERS, _FRONT = "#c2571a", "#777777", "#2563a8"
 
 
@@ -26,8 +48,9 @@ def plot_trials(
 ) -> None:
     """Draws what a search has found.
 
-    Rate against distortion with the front, the objective over codebook size and β, and each trial
-    as a line through its settings; of these what the trials have figures for.
+    Rate against distortion with the front (of priors: bits per code against size), the objective
+    over codebook size and β (of priors: over width and learning rate), and each trial as a line
+    through its settings; of these what the trials have figures for.
 
     Args:
         trials: as `read_trials` gives them; those without a score are left out.
@@ -45,11 +68,15 @@ def plot_trials(
     if not best_first:
         raise ValueError("`trials` should have a score, one of them at least")
     names = searched_names(best_first)
+    front = max(_FRONTS, key=lambda front: sum(_has(t.figures, front) for t in best_first))
+    pair = max(_PAIRS, key=lambda pair: sum(_has(t.values, pair) for t in best_first))
+    with_front = [trial for trial in best_first if _has(trial.figures, front)]
+    with_pair = [trial for trial in best_first if _has(trial.values, pair)]
     drawings: list[Any] = []
-    if all("val_code_bits_per_dimension" in t.figures for t in best_first):
-        drawings.append(lambda axes: _front(axes, best_first))
-    if all({"num_embeddings", "beta"} <= t.values.keys() for t in best_first):
-        drawings.append(lambda axes: _codebook_and_beta(axes, best_first, sign))
+    if with_front:
+        drawings.append(lambda axes: _front(axes, with_front, front))
+    if with_pair:
+        drawings.append(lambda axes: _objective(axes, with_pair, pair, sign))
     drawings.append(lambda axes: _parallel(axes, best_first, names))
     is_file = not isinstance(path, str | os.PathLike)
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "keras_vqvae", "font.size": 9}):
@@ -69,34 +96,39 @@ def _score(trial: SearchedTrial) -> float:
     return trial.score
 
 
-def _front(axes: Any, best_first: Sequence[SearchedTrial]) -> None:
-    """Cost of the codes against error; no trial is better in both than one on the front."""
-    points = np.array(
-        [[t.figures["val_code_bits_per_dimension"], t.figures["val_mse"]] for t in best_first]
-    )
+def _has(found: Mapping[str, Any], names: Sequence[str]) -> bool:
+    return names[0] in found and names[1] in found
+
+
+def _front(axes: Any, best_first: Sequence[SearchedTrial], front: Sequence[str]) -> None:
+    """One cost against another; no trial is better in both than one on the front."""
+    x, y, xlabel, ylabel, title = front
+    points = np.array([[t.figures[x], t.figures[y]] for t in best_first])
     axes.scatter(*points.T, s=24, color=_OTHERS)
     beaten = [(np.all(points <= p, axis=1) & np.any(points < p, axis=1)).any() for p in points]
-    front = np.array(sorted(map(tuple, points[~np.array(beaten)])))
-    axes.plot(*front.T, "o-", color=_FRONT, ms=5, label="front")
+    unbeaten = np.array(sorted(map(tuple, points[~np.array(beaten)])))
+    axes.plot(*unbeaten.T, "o-", color=_FRONT, ms=5, label="front")
     axes.scatter(*points[0], s=110, marker="*", color=_BEST, zorder=3, label="best trial")
-    axes.set(
-        xlabel="codes by their histogram, bits per dimension",
-        ylabel="mean squared error",
-        title="rate and distortion",
-    )
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.legend()
 
 
-def _codebook_and_beta(axes: Any, best_first: Sequence[SearchedTrial], sign: int) -> None:
-    """The objective of each trial at its codebook size and β."""
+def _objective(
+    axes: Any, best_first: Sequence[SearchedTrial], pair: Sequence[str], sign: int
+) -> None:
+    """The objective of each trial over two of its settings."""
+    x, y, xlabel, ylabel = pair
     worst_first = best_first[::-1]  # so that the best are on top
-    sizes = [t.values["num_embeddings"] for t in worst_first]
-    betas = [t.values["beta"] for t in worst_first]
-    colours = "viridis_r" if sign > 0 else "viridis"
-    dots = axes.scatter(sizes, betas, c=[_score(t) for t in worst_first], s=110, cmap=colours)
+    dots = axes.scatter(
+        [t.values[x] for t in worst_first],
+        [t.values[y] for t in worst_first],
+        c=[_score(t) for t in worst_first],
+        s=110,
+        cmap="viridis_r" if sign > 0 else "viridis",
+    )
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    axes.set(xlabel="codebook size", ylabel="β", title="objective")
+    axes.set(xlabel=xlabel, ylabel=ylabel, title="objective")
     axes.figure.colorbar(dots, ax=axes)
 
 
