@@ -22,10 +22,16 @@ def quantizers_of(model: Any, reader: str) -> list[Any]:
     layers = model._flatten_layers(include_self=False)
     found = [x for x in layers if hasattr(x, "discretize") and hasattr(x, "tables")]
     inside = {id(y) for x in found for y in x._flatten_layers(include_self=False)}
-    found = [x for x in found if id(x) not in inside and x.is_counted]
-    if not found:
-        raise ValueError(f"Model '{model.name}' holds no quantizer for `{reader}` to read.")
-    return found
+    outermost = [x for x in found if id(x) not in inside]
+    counted = [x for x in outermost if x.is_counted]
+    if not counted:
+        uncounted = "".join(
+            f" The codes of '{x.name}' are too many to be counted." for x in outermost
+        )
+        raise ValueError(
+            f"Model '{model.name}' holds no quantizer for `{reader}` to read.{uncounted}"
+        )
+    return counted
 
 
 def forget_counts(quantizers: list[Any]) -> None:

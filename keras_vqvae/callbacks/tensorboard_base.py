@@ -48,7 +48,7 @@ class TensorBoardCallback(keras.callbacks.Callback):
             raise ValueError(f"`every` should be an integer ≥ 1, in epochs. Received: {every!r}")
         self.log_dir = os.fspath(log_dir)
         self.every = int(every)
-        self.last_epoch: int | None = None
+        self._last_epoch: int | None = None
         self._written: int | None = None
         self._events: EventFile | None = None
 
@@ -63,10 +63,10 @@ class TensorBoardCallback(keras.callbacks.Callback):
         self._close()  # after a training that was interrupted
         self.check()
         self._events = EventFile.shared(self.log_dir)
-        self.last_epoch = self._written = None
+        self._last_epoch = self._written = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.last_epoch = epoch
+        self._last_epoch = epoch
         if epoch % self.every == 0:
             self._write_once()
 
@@ -75,7 +75,7 @@ class TensorBoardCallback(keras.callbacks.Callback):
         self._close()
 
     def _write_once(self) -> None:
-        epoch = self.last_epoch
+        epoch = self._last_epoch
         if self._events is not None and epoch is not None and epoch != self._written:
             self.write(self._events, epoch)
             self._written = epoch
@@ -93,6 +93,14 @@ class TensorBoardCallback(keras.callbacks.Callback):
                 f"`{type(self).__name__}` is for models with {', '.join(f'`{n}`' for n in names)}, "
                 f"such as `models.VQVAE`. Received: {type(self.model).__name__} "
                 f"'{self.model.name}' without {', '.join(f'`{n}`' for n in missing)}"
+            )
+
+    def require_pictures(self, model: Any) -> None:
+        """Raises if the images of a built model cannot be shown."""
+        if model.built and model.image_shape[-1] not in (1, 3):
+            raise ValueError(
+                f"`{type(self).__name__}` shows images of 1 or 3 channels. "
+                f"Received: model '{model.name}' for images {model.image_shape}"
             )
 
 

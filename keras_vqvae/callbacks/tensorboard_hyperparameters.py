@@ -49,7 +49,7 @@ class TensorBoardHyperparameters(TensorBoardCallback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         # Written once, when training ends.
-        self.last_epoch, self._figures = epoch, dict(logs or {})
+        self._last_epoch, self._figures = epoch, dict(logs or {})
 
     def write(self, events: EventFile, epoch: int) -> None:
         for name, value in self._figures.items():

@@ -67,13 +67,14 @@ class TensorBoardProjector(TensorBoardCallback):
 
     def check(self) -> None:
         self.require("quantizer", "decode", "value_range")
+        self.require_pictures(self.model)
         quantizer = self.model.quantizer
         largest = max(quantizer.table_sizes)
         if largest > self.max_codes or not quantizer.is_counted:
             raise ValueError(
                 f"The quantizer '{quantizer.name}' ({type(quantizer).__name__}) has {largest} "
-                f"codes, too many to write: max_codes={self.max_codes}. Raise it, up to "
-                "about 16000 and in browsers that bear it, or leave the projector out."
+                f"codes, too many to write: max_codes={self.max_codes}. Raise `max_codes` if your "
+                "browser bears it, or leave the projector out."
             )
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

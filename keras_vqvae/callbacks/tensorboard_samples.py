@@ -69,6 +69,7 @@ class TensorBoardSamples(TensorBoardCallback):
                 f"Model '{model.name}' samples {'codes' if of_codes else 'images'}. {remedy}. "
                 f"Received: vqvae={vqvae!r}"
             )
+        self.require_pictures(vqvae if of_codes else model)
         if not of_codes:
             return
         ours, theirs = (
@@ -92,7 +93,7 @@ class TensorBoardSamples(TensorBoardCallback):
         else:
             codes = model.sample(self.count, seed=self.seed, **{"verbose": 0, **self.kwargs})
             images = vqvae.decode(codes)
-        value_range = (vqvae or model).value_range
+        value_range = (model if vqvae is None else vqvae).value_range
         events.image("samples", image_grid(images, value_range=value_range), epoch)
 
 

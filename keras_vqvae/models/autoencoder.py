@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE, check_value_range
@@ -12,7 +11,7 @@ from keras_vqvae.likelihoods import get as get_likelihood
 from keras_vqvae.models.image_layers import FromUnitScale, ToUnitScale
 from keras_vqvae.models.image_views import ImageViews
 from keras_vqvae.models.images import check_image_data
-from keras_vqvae.training import StepModel, StepOutput, gradient_by_input
+from keras_vqvae.training import StepModel, StepOutput
 
 __all__ = ["Autoencoder", "BottleneckOutput"]
 
@@ -159,35 +158,6 @@ class Autoencoder(ImageViews, StepModel):
         parameters = self.decoder(latent, training=training)
         likelihood_loss = ops.mean(self.likelihood.loss(unit, parameters))
         return {"reconstruction_loss": likelihood_loss, **terms}, observations, parameters
-
-    def bottleneck_gradient(self, images: Any) -> np.ndarray:
-        """What reaches the encoder: the gradient of the loss of images by the encoder's output.
-
-        The loss is that of evaluation, a mean over these images. No weight is changed.
-
-        Args:
-            images: array of images `(N, H, W, C)` in `value_range`, taken in one batch.
-
-        Returns:
-            NumPy float32 `(N, h, w, D)`.
-        """
-        self.check_images(images, "images")
-        self._require_built("bottleneck_gradient")
-        compiled = self.compiled_function(
-            "bottleneck_gradient",
-            self._bottleneck_gradient,
-            jit_compile=resolve_jit_compile("auto") is not False,
-        )
-        return np.array(ops.convert_to_numpy(compiled(ops.convert_to_tensor(images))))
-
-    def _bottleneck_gradient(self, images: Any) -> Any:
-        unit = self.to_unit_scale(images)
-        z_e = self.encoder(unit - 0.5, training=False)
-
-        def loss(z_e: Any) -> Any:
-            return sum(self._costs(z_e, unit, training=False)[0].values())
-
-        return ops.cast(gradient_by_input(loss, z_e), "float32")
 
     # -- training ---------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_vqvae.compilation import resolve_jit_compile
 from keras_vqvae.models.batching import image_batches, map_batches
+from keras_vqvae.training import gradient_by_input
 
 __all__ = ["ImageViews"]
 
@@ -27,6 +28,7 @@ class ImageViews:
     build: Any
     check_images: Any
     compiled_function: Any
+    _costs: Any
     _image_shape: Any
     _latent_shape: Any
 
@@ -109,6 +111,35 @@ class ImageViews:
             self.check_images(batch, "images")
             parts.append(self.log_prob_given(batch, self.encode_batch(batch), len(batch)))
         return np.concatenate(parts)
+
+    def bottleneck_gradient(self, images: Any) -> np.ndarray:
+        """What reaches the encoder: the gradient of the loss of images by the encoder's output.
+
+        The loss is that of evaluation, a mean over these images. No weight is changed.
+
+        Args:
+            images: array of images `(N, H, W, C)` in `value_range`, taken in one batch.
+
+        Returns:
+            NumPy float32 `(N, h, w, D)`.
+        """
+        self.check_images(images, "images")
+        self._require_built("bottleneck_gradient")
+        compiled = self.compiled_function(
+            "bottleneck_gradient",
+            self._bottleneck_gradient,
+            jit_compile=resolve_jit_compile("auto") is not False,
+        )
+        return np.array(ops.convert_to_numpy(compiled(ops.convert_to_tensor(images))))
+
+    def _bottleneck_gradient(self, images: Any) -> Any:
+        unit = self.to_unit_scale(images)
+        z_e = self.encoder(unit - 0.5, training=False)
+
+        def loss(z_e: Any) -> Any:
+            return sum(self._costs(z_e, unit, training=False)[0].values())
+
+        return ops.cast(gradient_by_input(loss, z_e), "float32")
 
     def encode_batch(self, images: np.ndarray) -> np.ndarray:
         """`encode` of one batch, without the overhead of `predict`."""

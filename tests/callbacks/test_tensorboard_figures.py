@@ -54,6 +54,14 @@ def test_quantizers_in_any_model_are_counted(tmp_path):
     assert tensors(tmp_path, "code_usage/two")[0][:, 2].sum() == 16
 
 
+def test_a_table_too_large_to_be_counted_is_named(tmp_path):
+    model = keras.Sequential([keras.Input((2, 2, 21)), layers.LookupFreeQuantizer(21, name="bits")])
+    usage = callbacks.TensorBoardCodeUsage(tmp_path)
+    usage.set_model(model)
+    with pytest.raises(ValueError, match="codes of 'bits' are too many to be counted"):
+        usage.check()
+
+
 def by_hand(model, images, beta, scale):
     """∂ loss / ∂ z_e of one transposed convolution that does not overlap, in NumPy."""
     x = images.astype("float64") / 255

@@ -1,3 +1,5 @@
+import copy
+
 import keras
 import models_for_tests
 import numpy as np
@@ -40,6 +42,7 @@ def test_reconstructions_stand_below_their_images(tmp_path):
 @pytest.mark.parametrize(("every", "steps"), [(1, [0, 1, 2, 3]), (2, [0, 2, 3]), (9, [0, 3])])
 def test_the_first_the_last_and_every_nth_epoch_are_shown(tmp_path, every, steps):
     shown = callbacks.TensorBoardReconstructions(tmp_path, IMAGES[:1], every=every)
+    shown = copy.deepcopy(shown)  # as KerasTuner does for each trial
     model = fit(models_for_tests.autoencoder(), shown, epochs=4)
     assert sorted(pictures(tmp_path, "reconstructions")) == steps
     # A second training goes on in another file of the same run.
@@ -139,6 +142,16 @@ def test_a_model_that_it_is_not_for_is_refused(tmp_path):
     ):
         with pytest.raises(ValueError, match=missing):
             fit(plain, made)
+    four = models.VQVAE(
+        models_for_tests.encoder(channels=4),
+        layers.VectorQuantizer(5),
+        models_for_tests.decoder(channels=4),
+    )
+    projector = callbacks.TensorBoardProjector(tmp_path)
+    projector.set_model(four)
+    four.build((None, 8, 8, 4))
+    with pytest.raises(ValueError, match=r"1 or 3 channels. Received: .* \(8, 8, 4\)"):
+        projector.check()
     dense = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Dense(1)])
     dense.compile("sgd", "mse")
     shown = callbacks.TensorBoardReconstructions(tmp_path, IMAGES)
