@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 
 import keras
 import numpy as np
@@ -9,8 +10,16 @@ import numpy as np
 from keras_vqvae._version import __version__
 
 
+# Variables that decide on figures or on the device.
+_FLAGS = (
+    *("CUDA_VISIBLE_DEVICES", "TF_DETERMINISTIC_OPS", "TF_ENABLE_ONEDNN_OPTS"),
+    *("TF_NUM_INTEROP_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_XLA_FLAGS"),
+    *("XLA_FLAGS", "JAX_ENABLE_X64", "OMP_NUM_THREADS"),
+)
+
+
 def environment() -> dict[str, str]:
-    """Versions and device, for the record."""
+    """Versions, device, flags, and the state of the working directory's repository."""
     backend = keras.backend.backend()
     module = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}[backend]
     return {
@@ -23,4 +32,21 @@ def environment() -> dict[str, str]:
         "platform": platform.platform(),
         "devices": ", ".join(map(str, keras.distribution.list_devices())) or "cpu",
         "cpu_count": str(os.cpu_count()),
+        "flags": " ".join(f"{name}={os.environ[name]}" for name in _FLAGS if name in os.environ)
+        or "none",
+        "git": _git(),
     }
+
+
+def _git() -> str:
+    """The commit of the working directory, with a `+` if something is changed; or `none`."""
+    try:
+        head, changes = (
+            subprocess.run(
+                ["git", *words], capture_output=True, text=True, check=True, timeout=5
+            ).stdout.strip()
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno"))
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "none"
+    return head + ("+" if changes else "")
