@@ -9,7 +9,6 @@ import numpy as np
 
 from keras_vqvae._version import __version__
 
-
 # Variables that decide on figures or on the device.
 _FLAGS = (
     *("CUDA_VISIBLE_DEVICES", "TF_DETERMINISTIC_OPS", "TF_ENABLE_ONEDNN_OPTS"),
