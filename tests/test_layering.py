@@ -28,7 +28,7 @@ MAY_SEE = {
     "training": {"ops"},
     "models": LEARNING,
     "data": set(),
-    "callbacks": {"ops", "metrics"},  # they meet the model as `self.model`
+    "callbacks": {"ops", "metrics", "data"},  # they meet the model as `self.model`
     "distributions": LEARNING | {"models"},
     "evaluation": ABOVE_MODELS,
     "runs": ABOVE_MODELS | {"evaluation"},

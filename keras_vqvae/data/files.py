@@ -2,9 +2,18 @@
 
 import os
 import secrets
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+# What reading a damaged zip file, or what is in it, raises.
+DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError),
+    *(KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError),
+)
 
 
 @contextmanager

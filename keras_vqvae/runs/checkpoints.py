@@ -6,7 +6,6 @@ import os
 import shutil
 import warnings
 import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,13 +16,11 @@ import numpy as np
 
 from keras_vqvae.callbacks.resuming import assign_all
 from keras_vqvae.data import atomic_write
+from keras_vqvae.data.files import DAMAGE
 from keras_vqvae.runs.directory import RunDirectory
 
 _MEMBER = "keras_vqvae_progress.json"
 _METRICS = "keras_vqvae_metrics.npz"
-# What reading a damaged zip file or its content raises.
-_DAMAGE = (zipfile.BadZipFile, KeyError, TypeError, ValueError, EOFError, zlib.error)
-_DAMAGE = (*_DAMAGE, NotImplementedError, RuntimeError)
 
 
 @dataclass
@@ -66,12 +63,15 @@ class Progress:
         try:
             with zipfile.ZipFile(path) as archive:
                 return cls(**json.loads(archive.read(_MEMBER)))
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise ValueError(f"the checkpoint {str(path)!r} is damaged: {error}") from error
 
 
 def save_model(
-    model: Any, path: Path, progress: Progress, metrics: Sequence[Any] | None = None
+    model: Any,
+    path: Path,
+    progress: Progress | None = None,
+    metrics: Sequence[Any] | None = None,
 ) -> None:
     """Writes a `.keras` file, whole or not at all.
 
@@ -81,7 +81,7 @@ def save_model(
     Args:
         model: what to save.
         path: the file; an existing one is replaced.
-        progress: how far it has come.
+        progress: how far it has come, for a checkpoint.
         metrics: values of the metrics' variables, in mid-epoch.
 
     Raises:
@@ -92,13 +92,15 @@ def save_model(
 
 
 def write_model(
-    model: Any, path: Path, progress: Progress, metrics: Sequence[Any] | None = None
+    model: Any, path: Path, progress: Progress | None, metrics: Sequence[Any] | None = None
 ) -> None:
     """`save_model`, in place."""
     try:
         model.save(path, overwrite=True)
     except RuntimeError as error:  # HDF5 reports a full disk so when it closes a file
         raise OSError(f"cannot write {str(path)!r}: {error}") from error
+    if progress is None:
+        return
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(_MEMBER, json.dumps(asdict(progress)))
         if metrics is not None:
@@ -118,7 +120,7 @@ def load_model(path: Path) -> Any:
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     try:
         return keras.models.load_model(path)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"the file {str(path)!r} cannot be loaded: {reason[0]}") from error
 
@@ -145,7 +147,7 @@ def is_whole(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None and _MEMBER in archive.namelist()
-    except (FileNotFoundError, *_DAMAGE):
+    except (FileNotFoundError, *DAMAGE):
         return False
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from keras_vqvae.callbacks.resuming import assign_all, values_of
 from keras_vqvae.data import Augmentation, ImageBatches, ImageSource
+from keras_vqvae.data.rows import RowsSource
 from keras_vqvae.runs.building import compile_model
 from keras_vqvae.runs.checkpoints import Progress, copy_file, is_whole, newest, resume_model
 from keras_vqvae.runs.config import DataConfig, RunConfig, TrainingConfig
@@ -112,32 +113,7 @@ def code_batches(
     shuffle: bool,
 ) -> ImageBatches:
     """Batches of codes, with labels where there are any, in an order that can be continued."""
-    source = _CodeSource(codes, labels)
+    source = RowsSource(codes, labels, "codes")
     return ImageBatches(
         source, training.batch_size, shuffle=shuffle, seed=seed, with_labels=labels is not None
     )
-
-
-class _CodeSource(ImageSource):
-    """Codes as a source: what it gives is `(n, h, w)` and int32."""
-
-    def __init__(self, codes: npt.NDArray[np.int32], labels: npt.NDArray[np.int32] | None) -> None:
-        super().__init__("codes", labels)
-        self._codes = codes
-
-    def __len__(self) -> int:
-        return len(self._codes)
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return (*self._codes.shape[1:3], 1)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._codes.dtype
-
-    def _read(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        return self._codes[indices]
-
-    def _fingerprint(self) -> str:
-        raise NotImplementedError

@@ -5,6 +5,7 @@ the gradients and updates the weights, the same way for every model. Metrics are
 that a logged value means the same thing everywhere.
 """
 
+import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,15 +74,21 @@ class TrainedModel(keras.Model):
                 )
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.fit`; a data set's own order is kept, and it is told the epoch."""
+        """As `keras.Model.fit`; a data set's own order is kept, and it is told the epoch.
+
+        A callback with `prepare` (`callbacks.ResumableTraining`) is given the arguments first.
+        """
+        for callback in _as_list(kwargs.get("callbacks")):
+            if hasattr(callback, "prepare"):
+                given = inspect.signature(keras.Model.fit).bind(self, x, *args, **kwargs).arguments
+                kwargs = callback.prepare({k: v for k, v in given.items() if k != "self"})
+                x, args = kwargs.pop("x"), ()
         if x is not None and not hasattr(x, "__array__"):
             # Keras would shuffle a PyDataset's batches from Python's global generator, which no
             # run can restore, and warns for tf.data.
             kwargs.setdefault("shuffle", False)
         if hasattr(x, "epoch_callback"):
-            given = kwargs.get("callbacks") or []
-            given = list(given) if isinstance(given, list | tuple) else [given]
-            kwargs["callbacks"] = [x.epoch_callback(), *given]
+            kwargs["callbacks"] = [x.epoch_callback(), *_as_list(kwargs.get("callbacks"))]
         return super().fit(x, *args, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
@@ -140,6 +147,12 @@ class TrainedModel(keras.Model):
         if gradient_norm is None:
             logs.pop("gradient_norm", None)
         return logs
+
+
+def _as_list(callbacks: Any) -> list[Any]:
+    """Callbacks as `fit` takes them: none, one, or several."""
+    several = callbacks or []
+    return list(several) if isinstance(several, list | tuple) else [several]
 
 
 def guarded(gradients: list[Any]) -> tuple[list[Any], Any]:

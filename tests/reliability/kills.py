@@ -58,8 +58,10 @@ class Watched:
     @classmethod
     def start(cls, data: Path, output: Path, backend: str = "tensorflow") -> "Watched":
         process = subprocess.Popen(
-            [sys.executable, "-m", "keras_vqvae.cli", "train"]
-            + ["--data", str(data), "--output", str(output), *SETTINGS],
+            [
+                *(sys.executable, "-m", "keras_vqvae.cli", "train"),
+                *("--data", str(data), "--output", str(output), *SETTINGS),
+            ],
             env={
                 **os.environ,
                 "PYTHONPATH": str(ROOT),
