@@ -126,6 +126,8 @@ class ImageBatches(keras.utils.PyDataset):
         self._order: tuple[int, npt.NDArray[np.int64]] | None = None
         self._within_epoch = False
         self._part_is_over = False
+        #: What went wrong when a batch was made. TensorFlow wraps it in an error of its own.
+        self.failure: Exception | None = None
         if not isinstance(start, tuple) or len(start) != 2:
             raise ValueError(f"`start` should be (epoch, step). Received: `start={start!r}`")
         self.set_epoch(*start)
@@ -187,12 +189,16 @@ class ImageBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> Batch:
         epoch, step = self._position(index)
-        if index < self._passed_over:
-            batch = self._stand_in(epoch, self._indices(epoch, step))
-        elif self._threads == 1:
-            batch = self._make(epoch, self._indices(epoch, step))
-        else:
-            batch = self._from_threads(epoch, step)
+        try:
+            if index < self._passed_over:
+                batch = self._stand_in(epoch, self._indices(epoch, step))
+            elif self._threads == 1:
+                batch = self._make(epoch, self._indices(epoch, step))
+            else:
+                batch = self._from_threads(epoch, step)
+        except Exception as error:
+            self.failure = error
+            raise
         with self._lock:
             self._served += self._within_epoch
         return batch

@@ -6,6 +6,8 @@ that a logged value means the same thing everywhere.
 """
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,7 +91,8 @@ class TrainedModel(keras.Model):
             kwargs.setdefault("shuffle", False)
         if hasattr(x, "epoch_callback"):
             kwargs["callbacks"] = [x.epoch_callback(), *_as_list(kwargs.get("callbacks"))]
-        return super().fit(x, *args, **kwargs)
+        with _own_errors(x, kwargs.get("validation_data")):
+            return super().fit(x, *args, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`."""
@@ -147,6 +150,19 @@ class TrainedModel(keras.Model):
         if gradient_norm is None:
             logs.pop("gradient_norm", None)
         return logs
+
+
+@contextmanager
+def _own_errors(*data: Any) -> Iterator[None]:
+    """Raises what batches could not be made for, in place of the backend's error about it."""
+    try:
+        yield
+    except Exception as error:
+        for one in data:
+            cause = getattr(one, "failure", None)
+            if cause is not None and cause is not error:
+                raise cause from error
+        raise
 
 
 def _as_list(callbacks: Any) -> list[Any]:
