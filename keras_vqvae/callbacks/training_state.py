@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_vqvae.data import atomic_write
-from keras_vqvae.data.files import DAMAGE
+from keras_vqvae.data.files import DAMAGE, check_archive
 
 __all__ = ["TrainingState"]
 
@@ -79,6 +79,7 @@ class TrainingState:
             ValueError: if it is damaged, or of another version.
         """
         try:
+            check_archive(path)
             with zipfile.ZipFile(path) as archive:
                 about = json.loads(archive.read(_ABOUT))
                 if about["format"] != _FORMAT:

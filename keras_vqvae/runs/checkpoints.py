@@ -16,7 +16,7 @@ import numpy as np
 
 from keras_vqvae.callbacks.resuming import assign_all
 from keras_vqvae.data import atomic_write
-from keras_vqvae.data.files import DAMAGE
+from keras_vqvae.data.files import DAMAGE, check_archive
 from keras_vqvae.runs.directory import RunDirectory
 
 _MEMBER = "keras_vqvae_progress.json"
@@ -119,8 +119,17 @@ def load_model(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     try:
-        return keras.models.load_model(path)
-    except DAMAGE as error:
+        check_archive(path)
+        model = keras.models.load_model(path, safe_mode=True)
+        if not model.built:
+            raise ValueError("its configuration does not say how it was built")
+        return model
+    except MemoryError:
+        raise
+    # Whatever Keras stumbles over in a file that was tampered with; nothing of it is run.
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"the file {str(path)!r} cannot be loaded: {reason[0]}") from error
 
@@ -145,10 +154,11 @@ def generators(model: Any) -> list[Any]:
 def is_whole(path: Path) -> bool:
     """Whether a checkpoint is there with all that was written, by its checksums."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None and _MEMBER in archive.namelist()
-    except (FileNotFoundError, *DAMAGE):
+        check_archive(path)
+        Progress.load(path)
+    except (FileNotFoundError, ValueError):
         return False
+    return True
 
 
 def newest(files: RunDirectory, stage: str) -> tuple[Path, Progress] | None:

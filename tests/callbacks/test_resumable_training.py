@@ -182,6 +182,7 @@ def test_a_pipeline_is_replayed(tmp_path):
     def attempt(name, *others):
         model, resumable = vqvae(), ResumableTraining(tmp_path / name, save_freq=3)
         pipeline = tf.data.Dataset.from_generator(batches, output_signature=spec)
+        pipeline = pipeline.apply(tf.data.experimental.assert_cardinality(5))
         model.fit(pipeline, epochs=2, verbose=0, callbacks=[*others, resumable])
         return state_of(model, resumable)
 
