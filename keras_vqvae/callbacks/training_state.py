@@ -99,7 +99,9 @@ class TrainingState:
 
     @classmethod
     def newest(cls, path: Path, previous: Path) -> "TrainingState | None":
-        """The last state that is whole, with a warning of a damaged one; `None` before the first.
+        """The last state that is whole; `None` before the first.
+
+        Warns of a damaged one; the one before it takes its place.
 
         Raises:
             ValueError: if there are some, and none can be read.
@@ -115,6 +117,8 @@ class TrainingState:
                 continue
             if first is not None:
                 warnings.warn(f"{first}. The one before it is used", stacklevel=3)
+                # So that the damaged one does not take the place of the whole one later.
+                os.replace(previous, path)
             return state
         if first is not None:
             raise ValueError(

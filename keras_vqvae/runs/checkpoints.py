@@ -164,7 +164,7 @@ def is_whole(path: Path) -> bool:
 def newest(files: RunDirectory, stage: str) -> tuple[Path, Progress] | None:
     """The last checkpoint that is whole, and what it says; `None` before the first.
 
-    Warns of a damaged one that is passed over.
+    Warns of a damaged one; the one before it takes its place.
 
     Raises:
         ValueError: if there are some, and all are damaged.
@@ -185,6 +185,9 @@ def newest(files: RunDirectory, stage: str) -> tuple[Path, Progress] | None:
             f"{progress.kept}",
             stacklevel=2,
         )
+        # So that the damaged one does not take the place of the whole one later.
+        os.replace(whole, there[0])
+        whole = there[0]
     if progress.best_epoch is not None and not is_whole(files.best(stage)):
         warnings.warn(
             f"the checkpoint {str(files.best(stage))!r}, of the best epoch so far "

@@ -281,7 +281,10 @@ class Run:
         """
         path, fingerprint = self.files.codes(part), self.vqvae().fingerprint()
         if path.exists():
-            return data.load_codes(path, model_fingerprint=fingerprint)
+            try:
+                return data.load_codes(path, model_fingerprint=fingerprint)
+            except ValueError as error:
+                raise ValueError(f"{error}. Remove {str(path)!r}: it is made anew") from error
         source = getattr(self.parts, part)
         if source is None:
             raise ValueError(f"the data of {str(self.directory)!r} has no {part} part")
@@ -400,5 +403,10 @@ class Run:
                     f"{str(self.directory)!r} has no {stage}.keras: this stage is not trained to "
                     "its end"
                 )
-            self._models[stage] = load_model(self.files.model(stage))
+            try:
+                self._models[stage] = load_model(self.files.model(stage))
+            except ValueError as error:
+                raise ValueError(
+                    f"{error}. Remove it and train again: it is restored from the checkpoints"
+                ) from error
         return self._models[stage]

@@ -180,6 +180,7 @@ def test_a_pipeline_is_replayed(tmp_path):
     spec = tf.TensorSpec((None, 4, 4, 1), "uint8")
 
     def attempt(name, *others):
+        keras.utils.set_random_seed(0)
         model, resumable = vqvae(), ResumableTraining(tmp_path / name, save_freq=3)
         pipeline = tf.data.Dataset.from_generator(batches, output_signature=spec)
         pipeline = pipeline.apply(tf.data.experimental.assert_cardinality(5))
@@ -218,7 +219,7 @@ def test_steps_that_are_done_are_not_read_again(tmp_path):
     assert read[-5:] == [[0], [4], [8], [12, 13, 14, 15], [16, 17, 18, 19]]
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "missing", "empty"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "missing"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, tmp_path):
     model, resumable = vqvae(), ResumableTraining(tmp_path)
     fit_arrays(model, [resumable])
