@@ -14,8 +14,6 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent)]
 
-from reliability.tables import DOCUMENT, RESULTS, with_tables
-
 KILLS, MUTATIONS = 20, 600
 
 
@@ -44,6 +42,8 @@ def fuzz(folder: Path) -> dict:
 
 
 def main(parts: list) -> None:
+    from reliability.tables import DOCUMENT, RESULTS, with_tables
+
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for part in parts or ["kills", "faults", "fuzz"]:
         with tempfile.TemporaryDirectory() as folder:
