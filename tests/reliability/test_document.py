@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from reliability.tables import DOCUMENT, RESULTS, with_tables
 
 TEXT = DOCUMENT.read_text(encoding="utf-8")
