@@ -212,9 +212,12 @@ def hashes(directory: Path) -> dict:
         with np.load(path) as arrays:
             found[path.name] = _hash(b"".join(arrays[key].tobytes() for key in arrays.files))
     for path in sorted(directory.glob("history_*.csv")):
-        found[path.name] = _hash(json.dumps(list(csv.DictReader(path.open()))).encode())
+        rows = list(csv.DictReader(path.read_text().splitlines()))
+        found[path.name] = _hash(json.dumps(rows).encode())
     for name in ("samples.png", "reconstructions.png"):
-        found[f"{name}: pixels"] = _hash(np.asarray(Image.open(directory / name)).tobytes())
+        if (directory / name).exists():
+            with Image.open(directory / name) as image:
+                found[f"{name}: pixels"] = _hash(np.asarray(image).tobytes())
     metrics = json.loads((directory / "metrics.json").read_text())
     for part in ("seconds", "environment"):
         metrics.pop(part)
