@@ -16,7 +16,8 @@ import sys
 import threading
 import time
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -115,6 +116,7 @@ class Whole:
 
     @classmethod
     def make(cls, folder: Path, backend: str = "tensorflow") -> "Whole":
+        folder.mkdir(parents=True, exist_ok=True)
         data = write_digits(folder / "digits.npz")
         watched = Watched.start(data, folder / "whole", backend)
         watched.finish()
@@ -132,8 +134,8 @@ def kill_and_resume(whole: Whole, number: int, folder: Path, backend: str = "ten
     share = draw.random()
     started, after = whole.timeline[count - 1][0], whole.timeline[count][0]
     delay = share * (after - started)
-    for _ in range(5):
-        output = folder / f"killed_{number}_{_}"
+    for attempt in range(5):
+        output = folder / f"killed_{number}_{attempt}"
         watched = Watched.start(whole.data, output, backend)
         watched.wait_for(count)
         time.sleep(delay)
@@ -162,10 +164,12 @@ def kill_and_resume(whole: Whole, number: int, folder: Path, backend: str = "ten
     }
 
 
-def run_cases(whole: Whole, numbers: list, folder: Path, backend: str = "tensorflow") -> list:
-    """Cases, two at one time."""
+def run_cases(whole: Whole, numbers: list, folder: Path, backend: str = "tensorflow") -> Iterator:
+    """Cases, two at one time, as they are done."""
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda n: kill_and_resume(whole, n, folder, backend), numbers))
+        jobs = [pool.submit(kill_and_resume, whole, n, folder, backend) for n in numbers]
+        for job in as_completed(jobs):
+            yield job.result()
 
 
 def progress(directory: Path) -> str:
