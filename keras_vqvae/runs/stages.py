@@ -1,5 +1,6 @@
 """Training a stage, from the start or from where it was left."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -60,7 +61,7 @@ def fit_stage(
             checkpoint.go_on_from(progress.epochs, progress.steps, _restoring(model, metrics))
         watching = [
             StopOnNonFiniteLoss(_TITLES.get(stage, stage), lambda: progress.kept),
-            WarnOfCollapse(),
+            WarnOfCollapse(vectors=_vectors(model, len(batches.source))),
         ]
         with first_interrupt(checkpoint.interrupt):
             model.fit(
@@ -79,6 +80,11 @@ def fit_stage(
         )
     copy_file(best, files.model(stage))
     return progress
+
+
+def _vectors(model: Any, images: int) -> int | None:
+    """How many vectors of so many images a quantizer sees."""
+    return images * math.prod(model.code_shape) if hasattr(model, "quantizer") else None
 
 
 def _restoring(model: Any, metrics: Sequence[Any]) -> Callable[[], None]:

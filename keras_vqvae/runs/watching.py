@@ -48,25 +48,33 @@ class WarnOfCollapse(keras.callbacks.Callback):
     Args:
         bound: share of the codes below which their use is a collapse. Defaults to `0.1`.
         epochs: for so many epochs, one after another. Defaults to `3`.
+        vectors: how many vectors an epoch has. Of a table that is larger, no more codes than these
+            can be used, and `bound` is a share of them. Defaults to `None`, enough for all.
     """
 
-    def __init__(self, bound: float = 0.1, epochs: int = 3) -> None:
+    def __init__(self, bound: float = 0.1, epochs: int = 3, vectors: int | None = None) -> None:
         super().__init__()
-        self._bound = bound
+        self._bound = self._bound_here = bound
+        self._vectors = vectors
         self._epochs = epochs
         self._low: dict[str, int] = {}
         self._warned = False
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        quantizer = getattr(self.model, "quantizer", None)
+        if self._vectors is not None and quantizer is not None:
+            self._bound_here = self._bound * min(1.0, self._vectors / max(quantizer.table_sizes))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         for name, usage in (logs or {}).items():
             if name.startswith("val_") or name.rpartition("/")[2] != "codebook_usage":
                 continue
-            self._low[name] = self._low.get(name, 0) + 1 if usage < self._bound else 0
+            self._low[name] = self._low.get(name, 0) + 1 if usage < self._bound_here else 0
             if self._low[name] >= self._epochs and not self._warned:
                 self._warned = True
                 warnings.warn(
                     f"the codebook collapses: {usage:.1%} of the codes are used (`{name}`), below "
-                    f"{self._bound:.0%} for {self._epochs} epochs. Remedies: replace dead codes "
+                    f"{self._bound_here:.1%} for {self._epochs} epochs. Remedies: replace dead codes "
                     "(`revival`), start from data (`embeddings_initializer='kmeans'`), learn by "
                     "moving averages (`update='ema'`), a lower learning rate, or fewer codes "
                     "(`num_embeddings`)",

@@ -2,7 +2,8 @@
 
     python tests/reliability/run_all.py [kills [--go-on]] [faults] [fuzz]
 
-Without a word, all three; with `--go-on`, the kills that are not in the results yet. Tests run a part of each: four kills, all faults, a few mutations.
+Without a word, all three; with `--go-on`, the kills that are not in the results yet. Tests run a
+part of each: four kills, all faults, a few mutations.
 """
 
 import json

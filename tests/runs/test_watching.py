@@ -24,6 +24,16 @@ def test_a_collapse_is_told_once_with_remedies(name):
     assert len(caught) == 1
 
 
+def test_a_table_larger_than_the_data_is_judged_by_what_can_be_used():
+    model = types.SimpleNamespace(quantizer=types.SimpleNamespace(table_sizes=(1000,)))
+    callback = WarnOfCollapse(vectors=200)  # at most a fifth of the codes: the bound is 2 %
+    callback.set_model(model)
+    callback.on_epoch_begin(0)
+    epochs(callback, [0.03] * 9)
+    with pytest.warns(UserWarning, match=r"1\.0% of the codes.*below 2\.0%"):
+        epochs(callback, [0.01] * 3)
+
+
 def test_a_codebook_in_use_is_no_collapse():
     epochs(WarnOfCollapse(), [0.1, 0.2, 0.9, 1.0])
 
