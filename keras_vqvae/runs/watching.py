@@ -75,8 +75,8 @@ class WarnOfCollapse(keras.callbacks.Callback):
                 warnings.warn(
                     f"the codebook collapses: {usage:.1%} of the codes are used (`{name}`), below "
                     f"{self._bound_here:.1%} for {self._epochs} epochs. Remedies: replace dead "
-                    "codes (`revival`), start from data (`embeddings_initializer='kmeans'`), learn by "
-                    "moving averages (`update='ema'`), a lower learning rate, or fewer codes "
+                    "codes (`revival`), start from data (`embeddings_initializer='kmeans'`), learn "
+                    "by moving averages (`update='ema'`), a lower learning rate, or fewer codes "
                     "(`num_embeddings`)",
                     stacklevel=2,
                 )
