@@ -2,6 +2,7 @@
 
 from keras_vqvae.callbacks.codebook_metrics import CodebookMetrics as CodebookMetrics
 from keras_vqvae.callbacks.event_files import EventFile as EventFile
+from keras_vqvae.callbacks.resumable_training import ResumableTraining as ResumableTraining
 from keras_vqvae.callbacks.tensorboard_base import TensorBoardCallback as TensorBoardCallback
 from keras_vqvae.callbacks.tensorboard_code_grids import (
     TensorBoardCodeGrids as TensorBoardCodeGrids,
@@ -28,6 +29,7 @@ from keras_vqvae.callbacks.tensorboard_scalars import TensorBoardScalars as Tens
 __all__ = [
     "CodebookMetrics",
     "EventFile",
+    "ResumableTraining",
     "TensorBoardCallback",
     "TensorBoardCodeGrids",
     "TensorBoardCodeUsage",

@@ -17,6 +17,17 @@ from keras_vqvae.cli.options import (
 from keras_vqvae.cli.tables import print_results
 from keras_vqvae.runs import OPTION_PREFIXES, DataConfig, RunConfig, demo_config
 
+_TENSORBOARD = click.option(
+    "--tensorboard", is_flag=True, help="Write event files to tensorboard/."
+)
+_CHECKPOINTS = click.option(
+    "--checkpoint-minutes",
+    type=float,
+    default=10.0,
+    show_default=True,
+    help="How often to write a checkpoint within an epoch.",
+)
+
 
 @click.command(cls=Command)
 @click.option("--output", default="runs/demo", show_default=True, help="Directory of the run.")
@@ -45,23 +56,33 @@ def demo(output: str, smoke: bool, overwrite: bool) -> None:
     help="What to train.",
 )
 @click.option("--overwrite", is_flag=True, help="Begin anew what is there.")
-@click.option("--tensorboard", is_flag=True, help="Write event files to tensorboard/.")
+@_TENSORBOARD
+@_CHECKPOINTS
 @config_options(OPTION_PREFIXES)
 def train(
-    source: str, output: str, stage: str, overwrite: bool, tensorboard: bool, **options: Any
+    source: str,
+    output: str,
+    stage: str,
+    overwrite: bool,
+    tensorboard: bool,
+    checkpoint_minutes: float,
+    **options: Any,
 ) -> None:
     """Train a VQ-VAE on images, and a prior on their codes."""
     config = apply_options(RunConfig(data=DataConfig(source)), options)
     run = run_class().create(output, config, overwrite=overwrite)
-    _train(run, stage, tensorboard=tensorboard)
+    _train(run, stage, tensorboard=tensorboard, checkpoint_minutes=checkpoint_minutes)
 
 
 @click.command(cls=Command)
 @click.argument("run", metavar="RUN")
 @click.option("--overwrite", is_flag=True, help="Begin the prior anew; the VQ-VAE stays.")
-@click.option("--tensorboard", is_flag=True, help="Write event files to tensorboard/.")
+@_TENSORBOARD
+@_CHECKPOINTS
 @config_options({"prior": "", "prior_training": ""}, top=False, show_defaults=False)
-def prior(run: str, overwrite: bool, tensorboard: bool, **options: Any) -> None:
+def prior(
+    run: str, overwrite: bool, tensorboard: bool, checkpoint_minutes: float, **options: Any
+) -> None:
     """Train the prior of a run whose VQ-VAE is trained.
 
     Settings that are not given stay as they are in the run.
@@ -69,14 +90,14 @@ def prior(run: str, overwrite: bool, tensorboard: bool, **options: Any) -> None:
     opened = run_class().open(run)
     config = apply_options(opened.config, options)
     changed = opened.change_prior(config.prior, config.prior_training, overwrite)
-    _train(changed, "prior", tensorboard=tensorboard)
+    _train(changed, "prior", tensorboard=tensorboard, checkpoint_minutes=checkpoint_minutes)
 
 
-def _train(run: Any, stage: str = "all", tensorboard: bool = False) -> None:
+def _train(run: Any, stage: str = "all", **settings: Any) -> None:
     start = time.perf_counter()
     report = lambda text: click.echo(click.style(text, bold=True))  # noqa: E731
     try:
-        metrics = run.train(stage, fit_verbose(), tensorboard=tensorboard, report=report)
+        metrics = run.train(stage, fit_verbose(), report=report, **settings)
     except KeyboardInterrupt:
         raise Interrupted(_how_to_go_on(run, stage)) from None
     print_results(run, metrics, time.perf_counter() - start)
@@ -86,10 +107,11 @@ def _how_to_go_on(run: Any, stage: str) -> str:
     """Where an interrupted run stands."""
     for name in ("vqvae", "prior") if stage == "all" else (stage,):
         if not run.finished(name):
-            epochs = run.progress(name).epochs
+            done = run.progress(name)
             total = getattr(run.config, f"{name}_training").epochs
+            steps = f" and {done.steps} steps" if done.steps else ""
             return (
-                f"{epochs} of {total} epochs of the {TITLES[name]} are kept in {run.directory}; "
-                "the same command goes on from there"
+                f"{done.epochs} of {total} epochs{steps} of the {TITLES[name]} are kept in "
+                f"{run.directory}; the same command goes on from there"
             )
     return f"both models are kept in {run.directory}; the same command goes on from there"

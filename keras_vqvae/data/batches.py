@@ -126,6 +126,8 @@ class ImageBatches(keras.utils.PyDataset):
         self._order: tuple[int, npt.NDArray[np.int64]] | None = None
         self._within_epoch = False
         self._part_is_over = False
+        #: What went wrong when a batch was made. TensorFlow wraps it in an error of its own.
+        self.failure: Exception | None = None
         if not isinstance(start, tuple) or len(start) != 2:
             raise ValueError(f"`start` should be (epoch, step). Received: `start={start!r}`")
         self.set_epoch(*start)
@@ -162,6 +164,18 @@ class ImageBatches(keras.utils.PyDataset):
         self._go_to(epoch + step // self._steps, step % self._steps)
         self._part_is_over = False
 
+    def pass_over(self, steps: int) -> None:
+        """Gives the first batches of this epoch as one image in all their places, read quickly.
+
+        For one who counts all batches of an epoch and has no use for these, as a training that is
+        continued inside the epoch. It ends with the epoch, and by `set_epoch`.
+
+        Args:
+            steps: how many batches, from `batches[0]` on.
+        """
+        self._go_to(self._epoch, self._first_step)
+        self._passed_over = _checked_integer("steps", steps, 0)
+
     def epoch_callback(self) -> Any:
         """A Keras callback that sets the epoch to the number that `fit` gives each one."""
         return _FollowEpochs(self)
@@ -175,10 +189,16 @@ class ImageBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> Batch:
         epoch, step = self._position(index)
-        if self._threads == 1:
-            batch = self._make(epoch, step)
-        else:
-            batch = self._from_threads(epoch, step)
+        try:
+            if index < self._passed_over:
+                batch = self._stand_in(epoch, self._indices(epoch, step))
+            elif self._threads == 1:
+                batch = self._make(epoch, self._indices(epoch, step))
+            else:
+                batch = self._from_threads(epoch, step)
+        except Exception as error:
+            self.failure = error
+            raise
         with self._lock:
             self._served += self._within_epoch
         return batch
@@ -206,6 +226,7 @@ class ImageBatches(keras.utils.PyDataset):
     def _go_to(self, epoch: int, step: int) -> None:
         with self._lock:
             self._epoch, self._first_step, self._served = epoch, step, 0
+            self._passed_over = 0
             for future in self._pending.values():
                 future.cancel()
             self._pending.clear()
@@ -226,8 +247,13 @@ class ImageBatches(keras.utils.PyDataset):
                 self._order = (epoch, order)
             return self._order[1][chosen]
 
-    def _make(self, epoch: int, step: int) -> Batch:
-        indices = self._indices(epoch, step)
+    def _stand_in(self, epoch: int, indices: npt.NDArray[np.int64]) -> Batch:
+        """The first image of a batch in all its places."""
+        one = self._make(epoch, indices[:1])
+        batch: Batch = keras.tree.map_structure(lambda x: np.repeat(x, len(indices), axis=0), one)
+        return batch
+
+    def _make(self, epoch: int, indices: npt.NDArray[np.int64]) -> Batch:
         images = self.source.read(indices)
         if self.augmentation is not None:
             changed = self.augmentation(images, image_seeds(self.seed, epoch, indices))
@@ -250,12 +276,12 @@ class ImageBatches(keras.utils.PyDataset):
                 self._pool = ThreadPoolExecutor(self._threads, "ImageBatches")
             future = self._pending.pop((epoch, step), None)
             if future is None:
-                future = self._pool.submit(self._make, epoch, step)
+                future = self._pool.submit(self._make, epoch, self._indices(epoch, step))
             # Only for one who reads in order; in any other order this would be work for nothing.
             if step == self._first_step or self._last_asked == (epoch, step - 1):
                 for later in range(step + 1, min(step + 1 + self._ahead, self._steps)):
                     if (epoch, later) not in self._pending:
-                        job = self._pool.submit(self._make, epoch, later)
+                        job = self._pool.submit(self._make, epoch, self._indices(epoch, later))
                         self._pending[epoch, later] = job
             else:
                 self._pending.clear()

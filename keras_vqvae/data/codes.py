@@ -3,14 +3,13 @@
 import json
 import os
 import zipfile
-import zlib
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from keras_vqvae.data.files import atomic_write
+from keras_vqvae.data.files import DAMAGE, atomic_write, check_archive
 from keras_vqvae.data.source import ImageSource
 
 _FORMAT = "keras_vqvae.codes"
@@ -208,20 +207,30 @@ def encode_to_file(
 def _read(
     path: str | os.PathLike[str], shown: str
 ) -> tuple[dict[str, Any], npt.NDArray[Any] | None, npt.NDArray[Any] | None]:
+    with open(path, "rb") as file:
+        is_zip = zipfile.is_zipfile(file)
     try:
+        if is_zip:
+            check_archive(path)
         # Opened here: on a damaged file `np.load` leaves what it opened to the garbage collector.
         with open(path, "rb") as file:
             arrays = np.load(file, allow_pickle=False)
             about = _about(arrays)
             if about.get("format") != _FORMAT:
                 raise ValueError("it holds something else")
-            return about, arrays.get("codes"), arrays.get("labels")
-    except (ValueError, TypeError, AttributeError, EOFError, zlib.error) as error:
-        raise ValueError(f"`path` should be a code file. Received: {shown}: {error}") from error
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            return about, _array(arrays, "codes"), _array(arrays, "labels")
+    except (*DAMAGE, MemoryError) as error:
         raise ValueError(
-            f"`path` should be a whole code file. Received: {shown}, which is damaged: {error}"
+            f"`path` should be a whole code file. Received: {shown}, which is damaged or holds "
+            f"something else: {error}"
         ) from error
+
+
+def _array(arrays: Any, name: str) -> npt.NDArray[Any] | None:
+    found = arrays.get(name)
+    if found is not None and not isinstance(found, np.ndarray):
+        raise ValueError(f"its {name} are no array")
+    return found
 
 
 def _about(arrays: Any) -> dict[str, Any]:

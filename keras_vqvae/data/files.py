@@ -1,10 +1,25 @@
 """Writing a file so that it is there whole or not at all."""
 
+import errno
 import os
 import secrets
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+# What reading a damaged zip file, or what is in it, raises.
+DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, SystemError),
+    *(KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError),
+    *(tokenize.TokenError, SyntaxError),  # NumPy reads the header of an array as Python's literals
+)
+
+# What a small file may unpack to: codes of a table that collapsed shrink to a thousandth.
+_HARMLESS = 1 << 30
 
 
 @contextmanager
@@ -80,3 +95,37 @@ def _flush_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def check_archive(path: str | os.PathLike[str]) -> None:
+    """Raises an error unless every byte of a zip file's content is as it was written.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or unpacks to a hundred times its size and more than 1 GiB.
+    """
+    size = os.path.getsize(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > 100 * size + _HARMLESS:
+                raise ValueError(f"it has {size} bytes and unpacks to {unpacked}")
+            _check_count(path, len(archive.infolist()))
+            damaged = archive.testzip()
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a position that a damaged file has told
+            raise
+        raise ValueError(str(error)) from error
+    except DAMAGE as error:
+        raise ValueError(str(error) or type(error).__name__) from error
+    if damaged is not None:
+        raise ValueError(f"its part {damaged!r} does not fit its checksum")
+
+
+def _check_count(path: str | os.PathLike[str], found: int) -> None:
+    """Raises a ValueError where the table of contents, which has no checksum, is cut short."""
+    with open(path, "rb") as file:
+        file.seek(-22, os.SEEK_END)
+        signature, *_, count, _, _, _ = struct.unpack("<4s4H2LH", file.read())
+    if signature == b"PK\5\6" and count not in (found, 0xFFFF):
+        raise ValueError(f"it has {found} parts, and says that there are {count}")

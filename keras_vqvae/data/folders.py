@@ -101,6 +101,13 @@ class FolderSource(ImageFiles):
     def _open(self, index: int) -> str | IO[bytes]:
         return self._path(index)
 
+    def _check_there(self) -> None:
+        if not os.path.isdir(self._folder):
+            raise FileNotFoundError(
+                f"The folder of images {self._folder!r} was there and is not any more. Restore it "
+                "(a drive, a mount), and go on"
+            )
+
     def _fingerprint(self) -> str:
         digest = hashlib.sha256(self._options().encode())
         for index, relative in enumerate(self._files):

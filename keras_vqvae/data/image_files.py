@@ -71,6 +71,9 @@ class ImageFiles(ImageSource):
     def _open(self, index: int) -> str | IO[bytes]:
         """The path of file `index`, or its content."""
 
+    def _check_there(self) -> None:
+        """Raises an error if not one file but all of them cannot be read any more."""
+
     def _path(self, index: int) -> str:
         """How file `index` is called in messages."""
         return self._files[index]
@@ -172,6 +175,7 @@ class ImageFiles(ImageSource):
             try:
                 pixels, gray = decode(self._open(candidate), self._size, self._color, self._resize)
             except UnreadableImageError as error:
+                self._check_there()
                 self._record(candidate, str(error))
                 continue
             if self._guessed_gray and not gray:

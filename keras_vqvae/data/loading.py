@@ -2,7 +2,6 @@
 
 import os
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from keras_vqvae.data.archives import ARCHIVE_SUFFIXES, ArchiveSource
 from keras_vqvae.data.arrays import ArraySource
 from keras_vqvae.data.decoding import Color, Resize
+from keras_vqvae.data.files import DAMAGE, check_archive
 from keras_vqvae.data.folders import FolderSource, is_image_name
 from keras_vqvae.data.image_files import checked_choice, checked_size
 from keras_vqvae.data.named import CLASS_NAMES, load_named
@@ -159,7 +159,7 @@ def _from_array_file(path: Path, split: str) -> ImageSource:
 def _read_npy(path: Path) -> npt.NDArray[Any]:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except DAMAGE as error:
         raise _not_whole(path, error) from error
 
 
@@ -167,15 +167,17 @@ def _read_npz(path: Path, split: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any
     # Opened here: on a damaged file `np.load` leaves what it opened to the garbage collector.
     with path.open("rb") as file:
         try:
+            if zipfile.is_zipfile(path):
+                check_archive(path)
             arrays = np.load(file, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("it is an .npy file")
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        except DAMAGE as error:
             raise _not_whole(path, error) from error
         image_key, label_key = _choose_keys(set(arrays.files), split, path)
         try:
             return arrays[image_key], None if label_key is None else arrays[label_key]
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, *DAMAGE) as error:
             raise _not_whole(path, error) from error
 
 

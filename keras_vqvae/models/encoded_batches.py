@@ -75,3 +75,11 @@ class EncodedBatches(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         """Called by Keras; handed on."""
         self.batches.on_epoch_end()
+
+    def epoch_callback(self) -> Any:
+        """What tells the images the epoch that `fit` counts, so that a prior's `fit` does it."""
+        return self.batches.epoch_callback()
+
+    def pass_over(self, steps: int) -> None:
+        """As `data.ImageBatches.pass_over`."""
+        self.batches.pass_over(steps)

@@ -1,9 +1,12 @@
 """A stage that can be continued: its model, and how far it has come, in one file."""
 
+import io
 import json
+import os
 import shutil
-import time
+import warnings
 import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -11,11 +14,13 @@ from typing import Any, Self
 import keras
 import numpy as np
 
+from keras_vqvae.callbacks.resuming import assign_all
 from keras_vqvae.data import atomic_write
-from keras_vqvae.runs.directory import RunDirectory, write_history
-from keras_vqvae.runs.errors import NonFiniteLossError
+from keras_vqvae.data.files import DAMAGE, check_archive
+from keras_vqvae.runs.directory import RunDirectory
 
 _MEMBER = "keras_vqvae_progress.json"
+_METRICS = "keras_vqvae_metrics.npz"
 
 
 @dataclass
@@ -29,6 +34,7 @@ class Progress:
         stopped: whether it ended before its last epoch.
         seconds: how long the epochs took, over all sessions.
         generators: states of the random generators in the model, which `.keras` files lack.
+        steps: how many steps of the next epoch are done.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
@@ -37,42 +43,70 @@ class Progress:
     stopped: bool = False
     seconds: float = 0.0
     generators: list[list[int]] = field(default_factory=list)
+    steps: int = 0
 
     @property
     def epochs(self) -> int:
         """How many epochs are finished."""
         return len(self.history)
 
+    @property
+    def kept(self) -> str:
+        """What is saved, in words; empty for nothing."""
+        epochs = f"epoch {self.epochs}" if self.epochs else ""
+        steps = f"step {self.steps} of epoch {self.epochs + 1}" if self.steps else ""
+        return steps or epochs
+
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Reads what `save_checkpoint` put into a model file."""
+        """Reads what `save_model` put into a model file."""
         try:
             with zipfile.ZipFile(path) as archive:
                 return cls(**json.loads(archive.read(_MEMBER)))
-        except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"the checkpoint {str(path)!r} is damaged: {error}. Remove it to begin this stage "
-                "anew"
-            ) from error
+        except DAMAGE as error:
+            raise ValueError(f"the checkpoint {str(path)!r} is damaged: {error}") from error
 
 
-def save_model(model: Any, path: Path, progress: Progress | None = None) -> None:
+def save_model(
+    model: Any,
+    path: Path,
+    progress: Progress | None = None,
+    metrics: Sequence[Any] | None = None,
+) -> None:
     """Writes a `.keras` file, whole or not at all.
 
     The progress is a member of the same file: a model and a count of epochs in two files could
     disagree after a crash between the two.
 
+    Args:
+        model: what to save.
+        path: the file; an existing one is replaced.
+        progress: how far it has come, for a checkpoint.
+        metrics: values of the metrics' variables, in mid-epoch.
+
     Raises:
         OSError: if it cannot be written.
     """
     with atomic_write(path) as temporary:
-        try:
-            model.save(temporary, overwrite=True)
-        except RuntimeError as error:  # HDF5 reports a full disk so when it closes a file
-            raise OSError(f"cannot write {str(path)!r}: {error}") from error
-        if progress is not None:
-            with zipfile.ZipFile(temporary, "a") as archive:
-                archive.writestr(_MEMBER, json.dumps(asdict(progress)))
+        write_model(model, temporary, progress, metrics)
+
+
+def write_model(
+    model: Any, path: Path, progress: Progress | None, metrics: Sequence[Any] | None = None
+) -> None:
+    """`save_model`, in place."""
+    try:
+        model.save(path, overwrite=True)
+    except RuntimeError as error:  # HDF5 reports a full disk so when it closes a file
+        raise OSError(f"cannot write {str(path)!r}: {error}") from error
+    if progress is None:
+        return
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(_MEMBER, json.dumps(asdict(progress)))
+        if metrics is not None:
+            content = io.BytesIO()
+            np.savez(content, *metrics)
+            archive.writestr(_METRICS, content.getvalue())
 
 
 def load_model(path: Path) -> Any:
@@ -85,24 +119,94 @@ def load_model(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     try:
-        return keras.models.load_model(path)
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, EOFError) as error:
+        check_archive(path)
+        model = keras.models.load_model(path, safe_mode=True)
+        if not model.built:
+            raise ValueError("its configuration does not say how it was built")
+        return model
+    except MemoryError:
+        raise
+    # Whatever Keras stumbles over in a file that was tampered with; nothing of it is run.
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"the file {str(path)!r} cannot be loaded: {reason[0]}") from error
 
 
-def resume_model(path: Path, progress: Progress) -> Any:
-    """The model of a checkpoint, to be trained on."""
+def resume_model(path: Path, progress: Progress) -> tuple[Any, list[Any] | None]:
+    """The model of a checkpoint, to be trained on, and the values of its metrics in mid-epoch."""
     model = load_model(path)
-    for state, values in zip(_generators(model), progress.generators, strict=True):
-        state.assign(np.array(values, state.dtype))
-    return model
+    assign_all(generators(model), [np.array(v) for v in progress.generators])
+    if not progress.steps:
+        return model, None
+    with zipfile.ZipFile(path) as archive, archive.open(_METRICS) as file:
+        arrays = np.load(io.BytesIO(file.read()), allow_pickle=False)
+        return model, [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
 
 
-def _generators(model: Any) -> list[Any]:
+def generators(model: Any) -> list[Any]:
     """The states of dropout's and the codebook's random generators."""
     weights = {id(w) for w in model.weights}
     return [v for v in model.variables if id(v) not in weights]
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint is there with all that was written, by its checksums."""
+    try:
+        check_archive(path)
+        Progress.load(path)
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
+
+
+def newest(files: RunDirectory, stage: str) -> tuple[Path, Progress] | None:
+    """The last checkpoint that is whole, and what it says; `None` before the first.
+
+    Warns of a damaged one; the one before it takes its place.
+
+    Raises:
+        ValueError: if there are some, and all are damaged.
+    """
+    there = [p for p in (files.last(stage), files.previous(stage)) if p.exists()]
+    whole = next((path for path in there if is_whole(path)), None)
+    if there and whole is None:
+        raise ValueError(
+            f"the checkpoint {str(there[0])!r} is damaged, and there is no whole one before it. "
+            f"Remove {' and '.join(repr(str(p)) for p in there)} to begin this stage anew"
+        )
+    if whole is None:
+        return None
+    progress = Progress.load(whole)
+    if whole != there[0]:
+        warnings.warn(
+            f"the checkpoint {str(there[0])!r} is damaged; the one before it is used, of "
+            f"{progress.kept}",
+            stacklevel=2,
+        )
+        # So that the damaged one does not take the place of the whole one later.
+        os.replace(whole, there[0])
+        whole = there[0]
+    if progress.best_epoch is not None and not is_whole(files.best(stage)):
+        warnings.warn(
+            f"the checkpoint {str(files.best(stage))!r}, of the best epoch so far "
+            f"({progress.best_epoch}), is damaged; the best one of the epochs to come is taken, "
+            "or the last",
+            stacklevel=2,
+        )
+        progress.best_epoch = progress.best_loss = None
+    return whole, progress
+
+
+def newest_progress(files: RunDirectory, stage: str) -> Progress:
+    """What the newest readable checkpoint says, without a look at the model in it."""
+    for path in (files.last(stage), files.previous(stage)):
+        try:
+            return Progress.load(path)
+        except (FileNotFoundError, ValueError):  # training says what is damaged
+            continue
+    return Progress()
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -111,74 +215,17 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-class EpochCheckpoint(keras.callbacks.Callback):
-    """After each epoch: the history, a checkpoint, the best model so far, and early stopping.
+def replace_last(files: RunDirectory, stage: str, written: Path) -> None:
+    """Makes a file that is written whole the last checkpoint; the one before it is kept."""
+    with atomic_write(files.last(stage)) as temporary:
+        shutil.copyfile(written, temporary)
+        keep_last(files, stage)
 
-    Args:
-        files: the run's.
-        stage: `"vqvae"` or `"prior"`.
-        progress: of the stage; it is written on.
-        patience: epochs without a lower validation loss after which training ends, or `None`.
+
+def keep_last(files: RunDirectory, stage: str) -> None:
+    """Makes the last checkpoint the previous one, just before another takes its place.
+
+    Where a crash comes between, there is no last one, and the previous one is found.
     """
-
-    def __init__(
-        self, files: RunDirectory, stage: str, progress: Progress, patience: int | None
-    ) -> None:
-        super().__init__()
-        self._files = files
-        self._stage = stage
-        self._progress = progress
-        self._patience = patience
-        self._since = 0.0
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._since = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        progress, files = self._progress, self._files
-        row = {name: float(value) for name, value in (logs or {}).items()}
-        progress.history.append(row)
-        progress.generators = [np.asarray(v).tolist() for v in _generators(self.model)]
-        progress.seconds += time.perf_counter() - self._since
-        loss = row.get("val_loss")
-        lowest = np.inf if progress.best_loss is None else progress.best_loss
-        is_best = loss is not None and loss < lowest
-        if is_best:
-            progress.best_loss, progress.best_epoch = loss, progress.epochs
-        if self._patience is not None and progress.best_epoch is not None:
-            progress.stopped = progress.epochs - progress.best_epoch >= self._patience
-        if is_best:
-            # First: a `last` that claims a best epoch whose file is not there could not go on.
-            save_model(self.model, files.best(self._stage), progress)
-            copy_file(files.best(self._stage), files.last(self._stage))
-        else:
-            save_model(self.model, files.last(self._stage), progress)
-        write_history(files.history(self._stage), progress.history)
-        if progress.stopped:
-            self.model.stop_training = True
-
-
-class StopOnNonFiniteLoss(keras.callbacks.Callback):
-    """Ends training with an error at the first loss that is NaN or infinite.
-
-    Args:
-        what: the name of the model, for the message.
-    """
-
-    def __init__(self, what: str) -> None:
-        super().__init__()
-        self._what = what
-        self._epoch = 0
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        loss = (logs or {}).get("loss")
-        if loss is not None and not np.isfinite(float(loss)):
-            kept = f"The checkpoint of epoch {self._epoch} is kept. " if self._epoch else ""
-            raise NonFiniteLossError(
-                f"the loss of the {self._what} is {float(loss)} in epoch {self._epoch + 1}, step "
-                f"{batch + 1}. {kept}Train again with a lower learning rate, or with the gradient "
-                "clipped (`clip_norm`)"
-            )
+    if files.last(stage).exists():
+        os.replace(files.last(stage), files.previous(stage))

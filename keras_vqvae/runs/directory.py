@@ -42,6 +42,10 @@ class RunDirectory:
         """The checkpoint of the last epoch."""
         return self.checkpoints / f"{stage}_last.keras"
 
+    def previous(self, stage: str) -> Path:
+        """The checkpoint before the last one."""
+        return self.checkpoints / f"{stage}_previous.keras"
+
     def best(self, stage: str) -> Path:
         """The checkpoint of the epoch with the lowest validation loss."""
         return self.checkpoints / f"{stage}_best.keras"
@@ -56,7 +60,8 @@ class RunDirectory:
 
     def files(self, stage: str) -> list[Path]:
         """What a stage writes."""
-        files = [self.model(stage), self.last(stage), self.best(stage), self.history(stage)]
+        files = [self.model(stage), self.history(stage), self.best(stage)]
+        files += [self.last(stage), self.previous(stage)]
         if stage == "prior":
             return [*files, self.samples, self.report]
         own = [self.reconstructions, self.report, self.classifier]
@@ -64,7 +69,15 @@ class RunDirectory:
 
     def has_begun(self, stage: str) -> bool:
         """Whether a stage has a checkpoint or more."""
-        return self.last(stage).exists() or self.model(stage).exists()
+        there = (self.last(stage), self.previous(stage), self.model(stage))
+        return any(path.exists() for path in there)
+
+    def remove_leftovers(self) -> None:
+        """Removes what a process that was killed had begun to write (`data.atomic_write`)."""
+        files = [self.config, self.metrics, *self.files("vqvae"), *self.files("prior")]
+        for file in files:
+            for temporary in file.parent.glob(f".{file.stem}.{'[0-9a-f]' * 12}.tmp{file.suffix}"):
+                temporary.unlink(missing_ok=True)
 
     def remove(self, stages: Sequence[str]) -> None:
         """Removes what these stages wrote, and nothing else."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from keras_vqvae import data, evaluation, models
 from keras_vqvae.runs import creating, evaluating, training
-from keras_vqvae.runs.checkpoints import Progress, load_model, save_model
+from keras_vqvae.runs.checkpoints import Progress, load_model, newest_progress, save_model
 from keras_vqvae.runs.config import PriorConfig, RunConfig, TrainingConfig
 from keras_vqvae.runs.describing import describe
 from keras_vqvae.runs.directory import STAGES, RunDirectory, read_json, write_json
@@ -39,11 +39,11 @@ class Run:
     | `report.html` | figures and pictures on one page, by `write_report` |
     | `classifier.keras` | whose features it compares samples by, for data with labels |
     | `codes_train.npz`, `codes_validation.npz`, `codes_test.npz` | codes, with labels |
-    | `checkpoints/` | the last and the best epoch of each stage |
+    | `checkpoints/` | the last, the last but one, and the best of each stage |
     | `tensorboard/` | event files, if asked for |
 
-    A run that was interrupted goes on after its last finished epoch when it is trained again. Every
-    file is written whole or not at all.
+    A run that was interrupted goes on from its last checkpoint when it is trained again, and ends
+    as if it had not been. Every file is written whole or not at all.
 
     It is made by `Run.create` and `Run.open`.
 
@@ -171,10 +171,12 @@ class Run:
         callbacks: Sequence[Any] = (),
         tensorboard: bool = False,
         report: Callable[[str], None] | None = None,
+        checkpoint_minutes: float | None = 10.0,
     ) -> dict[str, Any]:
         """Does what is not done yet of a stage, or of both; then evaluates.
 
-        Sets Keras's random seed.
+        Sets Keras's random seed. The first Ctrl-C ends training after the step that runs, with a
+        checkpoint; the second one at once.
 
         Args:
             stage: `"vqvae"`, `"prior"` (which needs the first) or `"all"`.
@@ -182,15 +184,24 @@ class Run:
             callbacks: further Keras callbacks.
             tensorboard: whether to write event files to `tensorboard/` (TensorFlow only).
             report: is told in words what begins. Defaults to `None`.
+            checkpoint_minutes: how often to write a checkpoint within a long epoch, or `None`; one
+                is written after each epoch in any case. Defaults to `10.0`.
 
         Returns:
             The metrics, as `metrics.json` has them.
 
         Raises:
+            KeyboardInterrupt: after Ctrl-C; the same call goes on from there.
             NonFiniteLossError: if the loss becomes NaN or infinite.
             OSError: if a file cannot be written.
-            ValueError: if the data has changed since the run began.
+            ValueError: if the data has changed since the run began, or all checkpoints of a stage
+                are damaged.
         """
+        if checkpoint_minutes is not None and not checkpoint_minutes > 0:
+            raise ValueError(
+                "`checkpoint_minutes` should be positive, or None. "
+                f"Received: checkpoint_minutes={checkpoint_minutes!r}"
+            )
         if stage not in ("all", *STAGES):
             raise ValueError(
                 f"`stage` should be 'all', 'vqvae' or 'prior'. Received: stage={stage!r}"
@@ -200,7 +211,9 @@ class Run:
                 f"the VQ-VAE of {str(self.directory)!r} is not trained to its end, and the prior "
                 "learns its codes. Train with stage 'vqvae' or 'all' first"
             )
-        session = training.Session(self, verbose, callbacks, tensorboard, report)
+        session = training.Session(
+            self, verbose, callbacks, tensorboard, report, checkpoint_minutes
+        )
         for name in STAGES if stage == "all" else (stage,):
             session.train(name)
         return self.metrics()
@@ -211,8 +224,7 @@ class Run:
 
     def progress(self, stage: str) -> Progress:
         """How far a stage has come: epochs, history, seconds."""
-        last = self.files.last(stage)
-        return Progress.load(last) if last.exists() else Progress()
+        return newest_progress(self.files, stage)
 
     # -- use --------------------------------------------------------------------------------------
 
@@ -296,7 +308,10 @@ class Run:
         """
         path, fingerprint = self.files.codes(part), self.vqvae().fingerprint()
         if path.exists():
-            return data.load_codes(path, model_fingerprint=fingerprint)
+            try:
+                return data.load_codes(path, model_fingerprint=fingerprint)
+            except ValueError as error:
+                raise ValueError(f"{error}. Remove {str(path)!r}: it is made anew") from error
         source = getattr(self.parts, part)
         if source is None:
             raise ValueError(f"the data of {str(self.directory)!r} has no {part} part")
@@ -415,5 +430,10 @@ class Run:
                     f"{str(self.directory)!r} has no {stage}.keras: this stage is not trained to "
                     "its end"
                 )
-            self._models[stage] = load_model(self.files.model(stage))
+            try:
+                self._models[stage] = load_model(self.files.model(stage))
+            except ValueError as error:
+                raise ValueError(
+                    f"{error}. Remove it and train again: it is restored from the checkpoints"
+                ) from error
         return self._models[stage]

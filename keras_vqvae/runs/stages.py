@@ -1,5 +1,6 @@
 """Training a stage, from the start or from where it was left."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -7,17 +8,16 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from keras_vqvae.callbacks.resuming import assign_all, values_of
 from keras_vqvae.data import Augmentation, ImageBatches, ImageSource
+from keras_vqvae.data.rows import RowsSource
 from keras_vqvae.runs.building import compile_model
-from keras_vqvae.runs.checkpoints import (
-    EpochCheckpoint,
-    Progress,
-    StopOnNonFiniteLoss,
-    copy_file,
-    resume_model,
-)
+from keras_vqvae.runs.checkpoints import Progress, copy_file, is_whole, newest, resume_model
 from keras_vqvae.runs.config import DataConfig, RunConfig, TrainingConfig
 from keras_vqvae.runs.directory import RunDirectory
+from keras_vqvae.runs.epoch_checkpoint import EpochCheckpoint
+from keras_vqvae.runs.interrupting import first_interrupt
+from keras_vqvae.runs.watching import StopOnNonFiniteLoss, WarnOfCollapse
 
 _TITLES = {"vqvae": "VQ-VAE", "vae": "VAE"}
 
@@ -31,8 +31,12 @@ def fit_stage(
     validation: ImageBatches | None,
     verbose: Any,
     callbacks: Sequence[Any],
+    checkpoint_seconds: float | None = 600.0,
 ) -> Progress:
     """Trains a stage to its end and writes its model; an unfinished one is continued.
+
+    Checkpoints are written after each epoch, in longer ones every `checkpoint_seconds`, and where
+    Ctrl-C ends training, which it does after the step that runs.
 
     Stages are `"vqvae"` and `"prior"`, and the baselines `"autoencoder"` and `"vae"`, which are
     trained as the VQ-VAE is.
@@ -41,30 +45,59 @@ def fit_stage(
     """
     training = config.prior_training if stage == "prior" else config.vqvae_training
     keras.utils.set_random_seed(config.seed)
-    if files.last(stage).exists():
-        progress = Progress.load(files.last(stage))
-        model = resume_model(files.last(stage), progress)
+    found = newest(files, stage)
+    metrics = None
+    if found is not None:
+        path, progress = found
+        model, metrics = resume_model(path, progress)
     else:
         progress = Progress()
         model = build()
         rate = config.vqvae.codebook_learning_rate if stage == "vqvae" else None
         compile_model(model, training, len(batches.source), config.jit_compile, rate)
     if progress.epochs < training.epochs and not progress.stopped:
-        ours = [
-            StopOnNonFiniteLoss(_TITLES.get(stage, stage)),
-            EpochCheckpoint(files, stage, progress, training.patience),
+        checkpoint = EpochCheckpoint(files, stage, progress, training.patience, checkpoint_seconds)
+        checkpoint.follow(batches)
+        if metrics is not None:
+            checkpoint.go_on_from(progress.epochs, progress.steps, _restoring(model, metrics))
+        watching = [
+            StopOnNonFiniteLoss(_TITLES.get(stage, stage), lambda: progress.kept),
+            WarnOfCollapse(vectors=_vectors(model, len(batches.source))),
         ]
-        model.fit(
-            batches,
-            validation_data=validation,
-            epochs=training.epochs,
-            initial_epoch=progress.epochs,
-            callbacks=[*ours, *callbacks],
-            verbose=verbose,
+        with first_interrupt(checkpoint.interrupt):
+            model.fit(
+                batches,
+                validation_data=validation,
+                epochs=training.epochs,
+                initial_epoch=progress.epochs,
+                callbacks=[*watching, checkpoint, *callbacks],
+                verbose=verbose,
+            )
+    best = files.best(stage) if progress.best_epoch is not None else files.last(stage)
+    if not is_whole(best):
+        raise ValueError(
+            f"the checkpoint {str(best)!r} was damaged after it was written. Give the same command "
+            "again: it goes on from the one before it"
         )
-    has_best = progress.best_epoch is not None
-    copy_file(files.best(stage) if has_best else files.last(stage), files.model(stage))
+    copy_file(best, files.model(stage))
     return progress
+
+
+def _vectors(model: Any, images: int) -> int | None:
+    """How many vectors of so many images a quantizer sees."""
+    return images * math.prod(model.code_shape) if hasattr(model, "quantizer") else None
+
+
+def _restoring(model: Any, metrics: Sequence[Any]) -> Callable[[], None]:
+    """What sets a model that was loaded back to what it was then, with these metrics."""
+    variables, slots = values_of(model.variables), values_of(model.optimizer.variables)
+
+    def restore() -> None:
+        assign_all(model.variables, variables)
+        assign_all(model.optimizer.variables, slots)
+        assign_all(model.metrics_variables, metrics)
+
+    return restore
 
 
 def image_batches(
@@ -87,32 +120,7 @@ def code_batches(
     shuffle: bool,
 ) -> ImageBatches:
     """Batches of codes, with labels where there are any, in an order that can be continued."""
-    source = _CodeSource(codes, labels)
+    source = RowsSource(codes, labels, "codes")
     return ImageBatches(
         source, training.batch_size, shuffle=shuffle, seed=seed, with_labels=labels is not None
     )
-
-
-class _CodeSource(ImageSource):
-    """Codes as a source: what it gives is `(n, h, w)` and int32."""
-
-    def __init__(self, codes: npt.NDArray[np.int32], labels: npt.NDArray[np.int32] | None) -> None:
-        super().__init__("codes", labels)
-        self._codes = codes
-
-    def __len__(self) -> int:
-        return len(self._codes)
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return (*self._codes.shape[1:3], 1)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._codes.dtype
-
-    def _read(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        return self._codes[indices]
-
-    def _fingerprint(self) -> str:
-        raise NotImplementedError

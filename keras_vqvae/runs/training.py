@@ -30,6 +30,7 @@ class Session:
         callbacks: further Keras callbacks.
         tensorboard: whether to write event files.
         report: is told in words what begins.
+        checkpoint_minutes: how often to write a checkpoint within an epoch.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Session:
         callbacks: Sequence[Any],
         tensorboard: bool,
         report: Callable[[str], None] | None,
+        checkpoint_minutes: float | None,
     ) -> None:
         if tensorboard and keras.backend.backend() != "tensorflow":
             raise ValueError("`tensorboard` needs the TensorFlow backend. Leave it out")
@@ -48,11 +50,13 @@ class Session:
         self._callbacks = list(callbacks)
         self._tensorboard = tensorboard
         self._report = report or (lambda text: None)
+        self._checkpoint_seconds = checkpoint_minutes and 60.0 * checkpoint_minutes
 
     def train(self, stage: str) -> None:
         """Does what is not done yet of a stage."""
         run = self._run
         if not run.finished(stage):
+            run.files.remove_leftovers()
             self._check_data()
             self._fit_vqvae() if stage == "vqvae" else self._fit_prior()
         if stage not in run.metrics().get("seconds", {}):
@@ -73,6 +77,7 @@ class Session:
             None if validation is None else ImageBatches(validation, training.batch_size),
             self._verbose,
             self._callbacks_of("vqvae"),
+            self._checkpoint_seconds,
         )
 
     def _fit_prior(self) -> None:
@@ -100,6 +105,7 @@ class Session:
             None if held_out is None else batches(held_out, shuffle=False),
             self._verbose,
             self._callbacks_of("prior"),
+            self._checkpoint_seconds,
         )
 
     def _finish(self, stage: str) -> None:
@@ -175,8 +181,10 @@ class Session:
         return [*self._callbacks, keras.callbacks.TensorBoard(str(folder), write_graph=False)]
 
     def _announce(self, stage: str, what: str) -> None:
-        done = self._run.progress(stage).epochs
-        self._report(f"Training {what}" + (f", from epoch {done + 1}" if done else ""))
+        done = self._run.progress(stage)
+        epoch = f", from epoch {done.epochs + 1}" if done.kept else ""
+        step = f", step {done.steps + 1}" if done.steps else ""
+        self._report(f"Training {what}{epoch}{step}")
 
     def _note_seconds(self, name: str, seconds: float) -> None:
         metrics = self._run.metrics()

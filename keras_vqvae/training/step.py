@@ -5,6 +5,9 @@ the gradients and updates the weights, the same way for every model. Metrics are
 that a logged value means the same thing everywhere.
 """
 
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,16 +76,23 @@ class TrainedModel(keras.Model):
                 )
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.fit`; a data set's own order is kept, and it is told the epoch."""
+        """As `keras.Model.fit`; a data set's own order is kept, and it is told the epoch.
+
+        A callback with `prepare` (`callbacks.ResumableTraining`) is given the arguments first.
+        """
+        for callback in _as_list(kwargs.get("callbacks")):
+            if hasattr(callback, "prepare"):
+                given = inspect.signature(keras.Model.fit).bind(self, x, *args, **kwargs).arguments
+                kwargs = callback.prepare({k: v for k, v in given.items() if k != "self"})
+                x, args = kwargs.pop("x"), ()
         if x is not None and not hasattr(x, "__array__"):
             # Keras would shuffle a PyDataset's batches from Python's global generator, which no
             # run can restore, and warns for tf.data.
             kwargs.setdefault("shuffle", False)
         if hasattr(x, "epoch_callback"):
-            given = kwargs.get("callbacks") or []
-            given = list(given) if isinstance(given, list | tuple) else [given]
-            kwargs["callbacks"] = [x.epoch_callback(), *given]
-        return super().fit(x, *args, **kwargs)
+            kwargs["callbacks"] = [x.epoch_callback(), *_as_list(kwargs.get("callbacks"))]
+        with _own_errors(x, kwargs.get("validation_data")):
+            return super().fit(x, *args, **kwargs)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`."""
@@ -140,6 +150,25 @@ class TrainedModel(keras.Model):
         if gradient_norm is None:
             logs.pop("gradient_norm", None)
         return logs
+
+
+@contextmanager
+def _own_errors(*data: Any) -> Iterator[None]:
+    """Raises what batches could not be made for, in place of the backend's error about it."""
+    try:
+        yield
+    except Exception as error:
+        for one in data:
+            cause = getattr(one, "failure", None)
+            if cause is not None and cause is not error:
+                raise cause from error
+        raise
+
+
+def _as_list(callbacks: Any) -> list[Any]:
+    """Callbacks as `fit` takes them: none, one, or several."""
+    several = callbacks or []
+    return list(several) if isinstance(several, list | tuple) else [several]
 
 
 def guarded(gradients: list[Any]) -> tuple[list[Any], Any]:

@@ -1,19 +1,15 @@
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from runs_support import write_images
 
 from keras_vqvae.cli import main
 from keras_vqvae.data import load_codes, save_codes
 from keras_vqvae.runs import Run
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "runs"))
-from runs_support import write_images
 
 TINY = [
     *("--num-embeddings", 4, "--embedding-dim", 2, "--widths", 4, "--epochs", 1),

@@ -2,17 +2,13 @@
 
 import json
 import socket
-import sys
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from runs_support import write_images
 
 from keras_vqvae.cli import main
 from keras_vqvae.runs import Run
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "runs"))
-from runs_support import write_images
 
 TINY = [
     *("--widths", 4, "--embedding-dim", 2, "--residual-blocks", 0, "--update", "gradient"),

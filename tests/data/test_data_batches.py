@@ -299,3 +299,42 @@ class TestTensorFlowData:
         assert rest == [numbers(b) for b in expected[1][2:]]
         following = [numbers(b.numpy()) for b in as_tf_dataset(batches)]
         assert following == list(map(numbers, expected[2]))
+
+
+class Counting(ArraySource):
+    """Keeps which images were read."""
+
+    def __init__(self, images):
+        super().__init__(images)
+        self.read_indices = []
+
+    def _read(self, indices):
+        self.read_indices += indices.tolist()
+        return super()._read(indices)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_batches_that_are_passed_over_are_not_read(workers):
+    source = Counting(IMAGES)  # 11 images: batches of 3, 3, 3, 2
+    batches = ImageBatches(source, workers=workers, **SHUFFLED)
+    batches.set_epoch(2)
+    expected = list(batches)
+    batches.set_epoch(2)
+    batches.pass_over(2)
+    source.read_indices.clear()
+    given = [batches[i] for i in range(4)]
+    assert [b.shape for b in given] == [b.shape for b in expected]
+    assert flat(map(numbers, given[2:])) == flat(map(numbers, expected[2:]))
+    assert len(source.read_indices) == 1 + 1 + 3 + 2
+    batches.set_epoch(2)
+    assert numbers(batches[0]) == numbers(expected[0])
+
+
+def test_what_went_wrong_is_kept():
+    def fail(images, seeds):
+        raise ZeroDivisionError("mine")
+
+    batches = ImageBatches(SOURCE, augmentation=fail)
+    with pytest.raises(ZeroDivisionError):
+        batches[0]
+    assert str(batches.failure) == "mine"

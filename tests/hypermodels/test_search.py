@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runs_support import write_images
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
@@ -24,9 +25,6 @@ from keras_vqvae.runs import (
     TrainingConfig,
     VQVAEConfig,
 )
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "runs"))
-from runs_support import write_images
 
 TINY = {"width": 4, "depth": 1, "embedding_dim": 2, "residual_blocks": 0, "update": "gradient"}
 

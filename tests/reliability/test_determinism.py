@@ -1,19 +1,15 @@
 """One seed fixes everything; threads that share a model do not disturb one another."""
 
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from runs_support import tiny_config, write_images
 from support import same_bits, to_numpy
 
 from keras_vqvae import models, sampling
 from keras_vqvae.runs import Run
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "runs"))
-from runs_support import tiny_config, write_images
 
 THREADS = 10
 

@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+import zipfile
 
 import keras
 import pytest
@@ -37,7 +38,8 @@ def test_a_run_leaves_what_it_promises(uninterrupted):
         *("codes_train.npz", "codes_validation.npz"),
     }
     checkpoints = {p.name for p in uninterrupted.files.checkpoints.iterdir()}
-    assert checkpoints == {f"{s}_{w}.keras" for s in ("vqvae", "prior") for w in ("last", "best")}
+    kinds = ("last", "previous", "best")
+    assert checkpoints == {f"{s}_{w}.keras" for s in ("vqvae", "prior") for w in kinds}
     metrics = json.loads(uninterrupted.files.metrics.read_text())
     assert metrics["evaluated_on"] == "validation"
     assert {"mse", "psnr_db", "perplexity", "codebook_usage"} <= set(metrics["vqvae"])
@@ -194,7 +196,9 @@ def test_nan_stops_with_the_epoch_and_keeps_the_checkpoint(folder, tmp_path):
                 weight.assign(weight * float("nan"))
 
     run = Run.create(tmp_path / "run", tiny_config(folder, (3, 1)))
-    with pytest.raises(NonFiniteLossError, match=r"epoch 2, step 1.*epoch 1 is kept"):
+    with pytest.raises(
+        NonFiniteLossError, match=r"in `reconstruction_loss`.*epoch 2, step 1\..*epoch 1 is kept"
+    ):
         run.train(verbose=0, callbacks=[Poison()])
     assert run.progress("vqvae").epochs == 1
     assert not run.finished("vqvae")
@@ -223,9 +227,37 @@ def test_a_write_that_fails_leaves_the_last_checkpoint(folder, tmp_path, monkeyp
     }
 
 
-def test_a_damaged_checkpoint_is_named(copy):
+def test_checkpoints_that_are_all_damaged_are_named(copy):
     copy.files.model("vqvae").unlink()
-    last = copy.files.last("vqvae")
-    last.write_bytes(last.read_bytes()[:1000])
-    with pytest.raises(ValueError, match=r"vqvae_last\.keras"):
+    for path in (copy.files.last("vqvae"), copy.files.previous("vqvae")):
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"vqvae_last\.keras' is damaged.*Remove .* to begin"):
         copy.train(verbose=0)
+    assert copy.progress("vqvae").epochs == 0
+
+
+def test_a_damaged_best_checkpoint_leaves_the_last_one(copy):
+    copy.files.model("vqvae").unlink()
+    best = copy.files.best("vqvae")
+    best.write_bytes(best.read_bytes()[:-1000])
+    with pytest.warns(UserWarning, match=r"vqvae_best\.keras', of the best epoch so far.*damaged"):
+        copy.train("vqvae", verbose=0)
+    assert Progress.load(copy.files.model("vqvae")).epochs == 3
+
+
+def test_a_checkpoint_of_before_is_read_without_the_newer_fields(copy):
+    path = copy.files.last("vqvae")
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    about = json.loads(members["keras_vqvae_progress.json"])
+    del about["steps"]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, json.dumps(about) if name.endswith("progress.json") else content)
+    assert copy.progress("vqvae").steps == 0
+    assert copy.progress("vqvae").epochs == 3
+
+
+def test_how_often_to_save_should_be_positive(copy):
+    with pytest.raises(ValueError, match="`checkpoint_minutes` should be positive"):
+        copy.train(checkpoint_minutes=0)

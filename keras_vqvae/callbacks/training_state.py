@@ -1,0 +1,143 @@
+"""Everything that training changes, in one file."""
+
+import io
+import json
+import os
+import warnings
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from keras_vqvae.data import atomic_write
+from keras_vqvae.data.files import DAMAGE, check_archive
+
+__all__ = ["TrainingState"]
+
+_FORMAT = "keras_vqvae.training_state"
+_VERSION = 1
+_ABOUT = "about.json"
+
+Arrays = list[npt.NDArray[Any]]
+
+
+@dataclass
+class TrainingState:
+    """How far a training has come, and the values of all variables then.
+
+    Args:
+        epochs: how many epochs are finished.
+        steps: how many steps of the next one are done.
+        history: the logs of each finished epoch.
+        variables: values of the model's, random generators included.
+        optimizer: values of the optimizer's.
+        metrics: values of the metrics', in mid-epoch.
+    """
+
+    epochs: int
+    steps: int
+    history: list[dict[str, float]]
+    variables: Arrays = field(default_factory=list)
+    optimizer: Arrays = field(default_factory=list)
+    metrics: Arrays = field(default_factory=list)
+
+    def save(self, path: Path, previous: Path) -> None:
+        """Writes a file whole or not at all; the one that is there becomes the previous one.
+
+        Raises:
+            OSError: if it cannot be written; what is there stays.
+        """
+        groups = {name: getattr(self, name) for name in ("variables", "optimizer", "metrics")}
+        about = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "history": self.history,
+            "dtypes": {name: [str(a.dtype) for a in arrays] for name, arrays in groups.items()},
+        }
+        with atomic_write(path) as temporary:
+            with zipfile.ZipFile(temporary, "w") as archive:
+                archive.writestr(_ABOUT, json.dumps(about))
+                for name, arrays in groups.items():
+                    for number, array in enumerate(arrays):
+                        content = io.BytesIO()
+                        np.save(content, _plain(array), allow_pickle=False)
+                        archive.writestr(f"{name}/{number}.npy", content.getbuffer())
+            if path.exists():
+                os.replace(path, previous)
+
+    @classmethod
+    def load(cls, path: Path) -> "TrainingState":
+        """Reads what `save` wrote; every byte is checked.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it is damaged, or of another version.
+        """
+        try:
+            check_archive(path)
+            with zipfile.ZipFile(path) as archive:
+                about = json.loads(archive.read(_ABOUT))
+                if about["format"] != _FORMAT:
+                    raise ValueError("it holds something else")
+                if about["version"] == _VERSION:
+                    groups = {
+                        name: [_read(archive, f"{name}/{i}.npy", d) for i, d in enumerate(dtypes)]
+                        for name, dtypes in about["dtypes"].items()
+                    }
+                    return cls(about["epochs"], about["steps"], about["history"], **groups)
+        except DAMAGE as error:
+            raise ValueError(f"the checkpoint {str(path)!r} is damaged: {error}") from error
+        raise ValueError(
+            f"the checkpoint {str(path)!r} has version {about['version']!r}, and this package "
+            f"reads {_VERSION}. Use the package that wrote it"
+        )
+
+    @classmethod
+    def newest(cls, path: Path, previous: Path) -> "TrainingState | None":
+        """The last state that is whole; `None` before the first.
+
+        Warns of a damaged one; the one before it takes its place.
+
+        Raises:
+            ValueError: if there are some, and none can be read.
+        """
+        first: ValueError | None = None
+        for candidate in (path, previous):
+            try:
+                state = cls.load(candidate)
+            except FileNotFoundError:
+                continue
+            except ValueError as error:
+                first = first or error
+                continue
+            if first is not None:
+                warnings.warn(f"{first}. The one before it is used", stacklevel=3)
+                # So that the damaged one does not take the place of the whole one later.
+                os.replace(previous, path)
+            return state
+        if first is not None:
+            raise ValueError(
+                f"{first}. There is no whole one before it: remove {str(path.parent)!r} to begin "
+                "anew"
+            ) from first
+        return None
+
+
+def _plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Dtypes that NumPy does not know (bfloat16, float8) as integers of the same size."""
+    return array if array.dtype.isbuiltin == 1 else array.view(f"u{array.dtype.itemsize}")
+
+
+def _read(archive: zipfile.ZipFile, name: str, dtype: str) -> npt.NDArray[Any]:
+    array = np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
+    if str(array.dtype) == dtype:
+        return array
+    import ml_dtypes
+
+    found: npt.NDArray[Any] = array.view(getattr(ml_dtypes, dtype))
+    return found

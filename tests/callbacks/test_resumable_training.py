@@ -1,0 +1,291 @@
+import keras
+import numpy as np
+import pytest
+from support import same_bits, values_of
+
+from keras_vqvae import layers, models
+from keras_vqvae.callbacks import CodebookMetrics, ResumableTraining
+from keras_vqvae.data import ArraySource, ImageBatches
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (22, 4, 4, 1), dtype=np.uint8)
+LABELS = RNG.integers(0, 3, 22).astype("int32")
+CODES = RNG.integers(0, 4, (22, 2, 2)).astype("int32")
+EPOCHS = 3
+
+
+class Killed(BaseException):
+    """The end of a process."""
+
+
+class Kill(keras.callbacks.Callback):
+    def __init__(self, epoch, batch):
+        super().__init__()
+        self.at = (epoch, batch)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.at:
+            raise Killed
+
+
+# Without compilation, which takes most of the time here; where there is a choice.
+EAGER = {"run_eagerly": True} if keras.backend.backend() == "tensorflow" else {}
+
+
+def vqvae(**compiled):
+    model = models.convolutional_vqvae((4, 4, 1), num_embeddings=4, embedding_dim=2, widths=(4,))
+    model.compile(**{"optimizer": keras.optimizers.Adam(0.01), **EAGER, **compiled})
+    return model
+
+
+def prior(**compiled):
+    model = models.PixelCNN(
+        (2, 2), 4, num_classes=3, filters=4, residual_blocks=1, embedding_dim=4, dropout=0.3
+    )
+    model.compile(keras.optimizers.Adam(0.01), **{**EAGER, **compiled})
+    return model
+
+
+def classifier(**compiled):
+    model = keras.Sequential(
+        [
+            keras.Input((4, 4, 1)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(2, 2, strides=2),
+            layers.VectorQuantizer(4),
+            keras.layers.Dropout(0.4),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    settings = {"optimizer": "adam", "loss": loss, "metrics": ["accuracy"], **EAGER}
+    model.compile(**{**settings, **compiled})
+    return model
+
+
+def fit_arrays(model, callbacks):
+    model.fit(IMAGES, batch_size=4, epochs=EPOCHS, verbose=0, callbacks=callbacks)
+
+
+def fit_positional(model, callbacks):
+    model.fit(IMAGES, None, 4, EPOCHS, verbose=0, callbacks=callbacks)
+
+
+def fit_validated(model, callbacks):
+    model.fit(
+        IMAGES, batch_size=4, epochs=EPOCHS, verbose=0, callbacks=callbacks,
+        validation_data=IMAGES[:5],
+    )  # fmt: skip
+
+
+def fit_codes(model, callbacks):
+    model.fit(CODES, LABELS, batch_size=4, epochs=EPOCHS, verbose=0, callbacks=callbacks)
+
+
+def fit_batches(model, callbacks):
+    source = ArraySource(IMAGES, LABELS)
+    batches = ImageBatches(source, 4, shuffle=True, seed=1, with_labels=True)
+    callbacks = [batches.epoch_callback(), CodebookMetrics(), *callbacks]
+    model.fit(batches, epochs=EPOCHS, verbose=0, callbacks=callbacks, shuffle=False)
+
+
+def fit_unshuffled(model, callbacks):
+    x, y = IMAGES.astype("float32"), LABELS
+    model.fit(x, y, 4, EPOCHS, 0, callbacks, shuffle=False)
+
+
+def fit_encoded(model, callbacks):
+    keras.utils.set_random_seed(3)
+    images = ImageBatches(ArraySource(IMAGES, LABELS), 4, shuffle=True, with_labels=True)
+    encoded = models.EncodedBatches(vqvae(), images)
+    model.fit(encoded, epochs=EPOCHS, verbose=0, callbacks=callbacks)
+
+
+CASES = {
+    "arrays": (vqvae, fit_arrays),
+    "compiled": (lambda: prior(run_eagerly=False), fit_codes),
+    "arguments by position": (vqvae, fit_positional),
+    "validation": (vqvae, fit_validated),
+    "prior": (prior, fit_codes),
+    "codes made on the fly": (prior, fit_encoded),
+    "another model, our batches": (classifier, fit_batches),
+    "another model, arrays": (classifier, fit_unshuffled),
+    "several steps at once": (lambda: classifier(steps_per_execution=2), fit_unshuffled),
+    "averaged weights": (
+        lambda: vqvae(optimizer=keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True)),
+        fit_arrays,
+    ),
+    "two optimizers": (
+        lambda: classifier(
+            optimizer=keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01))
+        ),
+        fit_unshuffled,
+    ),
+}
+
+
+def state_of(model, resumable):
+    return [*values_of(model), *values_of(model.optimizer)], resumable.history
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_end_is_that_of_an_uninterrupted_training(case, tmp_path):
+    make, fit = CASES[case]
+
+    def attempt(name, *others, seed=0):
+        keras.utils.set_random_seed(seed)
+        model, resumable = make(), ResumableTraining(tmp_path / name, save_freq=2)
+        fit(model, [*others, resumable])
+        return state_of(model, resumable)
+
+    expected, history = attempt("whole")
+    assert len(history) == EPOCHS
+    # Within the first epoch, after the last step of the second, and not any more.
+    for number, kill in enumerate([Kill(0, 3), Kill(1, 5)]):
+        with pytest.raises(Killed):
+            attempt("killed", kill, seed=number)
+    # Another start: all that counts is what is restored.
+    found, resumed = attempt("killed", seed=9)
+    assert resumed == history
+    assert same_bits(found, expected)
+
+
+def test_a_finished_training_is_not_repeated(tmp_path):
+    model = vqvae()
+    fit_arrays(model, [ResumableTraining(tmp_path)])
+    again = vqvae()
+    fit_arrays(again, [ResumableTraining(tmp_path)])
+    assert same_bits(values_of(again), values_of(model))
+    assert not again.history.epoch
+    # And another `fit` begins at the first epoch.
+    again.fit(IMAGES, verbose=0)
+    assert again.history.epoch == [0]
+
+
+@pytest.mark.tensorflow_only
+def test_a_pipeline_is_replayed(tmp_path):
+    import tensorflow as tf
+
+    asked = []
+
+    def batches():
+        for i in range(0, 20, 4):
+            asked.append(i)
+            yield IMAGES[i : i + 4]
+
+    spec = tf.TensorSpec((None, 4, 4, 1), "uint8")
+
+    def attempt(name, *others):
+        keras.utils.set_random_seed(0)
+        model, resumable = vqvae(), ResumableTraining(tmp_path / name, save_freq=3)
+        pipeline = tf.data.Dataset.from_generator(batches, output_signature=spec)
+        pipeline = pipeline.apply(tf.data.experimental.assert_cardinality(5))
+        model.fit(pipeline, epochs=2, verbose=0, callbacks=[*others, resumable])
+        return state_of(model, resumable)
+
+    expected, history = attempt("whole")
+    with pytest.raises(Killed):
+        attempt("killed", Kill(1, 3))
+    asked.clear()
+    found, resumed = attempt("killed")
+    assert resumed == history
+    assert same_bits(found, expected)
+    assert asked[-5:] == [0, 4, 8, 12, 16]
+
+
+def test_steps_that_are_done_are_not_read_again(tmp_path):
+    class Counted(ArraySource):
+        def _read(self, indices):
+            read.append(indices.tolist())
+            return super()._read(indices)
+
+    read = []
+
+    def fit(*callbacks):
+        batches = ImageBatches(Counted(IMAGES[:20]), 4)
+        vqvae().fit(
+            batches, epochs=1, verbose=0, callbacks=[*callbacks, ResumableTraining(tmp_path, 3)]
+        )
+
+    with pytest.raises(Killed):
+        fit(Kill(0, 3))
+    read.clear()
+    fit()
+    # Before them come the batches that are looked at for shapes.
+    assert read[-5:] == [[0], [4], [8], [12, 13, 14, 15], [16, 17, 18, 19]]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "missing"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, tmp_path):
+    model, resumable = vqvae(), ResumableTraining(tmp_path)
+    fit_arrays(model, [resumable])
+    last = tmp_path / "last.npz"
+    content = bytearray(last.read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 64
+    elif damage == "cut":
+        content = content[: len(content) // 2]
+    last.unlink() if damage == "missing" else last.write_bytes(
+        b"" if damage == "empty" else content
+    )
+    again = ResumableTraining(tmp_path)
+    redone = vqvae()
+    if damage == "missing":
+        fit_arrays(redone, [again])
+    else:
+        with pytest.warns(UserWarning, match=r"last\.npz' is damaged.*one before it is used"):
+            fit_arrays(redone, [again])
+    assert redone.history.epoch == [EPOCHS - 1]
+    assert again.history == resumable.history
+    assert same_bits(values_of(redone), values_of(model))
+
+
+def test_no_whole_checkpoint_is_an_error(tmp_path):
+    (tmp_path / "last.npz").write_bytes(b"no")
+    (tmp_path / "previous.npz").write_bytes(b"no")
+    with pytest.raises(ValueError, match=r"is damaged.*to begin anew"):
+        fit_arrays(vqvae(), [ResumableTraining(tmp_path)])
+
+
+def test_a_write_that_fails_leaves_the_checkpoint(tmp_path, monkeypatch):
+    fit_arrays(vqvae(), [ResumableTraining(tmp_path)])
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    monkeypatch.setattr("numpy.save", lambda *a, **k: (_ for _ in ()).throw(OSError(28, "full")))
+    model = vqvae()
+    with pytest.raises(OSError, match="full"):
+        model.fit(IMAGES, epochs=EPOCHS + 1, verbose=0, callbacks=[ResumableTraining(tmp_path)])
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_what_cannot_be_resumed_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="`save_freq`"):
+        ResumableTraining(tmp_path, save_freq=0)
+    unbuilt = keras.Sequential([keras.layers.Dense(1)])
+    unbuilt.compile("sgd", "mse")
+    if keras.backend.backend() == "tensorflow":  # JAX builds by itself
+        with pytest.raises(ValueError, match="built before `fit`"):
+            unbuilt.fit(np.ones((2, 2)), np.ones(2), callbacks=[ResumableTraining(tmp_path)])
+    with pytest.raises(ValueError, match="`validation_split`"):
+        vqvae().fit(IMAGES, validation_split=0.5, callbacks=[ResumableTraining(tmp_path)])
+    fit_arrays(vqvae(), [ResumableTraining(tmp_path)])
+    with pytest.raises(ValueError, match="of another model"):
+        fit_codes(prior(), [ResumableTraining(tmp_path)])
+
+
+def test_sixteen_bit_floats_are_kept(tmp_path):
+    keras.config.set_dtype_policy("bfloat16")
+
+    def model():
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model.compile("adam", "mse")
+        return model
+
+    x = np.ones((4, 3), "float32")
+    trained, loaded = model(), model()
+    for m in (trained, loaded):
+        m.fit(x, x[:, :2], verbose=0, callbacks=[ResumableTraining(tmp_path)])
+    assert same_bits(values_of(loaded), values_of(trained))

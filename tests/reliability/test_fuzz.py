@@ -1,0 +1,128 @@
+"""A few of the mutations of `run_all.py`, and what a tampered model file must not do."""
+
+import json
+import zipfile
+from collections import Counter
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from keras_vqvae import data
+from keras_vqvae.runs.checkpoints import load_model
+from reliability.fuzz import EVIL, LAMBDA, MARK, SurpriseError, fuzz, small_model, try_codes
+
+
+def test_some_mutations_of_each_kind(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = fuzz(24, tmp_path / "files", first=10_000)
+    assert all(sum(counts.values()) == 24 for counts in found.values())
+    # All kinds of ends are met, so that the test does not pass for want of damage.
+    assert all(len(counts) > 1 for counts in found.values())
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(number=st.integers(0, 2**40))
+def test_any_damage_of_a_code_file_is_noticed(number, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp() / "codes"
+    assert Counter([try_codes(number, folder)])
+
+
+def rewrite(path, change):
+    """The model file with another configuration, and checksums that fit."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    change(config)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, json.dumps(config) if name == "config.json" else content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c["config"].update(encoder=EVIL),
+        lambda c: c["config"].update(decoder=LAMBDA),
+        lambda c: c["config"]["quantizer"].update(
+            module="os", class_name="system", registered_name="system"
+        ),
+        lambda c: c.update(EVIL),
+        lambda c: c["config"]["quantizer"]["config"].update(num_embeddings=10**15),
+        lambda c: c["config"].pop("decoder"),
+        lambda c: c["config"].update(decoder="text"),
+        lambda c: c.update(class_name="NoSuchModel", registered_name="keras_vqvae>NoSuchModel"),
+        lambda c: c["config"]["encoder"]["config"]["layers"].insert(
+            1,
+            {
+                "module": "keras.layers",
+                "class_name": "Lambda",
+                "config": {
+                    "name": "lambda",
+                    "function": {
+                        "class_name": "__lambda__",
+                        "config": {"code": "4wAAAA==", "defaults": None, "closure": None},
+                    },
+                },
+                "registered_name": None,
+                "name": "lambda",
+                "inbound_nodes": [],
+            },
+        ),
+    ],
+)
+def test_a_tampered_model_runs_nothing(change, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "model.keras"
+    small_model(path)
+    rewrite(path, change)
+    with pytest.raises(ValueError, match=r"model\.keras' cannot be loaded"):
+        load_model(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]
+    assert not (tmp_path / MARK).exists()
+
+
+def test_weights_that_would_be_pickled_are_not_read(tmp_path):
+    array = np.array([{"a": 1}], object)
+    np.save(tmp_path / "x.npy", array, allow_pickle=True)
+    np.savez(tmp_path / "x.npz", images=array)
+    np.savez(tmp_path / "c.npz", about=array, codes=array)
+    for read, name in ((data.load_images, "x.npy"), (data.load_images, "x.npz")):
+        with pytest.raises(ValueError, match="whole"):
+            read(tmp_path / name)
+    with pytest.raises(ValueError, match="code file"):
+        data.load_codes(tmp_path / "c.npz")
+
+
+def test_what_unpacks_to_gigabytes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_vqvae.data.files._HARMLESS", 1 << 20)  # of megabytes, here
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", b" " * (1 << 22))
+    with pytest.raises(ValueError, match=r"model\.keras'.*unpacks to"):
+        load_model(path)
+    np.savez_compressed(tmp_path / "codes.npz", codes=np.zeros(1 << 22, "uint8"))
+    with pytest.raises(ValueError, match="unpacks to"):
+        data.load_codes(tmp_path / "codes.npz")
+
+
+def test_a_model_of_a_later_version_says_so_or_loads(tmp_path):
+    path = tmp_path / "model.keras"
+    values = small_model(path)
+    rewrite(path, lambda c: c["config"].update(something_new=1))
+    with pytest.raises(ValueError, match="something_new"):
+        load_model(path)
+    rewrite(path, lambda c: c["config"].pop("something_new"))
+    loaded = load_model(path)
+    assert all(
+        np.array_equal(a, keras.ops.convert_to_numpy(b))
+        for a, b in zip(values, loaded.weights, strict=True)
+    )
+
+
+def test_the_fuzzer_notices_a_wrong_result(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "load_codes", lambda *a, **k: data.CodeFile(np.ones(3), 4, "f"))
+    with pytest.raises(SurpriseError):
+        try_codes(0, tmp_path)
