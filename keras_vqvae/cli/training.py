@@ -18,7 +18,9 @@ from keras_vqvae.cli.tables import print_results
 from keras_vqvae.runs import OPTION_PREFIXES, DataConfig, RunConfig, demo_config
 
 _TENSORBOARD = click.option(
-    "--tensorboard", is_flag=True, help="Write event files to tensorboard/."
+    "--tensorboard",
+    is_flag=True,
+    help="Write event files to tensorboard/: losses, reconstructions, codes, samples.",
 )
 _CHECKPOINTS = click.option(
     "--checkpoint-minutes",

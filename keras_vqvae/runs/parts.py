@@ -167,6 +167,14 @@ def labels_like(source: ImageSource, count: int, seed: int) -> npt.NDArray[np.in
     return np.random.default_rng(seed).permutation(np.resize(labels, count))
 
 
+def num_classes(source: ImageSource) -> int:
+    """How many classes a source with labels has."""
+    if source.class_names is not None:
+        return len(source.class_names)
+    assert source.labels is not None  # who asks has checked
+    return int(source.labels.max()) + 1
+
+
 def resolved(source: str) -> str:
     """A path as an absolute one, so that a run finds its data from anywhere; names stay."""
     if source in CLASS_NAMES:

@@ -182,7 +182,8 @@ class Run:
             stage: `"vqvae"`, `"prior"` (which needs the first) or `"all"`.
             verbose: as for `keras.Model.fit`; 0 also turns the other progress bars off.
             callbacks: further Keras callbacks.
-            tensorboard: whether to write event files to `tensorboard/` (TensorFlow only).
+            tensorboard: whether to write event files to `tensorboard/`: losses, and every few
+                epochs reconstructions, codes and samples.
             report: is told in words what begins. Defaults to `None`.
             checkpoint_minutes: how often to write a checkpoint within a long epoch, or `None`; one
                 is written after each epoch in any case. Defaults to `10.0`.

@@ -11,8 +11,9 @@ from keras_vqvae import evaluation
 from keras_vqvae.data import ImageBatches
 from keras_vqvae.runs.building import build_prior, build_vqvae
 from keras_vqvae.runs.directory import write_json
-from keras_vqvae.runs.parts import spread
+from keras_vqvae.runs.parts import num_classes, spread
 from keras_vqvae.runs.stages import code_batches, fit_stage, image_batches
+from keras_vqvae.runs.watched import tensorboard_callbacks
 
 if TYPE_CHECKING:
     from keras_vqvae.runs.run import Run
@@ -42,8 +43,6 @@ class Session:
         report: Callable[[str], None] | None,
         checkpoint_minutes: float | None,
     ) -> None:
-        if tensorboard and keras.backend.backend() != "tensorflow":
-            raise ValueError("`tensorboard` needs the TensorFlow backend. Leave it out")
         self._run = run
         self._verbose = verbose
         self._bars = 1 if verbose in (1, "auto") else 0
@@ -89,7 +88,7 @@ class Session:
         held_out = None if parts.validation is None else run.codes("validation")
         self._note_seconds("encode", time.perf_counter() - start)
         conditional = config.prior.conditional
-        classes = _num_classes(parts.train) if conditional else None
+        classes = num_classes(parts.train) if conditional else None
         self._announce("prior", f"the prior on the codes of {len(codes.codes)} images")
 
         def batches(file: Any, shuffle: bool) -> Any:
@@ -177,8 +176,7 @@ class Session:
     def _callbacks_of(self, stage: str) -> list[Any]:
         if not self._tensorboard:
             return self._callbacks
-        folder = self._run.files.tensorboard / stage
-        return [*self._callbacks, keras.callbacks.TensorBoard(str(folder), write_graph=False)]
+        return [*self._callbacks, *tensorboard_callbacks(self._run, stage)]
 
     def _announce(self, stage: str, what: str) -> None:
         done = self._run.progress(stage)
@@ -199,9 +197,3 @@ class Session:
                 f"the images of {self._run.config.data.source!r} have changed since this run "
                 "began. Restore them, or begin anew (`--overwrite`, or another `--output`)"
             )
-
-
-def _num_classes(source: Any) -> int:
-    if source.class_names is not None:
-        return len(source.class_names)
-    return int(source.labels.max()) + 1
