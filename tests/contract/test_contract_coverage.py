@@ -25,7 +25,7 @@ def test_every_public_class_has_a_case(package):
     covered = {cls for case in contract_cases.ALL for cls in case.covers}
     missing = set(public_classes(package)) - covered - contract_cases.ABSTRACT
     names = sorted(cls.__name__ for cls in missing)
-    assert not names, f"no case in tests/contract/contract_cases.py for {names}"
+    assert not names, f"no case in tests/contract/*_cases.py for {names}"
 
 
 @pytest.mark.parametrize("argument", ["update", "revival", "distance", "assignment", "estimator"])

@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from contract_cases import LAYERS, by_name, keras_model, marked
+from case_types import by_name, keras_model, marked
+from contract_cases import LAYERS
 from support import same_bits, to_numpy, values_of
 
 each_layer = pytest.mark.parametrize("case", marked(LAYERS), ids=by_name)

@@ -5,7 +5,8 @@ import copy
 import keras
 import numpy as np
 import pytest
-from contract_cases import COMPOSITES, MODELS, by_name
+from case_types import by_name
+from model_cases import COMPOSITES, MODELS
 from support import same_bits, to_numpy, values_of
 
 each_model = pytest.mark.parametrize("case", MODELS, ids=by_name)

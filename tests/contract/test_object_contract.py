@@ -5,7 +5,8 @@ import re
 import keras
 import numpy as np
 import pytest
-from contract_cases import CHOICES, CODEBOOKS, LIKELIHOODS, METRICS, by_name
+from case_types import by_name
+from object_cases import CHOICES, CODEBOOKS, LIKELIHOODS, METRICS
 from support import gradients, normal, same_bits, to_numpy, values_of
 
 from keras_vqvae import codebooks, likelihoods, ops

@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from contract_cases import QUANTIZERS, by_name, marked
+from case_types import by_name, marked
+from quantizer_cases import QUANTIZERS
 from support import gradients, normal, same_bits, to_numpy, values_of
 
 each_quantizer = pytest.mark.parametrize("case", marked(QUANTIZERS), ids=by_name)
