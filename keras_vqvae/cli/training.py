@@ -1,5 +1,6 @@
 """Commands that train."""
 
+import errno
 import time
 from typing import Any
 
@@ -16,6 +17,9 @@ from keras_vqvae.cli.options import (
 )
 from keras_vqvae.cli.tables import print_results
 from keras_vqvae.runs import OPTION_PREFIXES, DataConfig, RunConfig, demo_config
+
+# No room, no right to write, or a disk that fails: nothing that other arguments would mend.
+_FULL_OR_CLOSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 _TENSORBOARD = click.option(
     "--tensorboard",
@@ -100,9 +104,19 @@ def _train(run: Any, stage: str = "all", **settings: Any) -> None:
     report = lambda text: click.echo(click.style(text, bold=True))  # noqa: E731
     try:
         metrics = run.train(stage, fit_verbose(), report=report, **settings)
-    except KeyboardInterrupt:
-        raise Interrupted(_how_to_go_on(run, stage)) from None
+    except (KeyboardInterrupt, OSError) as error:
+        raise ending(run, stage, error) from error
     print_results(run, metrics, time.perf_counter() - start)
+
+
+def ending(run: Any, stage: str, error: BaseException) -> BaseException:
+    """What a command ends with, when training ended with this."""
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted(_how_to_go_on(run, stage))
+    if isinstance(error, OSError) and error.errno in _FULL_OR_CLOSED:
+        what = f"{error.strerror}: {error.filename!r}"
+        return click.ClickException(f"{what}. {_how_to_go_on(run, stage)}")
+    return error
 
 
 def _how_to_go_on(run: Any, stage: str) -> str:

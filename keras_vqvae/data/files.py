@@ -41,7 +41,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises:
         IsADirectoryError: If `path` is a folder.
-        OSError: What the operating system reported, unchanged.
+        OSError: What the operating system reported, with the name of the file.
 
     Example:
     >>> import tempfile
@@ -67,7 +67,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         finally:
             os.close(descriptor)
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = os.fspath(path)  # a full disk does not say what it was full for
         with suppress(OSError):
             temporary.unlink()
         raise

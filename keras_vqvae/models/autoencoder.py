@@ -69,6 +69,11 @@ class Autoencoder(ImageViews, StepModel):
     ) -> None:
         # autocast would round 8-bit images to 8 bits of mantissa under mixed_bfloat16.
         super().__init__(**{**kwargs, "autocast": False})
+        for name, part in (("encoder", encoder), ("decoder", decoder)):
+            if not isinstance(part, keras.layers.Layer):
+                raise ValueError(
+                    f"`{name}` should be a Keras model or layer. Received: {name}={part!r}"
+                )
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = get_likelihood(likelihood)

@@ -132,7 +132,14 @@ def state_of(model, resumable):
     return [*values_of(model), *values_of(model.optimizer)], resumable.history
 
 
-@pytest.mark.parametrize("case", CASES)
+# These stand for the others where time is short.
+QUICK = {"arrays", "compiled", "another model, our batches", "several steps at once"}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES],
+)
 def test_the_end_is_that_of_an_uninterrupted_training(case, tmp_path):
     make, fit = CASES[case]
 
