@@ -1,8 +1,8 @@
 """The table of everything public, for the contract suite.
 
 Add a line for a new class, here or in the file of its kind (`quantizer_cases.py`,
-`object_cases.py`, `model_cases.py`); `test_contract_coverage.py` fails until there is one. What each
-kind of case goes through is in the `test_*_contract.py` beside this file.
+`object_cases.py`, `model_cases.py`); `test_contract_coverage.py` fails until there is one. What a
+case goes through is in the `test_*_contract.py` beside this file, by kind.
 """
 
 from case_types import (
