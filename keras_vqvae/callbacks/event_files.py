@@ -119,14 +119,12 @@ class EventFile:
         self._tensor(tag, buckets, metadata.create_summary_metadata("", ""), step)
 
     def hyperparameters(self, values: dict[str, bool | int | float | str]) -> None:
-        """Begins a trial of the HParams page, named after the directory."""
+        """Begins a trial of the HParams page."""
         from tensorboard.plugins.hparams import summary_v2
 
-        # By default the name is a hash of the values, and equal trials are one row. The directory's
-        # own name comes first, because the page cuts long names off.
-        folder = self.log_dir.resolve()
-        name = f"{folder.name} ({folder.parent})"
-        self.add(summary_v2.hparams_pb(values, trial_id=name), 0)
+        # By default the name is a hash of the values, and equal trials are one row. Without a name
+        # TensorBoard calls a trial as it calls the run: by the path below its own directory.
+        self.add(summary_v2.hparams_pb(values, trial_id=""), 0)
 
     def end_trial(self, failed: bool = False) -> None:
         """Ends it."""

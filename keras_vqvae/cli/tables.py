@@ -1,6 +1,6 @@
 """Results as small tables."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from rich.box import SIMPLE
@@ -40,11 +40,17 @@ def print_table(title: str, rows: Iterable[tuple[str, ...]]) -> None:
     Console().print(table)
 
 
-def print_columns(title: str, header: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    """A table with a header; the first column has names, the others numbers."""
+def print_columns(
+    title: str,
+    header: Iterable[str],
+    rows: Iterable[tuple[str, ...]],
+    texts: Collection[str] = (),
+) -> None:
+    """A table with a header; the first column and those of `texts` have words, others numbers."""
     table = Table(title=title, title_justify="left", box=SIMPLE)
     for i, name in enumerate(header):
-        table.add_column(name, justify="right" if i else "left", overflow="fold")
+        words = i == 0 or name in texts
+        table.add_column(name, justify="left" if words else "right", overflow="fold")
     for cells in rows:
         table.add_row(*cells)
     Console().print(table)

@@ -123,7 +123,7 @@ def tune(
 
 
 def _search(output: str, config: Any, workers: int | None, host: str, port: int | None) -> None:
-    from keras_vqvae.hypermodels import Search, gain_text, part_of_a_search, trial_table
+    from keras_vqvae.hypermodels import Search, gain_text, part_of_a_search, trial_list
 
     search = Search.create(output, config)
     say = lambda text: click.echo(click.style(text, bold=True))  # noqa: E731
@@ -136,8 +136,9 @@ def _search(output: str, config: Any, workers: int | None, host: str, port: int 
         raise Interrupted(
             f"{search.ended()} trials are kept in {output}; the same command goes on from there"
         ) from None
-    header, rows = trial_table(search.trials(), found["direction"])
-    print_columns("Trials, the best first", header, rows)
+    rows = trial_list(search.trials(), found["direction"])
+    settings = "other than the defaults"
+    print_columns("Trials, the best first", ("trial", "score", settings), rows, {settings})
     click.echo(gain_text(found))
     for note in found["notes"]:
         click.echo(note)

@@ -23,6 +23,7 @@ from keras_vqvae.evaluation.pictures import save_image as save_image
 from keras_vqvae.evaluation.pictures import to_bytes as to_bytes
 from keras_vqvae.evaluation.plots import loss_plot as loss_plot
 from keras_vqvae.evaluation.plots import rate_plot as rate_plot
+from keras_vqvae.evaluation.plots import svg_plot as svg_plot
 from keras_vqvae.evaluation.plots import usage_plot as usage_plot
 from keras_vqvae.evaluation.samples import evaluate_samples as evaluate_samples
 from keras_vqvae.evaluation.samples import image_features as image_features
@@ -50,6 +51,7 @@ __all__ = [
     "rate_plot",
     "reconstruction_grid",
     "save_image",
+    "svg_plot",
     "swap_region",
     "to_bytes",
     "train_classifier",

@@ -27,6 +27,8 @@ h2 { font-size: 1.2rem; margin: 2.75rem 0 0.4rem; padding-top: 0.9rem;
 p { margin: 0.3rem 0 0.8rem; max-width: 46rem; }
 .lead, .note, figcaption { color: var(--soft); }
 .note { border-left: 3px solid var(--accent); background: var(--tint); padding: 0.5rem 0.9rem; }
+pre { background: var(--tint); padding: 0.5rem 0.9rem; margin: 0.3rem 0 0.8rem; max-width: 46rem;
+  font-size: 0.85rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 table { border-collapse: collapse; margin: 0.8rem 0; }
 td, th { padding: 0.28rem 1.1rem 0.28rem 0; text-align: left; vertical-align: baseline;
   border-bottom: 1px solid var(--line); font-weight: normal; }
@@ -87,6 +89,11 @@ class Page:
     def note(self, text: str) -> Self:
         """A paragraph that stands out: something that is missing, or to be known."""
         self._body.append(f'<p class="note">{html.escape(text)}</p>')
+        return self
+
+    def command(self, line: str) -> Self:
+        """A line for a shell, as it is typed."""
+        self._body.append(f"<pre>{html.escape(line)}</pre>")
         return self
 
     def table(self, rows: Sequence[tuple[str, str, str]]) -> Self:

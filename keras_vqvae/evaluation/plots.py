@@ -1,12 +1,12 @@
 """Curves and bars as SVG."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["loss_plot", "rate_plot", "usage_plot"]
+__all__ = ["loss_plot", "rate_plot", "svg_plot", "usage_plot"]
 
 _COLOURS = ("#2563a8", "#c2571a", "#3b8550", "#8a4f9e", "#777777")
 # Text stays text, so that the file is small and can be read aloud; ids are the same every time.
@@ -62,7 +62,7 @@ def usage_plot(counts: Any) -> bytes:
         if len(tables) > 1:
             axes.legend(frameon=False)
 
-    return _svg(draw)
+    return svg_plot(draw)
 
 
 def loss_plot(curves: Mapping[str, Sequence[float]], ylabel: str) -> bytes:
@@ -100,7 +100,7 @@ def loss_plot(curves: Mapping[str, Sequence[float]], ylabel: str) -> bytes:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(frameon=False)
 
-    return _svg(draw)
+    return svg_plot(draw)
 
 
 def rate_plot(
@@ -127,10 +127,19 @@ def rate_plot(
         axes.set_xlim(left=0)
         axes.legend(frameon=False)
 
-    return _svg(draw)
+    return svg_plot(draw)
 
 
-def _svg(draw: Any) -> bytes:
+def svg_plot(draw: Callable[[Any], None]) -> bytes:
+    """A drawing of one's own as an SVG file, in the style of the others, for `Page.plot`.
+
+    Args:
+        draw: is given Matplotlib's axes.
+
+    Example:
+    >>> svg_plot(lambda axes: axes.plot([1, 3, 2]))[:5]
+    b'<?xml'
+    """
     import matplotlib
     from matplotlib.figure import Figure
 

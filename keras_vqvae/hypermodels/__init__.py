@@ -7,6 +7,7 @@ from keras_vqvae.hypermodels.search import part_of_a_search as part_of_a_search
 from keras_vqvae.hypermodels.search_config import SearchConfig as SearchConfig
 from keras_vqvae.hypermodels.search_config import fixed_settings as fixed_settings
 from keras_vqvae.hypermodels.search_page import gain_text as gain_text
+from keras_vqvae.hypermodels.search_page import trial_list as trial_list
 from keras_vqvae.hypermodels.search_page import trial_table as trial_table
 from keras_vqvae.hypermodels.supervision import SearchProcessError as SearchProcessError
 from keras_vqvae.hypermodels.trial_plots import plot_trials as plot_trials
@@ -33,5 +34,6 @@ __all__ = [
     "plot_trials",
     "read_trials",
     "searched_names",
+    "trial_list",
     "trial_table",
 ]

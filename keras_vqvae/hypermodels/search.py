@@ -219,8 +219,10 @@ class Search:
         for trial in trials:
             folder = self.directory / "tensorboard" / trial.name
             if trial.status in _ENDED and not folder.exists():
+                # Those of held-out images: the page shows the first few at once.
+                figures = {k: v for k, v in trial.figures.items() if k.startswith("val_")}
                 failed = trial.score is None
-                write_hyperparameters(folder, trial.shown_values, trial.figures, failed)
+                write_hyperparameters(folder, trial.shown_values, figures, failed)
         write_state(self.directory / "results.json", found)
         search_page(self.config, trials, found).save(self.page)
         return found

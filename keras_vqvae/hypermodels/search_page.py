@@ -1,15 +1,14 @@
 """The page of a search, and its table."""
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
-from keras_vqvae.evaluation import Page
+from keras_vqvae.evaluation import Page, svg_plot
 from keras_vqvae.hypermodels.search_config import SearchConfig
-from keras_vqvae.hypermodels.trial_plots import plot_trials, searched_names
+from keras_vqvae.hypermodels.trial_plots import searched_names, trial_drawings
 from keras_vqvae.hypermodels.trials import SearchedTrial
 
-__all__ = ["gain_text", "search_page", "trial_table"]
+__all__ = ["gain_text", "search_page", "trial_list", "trial_table"]
 
 
 def trial_table(
@@ -28,6 +27,26 @@ def trial_table(
         for trial in ordered
     ]
     return ["trial", "score", *names], rows
+
+
+def trial_list(trials: Sequence[SearchedTrial], direction: str) -> list[tuple[str, str, str]]:
+    """Name, score, and in which settings a trial differs from the first, the best trial first."""
+    header, rows = trial_table(trials, direction)
+    names = header[2:]
+    (first,) = (row for row in rows if row[0] == trials[0].name)
+    return [
+        (
+            row[0],
+            row[1],
+            " ".join(
+                f"{name}={cell}"
+                for name, cell, before in zip(names, row[2:], first[2:], strict=True)
+                if cell != before and cell != "–"
+            )
+            or ("the defaults" if row[0] == first[0] else "–"),
+        )
+        for row in rows
+    ]
 
 
 def gain_text(found: dict[str, Any]) -> str:
@@ -70,14 +89,12 @@ def search_page(
         *(f"Trial {trial.name}: {trial.message}" for trial in failed),
     ):
         page.note(text)
-    svg = io.BytesIO()
-    plot_trials(trials, svg, found["direction"])
-    page.section("Trials", "The objective and what goes with it.").plot(
-        svg.getvalue(), "rate and distortion, codebook size and β, and all settings"
-    )
+    page.section("Trials")
+    for title, draw in trial_drawings(trials, found["direction"]).items():
+        page.plot(svg_plot(draw), title)
     page.section("How to go on", "With the best model; and its settings, trained in full.")
     for command in found["commands"]:
-        page.paragraph(command)
+        page.command(command)
     return page
 
 

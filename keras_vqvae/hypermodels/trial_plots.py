@@ -1,14 +1,14 @@
 """Trials of a search as pictures."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_vqvae.hypermodels.trials import SearchedTrial
 
-__all__ = ["plot_trials", "searched_names"]
+__all__ = ["plot_trials", "searched_names", "trial_drawings"]
 
 # Read by their logarithm.
 _LOGARITHMIC = {
@@ -44,9 +44,33 @@ def searched_names(trials: Sequence[SearchedTrial]) -> list[str]:
 
 
 def plot_trials(
-    trials: Sequence[SearchedTrial], path: str | os.PathLike[str] | Any, direction: str = "min"
+    trials: Sequence[SearchedTrial], path: str | os.PathLike[str], direction: str = "min"
 ) -> None:
-    """Draws what a search has found.
+    """Draws what a search has found, side by side: see `trial_drawings`.
+
+    Args:
+        trials: as `read_trials` gives them; those without a score are left out.
+        path: a file whose name ends in `.png`, `.svg` or `.pdf`.
+        direction: of the objective, `"min"` or `"max"`. Defaults to `"min"`.
+
+    Raises:
+        ValueError: if no trial has a score.
+    """
+    from matplotlib.figure import Figure
+
+    drawings = trial_drawings(trials, direction)
+    figure = Figure(figsize=(4.7 * len(drawings), 4.2), layout="constrained")
+    panels = figure.subplots(1, len(drawings), squeeze=False)[0]
+    for axes, (title, draw) in zip(panels, drawings.items(), strict=True):
+        draw(axes)
+        axes.set_title(title)
+    figure.savefig(path, dpi=120)
+
+
+def trial_drawings(
+    trials: Sequence[SearchedTrial], direction: str = "min"
+) -> dict[str, Callable[[Any], None]]:
+    """What can be drawn of a search, by title: functions of Matplotlib's axes.
 
     Rate against distortion with the front (of priors: bits per code against size), the objective
     over codebook size and β (of priors: over width and learning rate), and each trial as a line
@@ -54,15 +78,11 @@ def plot_trials(
 
     Args:
         trials: as `read_trials` gives them; those without a score are left out.
-        path: a file whose name ends in `.png` or `.svg`; or an open binary file, for SVG.
         direction: of the objective, `"min"` or `"max"`. Defaults to `"min"`.
 
     Raises:
         ValueError: if no trial has a score.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     sign = -1 if direction == "max" else 1
     best_first = sorted((t for t in trials if t.score is not None), key=lambda t: sign * _score(t))
     if not best_first:
@@ -72,23 +92,17 @@ def plot_trials(
     pair = max(_PAIRS, key=lambda pair: sum(_has(t.values, pair) for t in best_first))
     with_front = [trial for trial in best_first if _has(trial.figures, front)]
     with_pair = [trial for trial in best_first if _has(trial.values, pair)]
-    drawings: list[Any] = []
+    found: dict[str, Callable[[Any], None]] = {}
     if with_front:
-        drawings.append(lambda axes: _front(axes, with_front, front))
+        found[front[-1]] = lambda axes: _front(axes, with_front, front)
     if with_pair:
-        drawings.append(lambda axes: _objective(axes, with_pair, pair, sign))
-    drawings.append(lambda axes: _parallel(axes, best_first, names))
-    is_file = not isinstance(path, str | os.PathLike)
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "keras_vqvae", "font.size": 9}):
-        figure = Figure(figsize=(4.7 * len(drawings), 4.2), layout="constrained")
-        panels = figure.subplots(1, len(drawings), squeeze=False)[0]
-        for axes, draw in zip(panels, drawings, strict=True):
-            draw(axes)
-        if is_file:
-            nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-            figure.savefig(path, format="svg", metadata=nothing, transparent=True)
-        else:
-            figure.savefig(path, dpi=120)
+        found[f"objective over {pair[2]} and {pair[3]}"] = lambda axes: _objective(
+            axes, with_pair, pair, sign
+        )
+    found["settings of each trial, the best in orange"] = lambda axes: _parallel(
+        axes, best_first, names
+    )
+    return found
 
 
 def _score(trial: SearchedTrial) -> float:
@@ -102,14 +116,14 @@ def _has(found: Mapping[str, Any], names: Sequence[str]) -> bool:
 
 def _front(axes: Any, best_first: Sequence[SearchedTrial], front: Sequence[str]) -> None:
     """One cost against another; no trial is better in both than one on the front."""
-    x, y, xlabel, ylabel, title = front
+    x, y, xlabel, ylabel, _ = front
     points = np.array([[t.figures[x], t.figures[y]] for t in best_first])
     axes.scatter(*points.T, s=24, color=_OTHERS)
     beaten = [(np.all(points <= p, axis=1) & np.any(points < p, axis=1)).any() for p in points]
     unbeaten = np.array(sorted(map(tuple, points[~np.array(beaten)])))
     axes.plot(*unbeaten.T, "o-", color=_FRONT, ms=5, label="front")
     axes.scatter(*points[0], s=110, marker="*", color=_BEST, zorder=3, label="best trial")
-    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.legend()
 
 
@@ -128,7 +142,10 @@ def _objective(
     )
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    axes.set(xlabel=xlabel, ylabel=ylabel, title="objective")
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
     axes.figure.colorbar(dots, ax=axes)
 
 
@@ -139,10 +156,11 @@ def _parallel(axes: Any, best_first: Sequence[SearchedTrial], names: Sequence[st
         values: list[Any] = [t.score if name == "score" else t.values.get(name) for t in best_first]
         if all(isinstance(v, int | float) for v in values):
             column = np.log(values) if name in _LOGARITHMIC else np.array(values, float)
-            labels.append(f"{name}\n{min(values):.3g} … {max(values):.3g}")
+            labels.append(f"{name}\n{min(values):.4g} … {max(values):.4g}")
         else:
-            kinds = sorted({str(v) for v in values})
-            column = np.array([kinds.index(str(v)) for v in values], float)
+            words = ["–" if v is None else str(v) for v in values]
+            kinds = sorted(set(words))
+            column = np.array([kinds.index(word) for word in words], float)
             labels.append(f"{name}\n{' … '.join(kinds)}")
         columns.append((column - column.min()) / max(np.ptp(column), 1e-12))
     lines = np.array(columns).T
@@ -152,4 +170,3 @@ def _parallel(axes: Any, best_first: Sequence[SearchedTrial], names: Sequence[st
         axes.plot(line, **style)
     axes.set_xticks(range(len(labels)), labels, fontsize="x-small", rotation=30, ha="right")
     axes.set_yticks([])
-    axes.set_title("settings; the best trial is orange")
