@@ -21,6 +21,7 @@ from keras_vqvae.runs.directory import RunDirectory
 
 _MEMBER = "keras_vqvae_progress.json"
 _METRICS = "keras_vqvae_metrics.npz"
+_SHAPES = "keras_vqvae_weights.json"
 
 
 @dataclass
@@ -99,10 +100,10 @@ def write_model(
         model.save(path, overwrite=True)
     except RuntimeError as error:  # HDF5 reports a full disk so when it closes a file
         raise OSError(f"cannot write {str(path)!r}: {error}") from error
-    if progress is None:
-        return
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(_MEMBER, json.dumps(asdict(progress)))
+        archive.writestr(_SHAPES, json.dumps(_shapes(model)))
+        if progress is not None:
+            archive.writestr(_MEMBER, json.dumps(asdict(progress)))
         if metrics is not None:
             content = io.BytesIO()
             np.savez(content, *metrics)
@@ -121,8 +122,12 @@ def load_model(path: Path) -> Any:
     try:
         check_archive(path)
         model = keras.models.load_model(path, safe_mode=True)
-        if not model.built:
-            raise ValueError("its configuration does not say how it was built")
+        with zipfile.ZipFile(path) as archive:
+            # Keras makes a model with less in it of a configuration that was tampered with.
+            if _SHAPES in archive.namelist() and json.loads(archive.read(_SHAPES)) != _shapes(
+                model
+            ):
+                raise ValueError("its configuration and its weights do not fit")
         return model
     except MemoryError:
         raise
@@ -132,6 +137,10 @@ def load_model(path: Path) -> Any:
             raise
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"the file {str(path)!r} cannot be loaded: {reason[0]}") from error
+
+
+def _shapes(model: Any) -> list[list[int]]:
+    return [list(weight.shape) for weight in model.weights]
 
 
 def resume_model(path: Path, progress: Progress) -> tuple[Any, list[Any] | None]:

@@ -17,7 +17,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "runs"), str(HERE.parent.parent)]
 
-KILLS, MUTATIONS = 20, 600
+KILLS, MUTATIONS = 20, 500
 
 
 def kills(folder: Path, before: list) -> Iterator[list]:
