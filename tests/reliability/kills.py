@@ -148,6 +148,7 @@ def kill_and_resume(whole: Whole, number: int, folder: Path, backend: str = "ten
         watched.process.send_signal(signal.SIGKILL)
         watched.process.wait()
         watched.process.stderr.close()
+        watched.wait_for(10**6)
         if watched.process.returncode == -signal.SIGKILL:
             break
         delay /= 2  # the machine was faster this time, and all was done
