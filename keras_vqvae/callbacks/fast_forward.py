@@ -27,14 +27,13 @@ def pass_over(model: Any, executions: int, restore: Callable[[], None]) -> None:
 
     def stand_in(*arguments: Any) -> Any:
         nonlocal done, logs
-        # TensorFlow: the iterator; JAX: the state, and the batches.
+        # TensorFlow: the iterator; JAX: the state, and the iterator.
         state = arguments[0] if keras.backend.backend() == "jax" else None
         batch = _take(arguments[-1], model.steps_per_execution)
         if done == 0:
             _give_back(model, state)
-            if batch is not None:
-                # Metrics are made with the first batch, where Keras has not made them.
-                model._symbolic_build(data_batch=batch)
+            # Metrics are made with the first batch, where Keras has not made them.
+            model._symbolic_build(data_batch=batch)
             restore()
             logs = model.get_metrics_result()
         done += 1
@@ -46,9 +45,7 @@ def pass_over(model: Any, executions: int, restore: Callable[[], None]) -> None:
 
 
 def _take(iterator: Any, count: int) -> Any:
-    """Batches of one execution; the first of them, or `None` where they are taken already."""
-    if keras.backend.backend() != "tensorflow":
-        return None
+    """Takes the batches of one execution; the first of them."""
     first = next(iterator)
     for _ in range(count - 1):
         if next(iterator, None) is None:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,7 +79,12 @@ class Watched:
         return watched
 
     def _read(self) -> None:
-        for line in self.process.stdout:
+        # Read to its end, or the command would wait; pipes are closed by whoever reads them.
+        with self.process.stdout as lines:
+            self._note(lines)
+
+    def _note(self, lines: Iterable[str]) -> None:
+        for line in lines:
             with self.changed:
                 # Rows of figures belong to the line before them.
                 if line.startswith(("Training", "Epoch", "Recons", "Evalu", "Encod", "Draw")):
@@ -99,7 +104,8 @@ class Watched:
 
     def finish(self, seconds: float = 600) -> str:
         """Waits for the end; returns what went to stderr."""
-        errors = self.process.stderr.read()
+        with self.process.stderr as stream:
+            errors = stream.read()
         assert self.process.wait(seconds) == 0, errors
         self.wait_for(10**6)
         return errors
@@ -142,6 +148,7 @@ def kill_and_resume(whole: Whole, number: int, folder: Path, backend: str = "ten
         watched.process.send_signal(signal.SIGKILL)
         watched.process.wait()
         watched.process.stderr.close()
+        watched.wait_for(10**6)
         if watched.process.returncode == -signal.SIGKILL:
             break
         delay /= 2  # the machine was faster this time, and all was done

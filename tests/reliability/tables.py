@@ -28,7 +28,7 @@ def with_tables(text: str, results: dict) -> str:
 
 def tables(results: dict) -> dict:
     """Each table by name."""
-    made = {part: f"\n{version}." for part, version in results["versions"].items()}
+    made = {part: f"\n\n{version}." for part, version in results["versions"].items()}
     return {
         "kills": kills_table(results["kills"]) + made["kills"],
         "faults": faults_table(results["faults"]["training"]) + made["faults"],
