@@ -109,6 +109,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_all_is_written_without_tensorflow(tmp_path):
     pytest.importorskip("jax")
     code = f"FOLDER = {str(tmp_path)!r}\n{WITHOUT_TENSORFLOW}"

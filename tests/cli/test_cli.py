@@ -118,6 +118,7 @@ def test_evaluate_says_in_one_line_what_is_missing_or_wrong(run, tmp_path):
     assert "vqvae.keras" in fails(2, "evaluate", run)
 
 
+@pytest.mark.slow
 def test_compare_prints_a_table_and_goes_on(folder, tmp_path):
     output = tmp_path / "comparison"
     command = ["compare", "--data", folder, "--output", output, "--models", "vae,lookup_free"]

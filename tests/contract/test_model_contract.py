@@ -15,12 +15,19 @@ each_model = pytest.mark.parametrize("case", MODELS, ids=by_name)
 # quantizer alone, and quantizers have `test_fits` of their own. All priors have one step, and
 # `test_prior_training.py` trains each of them as a plain graph.
 _AS_A_GRAPH = {"autoencoder", "vqvae_gradient", "vqvae_ema", "pixelcnn"}
-COMPILED = {
-    f"{case.name}-{'xla' if xla else 'graph'}": (case, xla)
+# By XLA they take ten seconds and more each; their layers are compiled in the layers' own tests.
+_LONG = {"gated_pixelcnn", "pixelsnail", "transformer_prior"}
+COMPILED = [
+    pytest.param(
+        case,
+        xla,
+        id=f"{case.name}-{'xla' if xla else 'graph'}",
+        marks=[pytest.mark.slow] if xla and case.name in _LONG else [],
+    )
     for case in MODELS
     for xla in (False, True)
     if (case.name != "vqvae_gradient" if xla else case.name in _AS_A_GRAPH)
-}
+]
 
 
 def compiled(case, **kwargs):
@@ -44,7 +51,7 @@ def test_config_round_trip(case):
     assert again.get_config() == config
 
 
-@pytest.mark.parametrize(("case", "jit_compile"), COMPILED.values(), ids=COMPILED)
+@pytest.mark.parametrize(("case", "jit_compile"), COMPILED)
 def test_fits_compiled(case, jit_compile):
     model = case.make()
     # Without XLA, JAX would compile nothing at all.

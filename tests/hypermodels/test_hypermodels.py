@@ -79,6 +79,7 @@ def test_what_is_not_searched_by_default_may_be():
     assert (vqvae.quantizer, vqvae.widths) == ("sim_vq", (4,))
 
 
+@pytest.mark.slow
 def test_codes_have_a_learning_rate_of_their_own_if_they_learn_by_gradient(tmp_path):
     space = {"codebook_learning_rate": (0.001, 0.1), "num_embeddings": 8, "beta": 0.25}
     assert tiny(**space).config(keras_tuner.HyperParameters()).vqvae.update == "ema"
@@ -161,7 +162,9 @@ def test_an_objective_needs_a_likelihood_of_grey_levels():
         callback.on_epoch_end(0, {})
 
 
-@pytest.mark.parametrize("kind", TUNERS)
+@pytest.mark.parametrize(
+    "kind", [k if k == "random" else pytest.param(k, marks=pytest.mark.slow) for k in TUNERS]
+)
 def test_the_first_trial_has_the_defaults_and_all_are_scored(kind, tmp_path):
     hypermodel = tiny(num_embeddings=[8, 16], beta=0.25, learning_rate=0.001, update="gradient")
     tuner = make_tuner(kind, hypermodel, tmp_path / "s", trials=2, epochs=2, seed=3)

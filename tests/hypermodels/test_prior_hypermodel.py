@@ -146,7 +146,9 @@ def test_objectives_are_what_priors_log(tmp_path):
         make_tuner("random", tiny(), tmp_path / "s", objective="val_bits_per_dimension")
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+)
 def test_the_score_is_the_cross_entropy_of_held_out_codes(policy, tmp_path):
     run = RunConfig(prior_training=RUN.prior_training, dtype_policy=policy)
     hypermodel = tiny(run, filters=[4, 8], learning_rate=0.01, num_classes=2)

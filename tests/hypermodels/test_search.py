@@ -112,6 +112,7 @@ def test_more_trials_are_added_and_none_is_done_again(done, folder):
     assert len(found["trials"]) == 4
 
 
+@pytest.mark.slow
 def test_a_later_winner_does_not_replace_a_run_whose_prior_is_trained(done, folder, tmp_path):
     search = Search.create(tmp_path / "s", config_for(folder, trials=1))
     search.run()
