@@ -1,20 +1,25 @@
-"""Memory of a process over many training steps and many calls of `sample`.
+"""Memory over many training steps and many calls of `sample`; the start on a folder of many images.
 
-    python tests/reliability/memory.py --steps 2000 --calls 20
+    python tests/reliability/long_jobs.py --steps 2000 --calls 20 --images 200000
 
-prints JSON: for each, MiB that the process has after a warm-up and at the end, on Linux.
+prints JSON: MiB that the process has after a warm-up and at the end (Linux), and seconds of CPU and
+of the clock from a folder's name to the first training step.
 """
 
 import argparse
 import gc
+import io
 import json
 import os
+import tempfile
+import time
 from pathlib import Path
 
 import keras
 import numpy as np
+from PIL import Image
 
-from keras_vqvae import data, models
+from keras_vqvae import data, models, runs
 
 WARM_UP_STEPS, WARM_UP_CALLS = 200, 3
 
@@ -70,12 +75,53 @@ def calls(count):
     return {"calls": count, "before": before, "after": resident_mib()}
 
 
+class StopError(Exception):
+    """After the first step there is nothing more to see."""
+
+
+class StopAtOnce(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        raise StopError
+
+
+def start(count):
+    """Of a run on a folder of small PNG files in ten classes."""
+    files = []
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        file = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (8, 8), "uint8")).save(file, "PNG")
+        files.append(file.getvalue())
+    with tempfile.TemporaryDirectory() as folder:
+        for i in range(count):
+            path = Path(folder, "images", f"class{i % 10}", f"{i:06}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(files[i % len(files)])
+        config = runs.RunConfig(
+            data=runs.DataConfig(str(Path(folder, "images"))),
+            vqvae=runs.VQVAEConfig(num_embeddings=8, embedding_dim=2, widths=(4,)),
+        )
+        clock, cpu = time.perf_counter(), time.process_time()
+        try:
+            run = runs.Run.create(Path(folder, "run"), config)
+            run.train("vqvae", verbose=0, callbacks=[StopAtOnce()])
+        except StopError:
+            pass
+        seconds = {"clock": time.perf_counter() - clock, "cpu": time.process_time() - cpu}
+    return {"images": count, **{name: round(value, 1) for name, value in seconds.items()}}
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--calls", type=int, default=20)
+    parser.add_argument("--images", type=int, default=200_000)
     args = parser.parse_args(argv)
-    found = {"training": steps(args.steps), "sampling": calls(args.calls)}
+    found = {
+        "training": steps(args.steps),
+        "sampling": calls(args.calls),
+        "start": start(args.images),
+    }
     print(json.dumps({"backend": keras.backend.backend(), **found}))
 
 
