@@ -11,10 +11,12 @@ from typing import Any
 def first_interrupt(notice: Callable[[], None]) -> Iterator[None]:
     """Within the block the first Ctrl-C calls `notice`, and the second is an ordinary one.
 
-    Signals reach the main thread only; in another one, nothing changes.
+    Signals reach the main thread only; in another one, nothing changes. Nor does it in a process
+    that ignores Ctrl-C, as those that a shell puts into the background do.
     """
     before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before is None:
+    elsewhere = threading.current_thread() is not threading.main_thread()
+    if elsewhere or before in (None, signal.SIG_IGN):
         yield
         return
 

@@ -24,12 +24,21 @@ def _prior(vqvae, **kwargs):
     )
 
 
-@pytest.fixture
-def fitted():
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A folder of both stages, trained once for all tests."""
+    keras.utils.set_random_seed(0)
     vqvae = _vqvae()
     model = models.TwoStage(vqvae, _prior(vqvae))
     model.fit(_images(), epochs=(1, 1), verbose=0)
-    return model
+    folder = tmp_path_factory.mktemp("two_stage")
+    model.save(folder)
+    return folder
+
+
+@pytest.fixture
+def fitted(saved):
+    return models.TwoStage.load(saved)
 
 
 def test_fit_trains_both_stages_and_returns_both_histories():

@@ -111,7 +111,7 @@ def test_the_page_shows_what_there_is(trained):
     assert page.count("<img") > 12
 
 
-def test_a_second_report_is_the_same_and_trains_no_classifier(run, monkeypatch):
+def test_a_second_report_is_the_same_and_trains_no_classifier(trained, run, monkeypatch):
     before, page = run.metrics(), run.files.report.read_text()
 
     def refuse(*args, **kwargs):
@@ -120,7 +120,9 @@ def test_a_second_report_is_the_same_and_trains_no_classifier(run, monkeypatch):
     monkeypatch.setattr(evaluation, "train_classifier", refuse)
     run.write_report()
     assert run.metrics() == before
-    assert run.files.report.read_text() == page.replace(">keras_vqvae: run0<", ">keras_vqvae: run<")
+    title = f">keras_vqvae: {trained[0].directory.name}<"
+    assert title in page
+    assert run.files.report.read_text() == page.replace(title, ">keras_vqvae: run<")
 
 
 def test_other_images_change_nothing_in_the_run(run, tmp_path):

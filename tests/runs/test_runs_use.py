@@ -205,6 +205,6 @@ def test_the_command_of_a_run_makes_its_settings_again(run):
         context = train.make_context("train", words[2:])
         options = dict(context.params)
         source = options.pop("source")
-        for name in ("output", "stage", "overwrite", "tensorboard"):
+        for name in ("output", "stage", "overwrite", "tensorboard", "checkpoint_minutes"):
             options.pop(name)
         assert apply_options(RunConfig(DataConfig(source)), options) == one

@@ -53,7 +53,21 @@ def test_the_terms_that_failed_are_named():
         callback.on_train_batch_end(7, bad)
 
 
-def test_the_first_interrupt_is_noted_and_the_second_is_ordinary():
+@pytest.fixture
+def ordinary_interrupts():
+    """As in a program that a shell has in front; one in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_process_that_ignores_interrupts_goes_on_ignoring_them(ordinary_interrupts):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with first_interrupt(lambda: None):
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def test_the_first_interrupt_is_noted_and_the_second_is_ordinary(ordinary_interrupts):
     noted = []
     before = signal.getsignal(signal.SIGINT)
     with first_interrupt(lambda: noted.append(1)):
