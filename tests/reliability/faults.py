@@ -198,6 +198,8 @@ def train(run: Run, *callbacks) -> tuple:
 
 def meet_faults(folder: Path) -> list:
     """One run that meets every fault of training; the rows, and whether it ended as another did."""
+    # A shell's background job ignores Ctrl-C, and so would what it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     whole = begin(folder, "whole")
     whole.train("vqvae", verbose=0)
     rows = []
