@@ -86,7 +86,7 @@ class Search:
                     f"the output {str(folder)!r} holds another search ({'; '.join(differences)}). "
                     "Give another directory (`--output`)"
                 )
-        elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        elif folder.exists() and (not folder.is_dir() or _others_files(folder)):
             raise RunExistsError(
                 f"the output {str(folder)!r} is not empty and holds no search. Give another "
                 "directory (`--output`)"
@@ -324,6 +324,12 @@ def _longer(run: Any) -> Any:
     return dataclasses.replace(
         run, vqvae_training=dataclasses.replace(run.vqvae_training, epochs=epochs)
     )
+
+
+def _others_files(folder: Path) -> list[str]:
+    """What is not of a search that chief and workers begin all at once."""
+    names = (path.name for path in folder.iterdir())
+    return [n for n in names if n not in ("settings.json", "trials") and not n.startswith(".")]
 
 
 def part_of_a_search() -> str | None:

@@ -206,6 +206,15 @@ def test_a_chief_that_is_started_again_leaves_trials_to_the_workers_that_have_th
     assert search._tuner().oracle.create_trial("worker2").trial_id == had
 
 
+def test_chief_and_workers_may_begin_a_search_at_once(folder, tmp_path):
+    config = config_for(folder)
+    # What the first of them has written when the second one looks: not yet its settings.
+    Search(tmp_path / "s", Search.create(tmp_path / "before", config).config)._tuner()
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["trials"]
+    search = Search.create(tmp_path / "s", config)
+    assert Search.open(tmp_path / "s").config == search.config
+
+
 # -- processes ------------------------------------------------------------------------------------
 
 
