@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     reconstruction = {
         "recipe": image_bits(train, test, lambda x: recipe.vqvae(x - 0.5)),
         "ours": image_bits(
-            train, test, lambda x: model.decoder(model.decoder_input(model.encode_batch(x)))
+            train, test, lambda x: model.decoder(model.decoder_input(model.encode(x)))
         ),
     }
     encoders: dict[str, Callable[[np.ndarray], np.ndarray]] = {

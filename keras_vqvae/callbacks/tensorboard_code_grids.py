@@ -39,11 +39,11 @@ class TensorBoardCodeGrids(ImagesCallback):
     >>> history = model.fit(images, callbacks=[grids], verbose=0)
     """
 
-    needs = ("quantizer", "encode_batch", "value_range")
+    needs = ("quantizer", "encode", "value_range")
 
     def write(self, events: EventFile, epoch: int) -> None:
         model = self.model
-        grids = codes_picture(model, model.encode_batch(self.images))
+        grids = codes_picture(model, model.encode(self.images))
         grey = to_bytes(self.images, model.value_range)
         images = np.broadcast_to(grey, (*grey.shape[:-1], 3))
         events.image("codes", reconstruction_grid(images, grids), epoch)

@@ -1,7 +1,5 @@
 """Reconstructions in TensorBoard."""
 
-import numpy as np
-
 from keras_vqvae.callbacks.event_files import EventFile
 from keras_vqvae.callbacks.tensorboard_base import ImagesCallback
 from keras_vqvae.evaluation import reconstruction_grid
@@ -40,7 +38,6 @@ class TensorBoardReconstructions(ImagesCallback):
 
     def write(self, events: EventFile, epoch: int) -> None:
         model = self.model
-        # As `reconstruct`, without making a data set, which for few images takes most of the time.
-        below = np.asarray(model.predict_on_batch(self.images))
+        below = model.reconstruct(self.images)
         pairs = reconstruction_grid(self.images, below, value_range=model.value_range)
         events.image("reconstructions", pairs, epoch)

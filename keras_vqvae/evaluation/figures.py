@@ -175,9 +175,8 @@ def _reconstruct(
     progress = keras.utils.Progbar(len(batches), verbose=verbose) if verbose else None
     for step in range(len(batches)):
         batch = np.asarray(batches[step])
-        model.check_images(batch, "images")
-        latents = model.encode_batch(batch)
-        decoded = np.asarray(model.decoder_model().predict_on_batch(latents))
+        latents = model.encode(batch)
+        decoded = model.decode(latents)
         found.update(batch, latents, decoded)
         look(latents)
         if progress:

@@ -47,10 +47,10 @@ def interpolate(
     """
     first, second = np.asarray(first), np.asarray(second)
     _check_pair(first, second, steps)
-    encoder = model.encoder_model()
+    encoder = model.encoder_model()  # its vectors, also of a VQ-VAE
     for name, images in (("first", first), ("second", second)):
         model.check_images(images, name)
-    ends = [encoder.predict(x, batch_size=batch_size, verbose=0) for x in (first, second)]
+    ends = [model.map_data("encoder_model", encoder, x, batch_size) for x in (first, second)]
     shares = np.linspace(0.0, 1.0, steps, dtype=np.float32)
     latents = np.stack([(1 - t) * ends[0] + t * ends[1] for t in shares], axis=1)
     latents = latents.reshape(-1, *latents.shape[2:])

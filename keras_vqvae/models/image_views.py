@@ -56,15 +56,18 @@ class ImageViews:
         Returns:
             NumPy float32 `(N, H, W, C)` in `value_range`.
         """
-        return self._predict_images(self, images, batch_size)
+        self.check_images(images, "images")
+        self._require_built("reconstruct")
+        return self.map_data("reconstruct", self._reconstruct, images, batch_size)
 
     def encode(self, images: Any, batch_size: int = 128) -> np.ndarray:
         """The encoder's output for images: NumPy float32 `(N, h, w, D)`."""
-        return self._predict_images(self.encoder_model(), images, batch_size)
+        self.check_images(images, "images")
+        return self.map_data("encode", self.encoder_model(), images, batch_size)
 
     def decode(self, latents: Any, batch_size: int = 128) -> np.ndarray:
         """Images of latents `(N, h, w, D)`: NumPy float32 `(N, H, W, C)` in `value_range`."""
-        return self._predict(self.decoder_model(), latents, batch_size)
+        return self.map_data("decode", self.decoder_model(), latents, batch_size)
 
     def log_prob_given(self, images: Any, latents: Any, batch_size: int = 128) -> np.ndarray:
         """How probable images are given latents, `log p(x | z)`.
@@ -109,7 +112,7 @@ class ImageViews:
         parts = [np.zeros((0,), "float32")]
         for _, batch in image_batches(images, batch_size):
             self.check_images(batch, "images")
-            parts.append(self.log_prob_given(batch, self.encode_batch(batch), len(batch)))
+            parts.append(self.log_prob_given(batch, self.encode(batch, len(batch)), len(batch)))
         return np.concatenate(parts)
 
     def bottleneck_gradient(self, images: Any) -> np.ndarray:
@@ -141,10 +144,6 @@ class ImageViews:
 
         return ops.cast(gradient_by_input(loss, z_e), "float32")
 
-    def encode_batch(self, images: np.ndarray) -> np.ndarray:
-        """`encode` of one batch, without the overhead of `predict`."""
-        return np.asarray(self.encoder_model().predict_on_batch(images))
-
     def decoder_input(self, latents: Any) -> Any:
         """What the decoder sees of latents as `encode` gives them. Here: those themselves."""
         return latents
@@ -152,6 +151,38 @@ class ImageViews:
     def _log_prob_given(self, unit: Any, latents: Any) -> Any:
         parameters = self.decoder(self.decoder_input(latents), training=False)
         return self.likelihood.log_prob(unit, parameters)
+
+    def _reconstruct(self, images: Any) -> Any:
+        return self(images, training=False)  # type: ignore[operator] # a Keras model
+
+    def map_data(self, key: str, function: Any, data: Any, batch_size: int = 128) -> np.ndarray:
+        """A function of tensors, compiled, for all rows of an array or a data set.
+
+        As `predict`, and any number of threads may do it at a time: weights are only read. (Keras's
+        own `predict` takes them out of the variables on JAX while it is at it.)
+
+        Args:
+            key: what the function is known by; the first one of a key is kept.
+            function: of a batch; reads this model's weights.
+            data: array, or data set of batches.
+            batch_size: rows at one time, for arrays. Defaults to `128`.
+        """
+        compiled = self.compiled_function(
+            key, function, jit_compile=resolve_jit_compile("auto") is not False
+        )
+        size = batch_size if hasattr(data, "__array__") else None
+        parts = []
+        for _, batch in image_batches(data, batch_size):
+            size = size or len(batch)
+            found = map_batches(compiled, (_single_precision(batch),), size)
+            if found is not None:
+                parts.append(found)
+        if parts:
+            return np.concatenate(parts)
+        if not hasattr(data, "__array__"):
+            raise ValueError("the data set should have at least one item. Received: none")
+        row = np.zeros((1, *np.shape(data)[1:]), np.asarray(data).dtype)
+        return self.map_data(key, function, row)[:0]
 
     def map_images(self, function: Any, images: Any, batch_size: int) -> np.ndarray:
         """`function` of images batch by batch, put together.
@@ -221,14 +252,6 @@ class ImageViews:
             models[name] = make()
         return models[name]
 
-    def _predict_images(self, model: keras.Model, images: Any, batch_size: int) -> np.ndarray:
-        self.check_images(images, "images")
-        return self._predict(model, images, batch_size)
-
-    def _predict(self, model: keras.Model, data: Any, batch_size: int) -> np.ndarray:
-        is_array = hasattr(data, "__array__")
-        return model.predict(data, batch_size=batch_size if is_array else None, verbose=0)
-
     def _build_if_known(self) -> None:
         shape = getattr(self.encoder, "input_shape", None) if self.encoder.built else None
         if not self.built and shape is not None:
@@ -241,3 +264,7 @@ class ImageViews:
                 f"Model '{self.name}' has no `{what}` before it has seen the shape of the images. "
                 "Call `model.build((None, height, width, channels))`, or `fit`, first."
             )
+
+
+def _single_precision(array: np.ndarray) -> np.ndarray:
+    return array.astype("float32") if array.dtype == np.float64 else array

@@ -181,8 +181,7 @@ class TwoStage:
             label, vector = (
                 None if y is None else np.asarray(y)[rows] for y in (labels, condition)
             )
-            self.vqvae.check_images(batch, "images")
-            grids = self.vqvae.encode_batch(batch)
+            grids = self.vqvae.encode(batch, batch_size)
             reconstruction.append(self.vqvae.log_prob_given(batch, grids, len(batch)))
             codes.append(self.prior.log_prob(grids, label, vector, batch_size))
         return LogProbTerms(*(np.concatenate(x, dtype="float64") for x in (reconstruction, codes)))

@@ -186,7 +186,8 @@ class VQVAE(Autoencoder):
         Returns:
             NumPy int32 `(N, h, w)` in [0, K), or `(N, h, w, Q)` for Q codes a position.
         """
-        return self._predict_images(self.codes_model(), images, batch_size)
+        self.check_images(images, "images")
+        return self.map_data("encode", self.codes_model(), images, batch_size)
 
     def decode(self, codes: Any, batch_size: int = 128) -> np.ndarray:
         """The images of codes.
@@ -206,7 +207,7 @@ class VQVAE(Autoencoder):
         model = self.decoder_model()
         if hasattr(codes, "__array__"):
             codes = check_codes(codes, self.code_shape, self.num_embeddings, lowest=-1)
-        return self._predict(model, codes, batch_size)
+        return self.map_data("decode", model, codes, batch_size)
 
     def codes_model(self) -> keras.Model:
         """A plain functional model, images to codes, for export; it shares this model's weights.
@@ -221,9 +222,6 @@ class VQVAE(Autoencoder):
             "codes_model",
             lambda: self._functional_encoder(lambda z: self.quantizer(z, return_indices=True)[1]),
         )
-
-    def encode_batch(self, images: np.ndarray) -> np.ndarray:
-        return np.asarray(self.codes_model().predict_on_batch(images))
 
     def decoder_input(self, latents: Any) -> Any:
         return self.quantizer.codes_of(ops.cast(latents, "int32"))

@@ -19,13 +19,10 @@ def encode_images(
 ) -> CodeFile:
     """The codes of all images of a source, with its labels; written to `path` if there is one."""
     batches = ImageBatches(source, batch_size)
-    encoder = model.codes_model()
     progress = keras.utils.Progbar(len(batches), verbose=verbose) if verbose else None
     parts = []
     for step in range(len(batches)):
-        images = np.asarray(batches[step])
-        model.check_images(images, "images")
-        parts.append(np.asarray(encoder.predict_on_batch(images)))
+        parts.append(model.encode(np.asarray(batches[step]), batch_size))
         if progress:
             progress.update(step + 1)
     codes = np.concatenate(parts).astype(np.int32, copy=False)

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +12,9 @@ from support import normal, to_numpy
 
 from keras_vqvae import layers, sampling
 
-quickly = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+# JAX compiles every operation anew for every shape.
+EXAMPLES = 8 if keras.backend.backend() == "jax" else 40
+quickly = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 numbers = st.integers(0, 2**31 - 1)
 
 
@@ -41,7 +44,9 @@ def quantizers(draw):
 
 
 shapes = st.lists(st.integers(1, 4), min_size=1, max_size=4)
-dtypes = st.sampled_from(["float32", "float16", "bfloat16", "float64"])
+# JAX has no float64, unless it is asked for.
+DTYPES = ["float32", "float16", "bfloat16"] + ["float64"] * (keras.backend.backend() != "jax")
+dtypes = st.sampled_from(DTYPES)
 
 
 @quickly
