@@ -14,6 +14,17 @@ __all__ = ["StepModel", "gradient_by_input"]
 class StepModel(TrainedModel):
     """A model whose `fit` and `evaluate` run `compute_step` on TensorFlow."""
 
+    def make_train_function(self, force: bool = False) -> Any:
+        """As Keras's, with the optimizer of a built model built too.
+
+        If the first step makes its variables, TensorFlow traces the step a second time.
+        """
+        optimizer = self.optimizer
+        if self.built and optimizer is not None and not optimizer.built:
+            with self.distribute_strategy.scope():
+                optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of gradient descent on a batch; returns the logs."""
         optimizer = self.optimizer

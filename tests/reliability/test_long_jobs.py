@@ -15,6 +15,7 @@ print(json.dumps([long_jobs.steps(600), long_jobs.calls(10)]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_does_not_grow_with_steps_and_calls():
     training, sampling = json.loads(run_python(MEASURE).strip().splitlines()[-1])

@@ -9,7 +9,7 @@ from support import run_python
 pytestmark = pytest.mark.tensorflow_only
 
 # Eight images on one device, or four on each of two: the same sums, the same means.
-SCRIPT = """
+START = """
 import json
 import keras, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
@@ -18,7 +18,13 @@ from keras_vqvae import codebooks, layers, models
 
 # One for all: the collectives of a second MirroredStrategy in a process clash with the first one's.
 mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+start = {"embeddings_initializer": "random_normal"}
+entropy = {"entropy_weight": 1.0, "diversity_weight": 2.0}
+signs = {"temperature": 1.0, "entropy_group_bits": 1, **entropy}
+lfq = lambda: layers.LookupFreeQuantizer(2, **signs)
+"""
 
+TRAINING = """
 def run(strategy, quantizer):
     keras.utils.set_random_seed(0)
     with strategy.scope():
@@ -43,7 +49,6 @@ def run(strategy, quantizer):
     }
 
 ema = codebooks.EMAUpdate(0.9)
-start = {"embeddings_initializer": "random_normal"}
 revive = {"revival": codebooks.ReplaceDead(threshold=0.9, decay=0.1)}
 tables = {
     "gradient": start,
@@ -57,20 +62,22 @@ kinds = {
     name: lambda options=options: layers.VectorQuantizer(4, seed=1, **options)
     for name, options in tables.items()
 }
-entropy = {"entropy_weight": 1.0, "diversity_weight": 2.0}
-signs = {"temperature": 1.0, "entropy_group_bits": 1, **entropy}
-kinds["lfq"] = lambda: layers.LookupFreeQuantizer(2, **signs)
+kinds["lfq"] = lfq
 both = {"one": tf.distribute.get_strategy(), "two": mirrored}
 found = {
-    kind: {name: run(strategy, quantizer) for name, strategy in both.items()}
-    for kind, quantizer in kinds.items()
+    kind: {name: run(strategy, kinds[kind]) for name, strategy in both.items()}
+    for kind in KINDS
 }
+print(json.dumps(found))
+"""
+
+LOSSES = """
 
 # Losses alone, of vectors divided among replicas.
 diverse = {"regularizer": codebooks.Diversity(1.0, 0.5), **start}
 quantizers = {
     "diversity": lambda: layers.VectorQuantizer(4, seed=1, **diverse),
-    "lfq": kinds["lfq"],
+    "lfq": lfq,
     "bsq": lambda: layers.BinarySphericalQuantizer(2, **signs),
     "ibq": lambda: layers.IndexBackpropQuantizer(
         4, seed=1, entropy_temperature=1.0, **entropy, **start
@@ -108,7 +115,7 @@ def divided(quantizer, mask):
     return one, [means, np.concatenate(mirrored.experimental_local_results(by_x)).tolist()]
 
 masks = {"few": [1, 0, 0, 0, 1, 1, 1, 1], "none": [0, 0, 0, 0, 1, 1, 0, 1]}
-found["divided"] = {
+found = {
     kind: {name: divided(quantizer, np.array(mask, bool)) for name, mask in masks.items()}
     for kind, quantizer in quantizers.items()
 }
@@ -116,15 +123,42 @@ print(json.dumps(found))
 """
 
 
+def run_with_two_devices(*parts):
+    """In a process of its own: devices are made before TensorFlow starts."""
+    return json.loads(run_python("\n".join([START, *parts])).splitlines()[-1])
+
+
+def trained(*kinds):
+    return run_with_two_devices(f"KINDS = {kinds!r}", TRAINING)
+
+
 @pytest.fixture(scope="module")
-def found():
-    # In a process of its own: devices are made before TensorFlow starts.
-    return json.loads(run_python(SCRIPT).splitlines()[-1])
+def few():
+    return trained("gradient", "revival")
 
 
-@pytest.mark.parametrize("kind", ["gradient", "ema", "ema_kmeans", "cvq", "affine", "lfq"])
-def test_two_replicas_are_one_device(found, kind):
-    one, two = found[kind]["one"], found[kind]["two"]
+@pytest.fixture(scope="module")
+def others():
+    return trained("ema", "ema_kmeans", "cvq", "affine", "lfq")
+
+
+@pytest.fixture(scope="module")
+def losses():
+    return run_with_two_devices(LOSSES)
+
+
+def test_two_replicas_are_one_device(few):
+    check_replicas(few["gradient"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ema", "ema_kmeans", "cvq", "affine", "lfq"])
+def test_two_replicas_are_one_device_by_every_update(others, kind):
+    check_replicas(others[kind])
+
+
+def check_replicas(found):
+    one, two = found["one"], found["two"]
     assert two["spread"] == 0.0  # all copies of a weight are equal
     for a, b in zip(one["weights"], two["weights"], strict=True):
         # The same sums in another order, through four steps.
@@ -138,9 +172,9 @@ def test_two_replicas_are_one_device(found, kind):
                 )
 
 
-def test_revival_gives_all_replicas_the_same_table(found):
+def test_revival_gives_all_replicas_the_same_table(few):
     # Not that of one device: each replica offers vectors of its own half.
-    two = found["revival"]["two"]
+    two = few["revival"]["two"]
     assert two["spread"] == 0.0
     assert np.isfinite(two["logs"]["loss"]).all()
     assert two["logs"]["codebook_usage"][-1] > 0.5
@@ -148,15 +182,15 @@ def test_revival_gives_all_replicas_the_same_table(found):
 
 @pytest.mark.parametrize("mask", ["few", "none"])
 @pytest.mark.parametrize("kind", ["diversity", "lfq", "bsq", "ibq"])
-def test_trap_17_losses_and_gradients_of_two_replicas_are_those_of_one_device(found, kind, mask):
+def test_trap_17_losses_and_gradients_of_two_replicas_are_those_of_one_device(losses, kind, mask):
     """Trap 12. Also where masks leave one of them few vectors, or none.
 
     The mean distribution of a batch, of which an entropy is taken, is that of all replicas.
     """
-    (losses, by_x), (mean_losses, by_halves) = found["divided"][kind][mask]
-    assert losses.keys() == mean_losses.keys()
-    for name in losses:
-        assert mean_losses[name] == pytest.approx(losses[name], rel=1e-5, abs=1e-6), name
+    (alone, by_x), (mean, by_halves) = losses[kind][mask]
+    assert alone.keys() == mean.keys()
+    for name in alone:
+        assert mean[name] == pytest.approx(alone[name], rel=1e-5, abs=1e-6), name
     # Sums in another order.
     np.testing.assert_allclose(by_halves, by_x, rtol=1e-4, atol=1e-6)
     assert np.abs(by_x).max() > 1e-3

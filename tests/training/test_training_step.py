@@ -84,6 +84,22 @@ def test_compiled_steps_are_eager_ones(jit_compile):
     assert weight(compiled) == pytest.approx(weight(eager), rel=1e-5)
 
 
+@pytest.mark.tensorflow_only
+def test_the_step_of_a_built_model_is_traced_once():
+    traces = []
+
+    class Traced(Line):
+        def compute_step(self, data, training):
+            traces.append(training)
+            return super().compute_step(data, training)
+
+    model = Traced()
+    model.build((None, 1))
+    model.compile(keras.optimizers.Adam())
+    fit(model, column(1, 2, 3, 4), batch_size=2, epochs=2)
+    assert traces == [True]
+
+
 def test_epoch_means_weigh_batches_by_their_size():
     # Rate 0: batches (1, 1) and (4) with losses 4 and 28, of 2 and 1 samples: (2·4 + 28)/3.
     model = line(rate=0.0)
