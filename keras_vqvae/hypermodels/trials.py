@@ -1,6 +1,7 @@
 """What a search has found, read from its directory, finished or running."""
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,7 +35,7 @@ class SearchedTrial(NamedTuple):
 
 
 def read_trials(directory: str | os.PathLike[str]) -> list[SearchedTrial]:
-    """The trials of a search in the order of their names.
+    """The trials of a search in the order in which they were begun.
 
     Nothing but the files of the search is needed, so that a running one can be looked at.
 
@@ -48,13 +49,19 @@ def read_trials(directory: str | os.PathLike[str]) -> list[SearchedTrial]:
     folder = Path(directory)
     if (folder / "trials").is_dir():
         folder /= "trials"
-    files = sorted(folder.glob("trial_*/trial.json"))
+    files = sorted(folder.glob("trial_*/trial.json"), key=_number)
     if not files:
         raise FileNotFoundError(
             "`directory` should be that of a search, with folders trial_…. "
             f"Received: {str(folder)!r}"
         )
     return [_read(file) for file in files]
+
+
+def _number(file: Path) -> tuple[float, str]:
+    """KerasTuner counts trials, with as many digits as its `max_trials` then had."""
+    name = file.parent.name.removeprefix("trial_")
+    return int(name) if name.isdecimal() else math.inf, name
 
 
 def _read(file: Path) -> SearchedTrial:

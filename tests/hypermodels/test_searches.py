@@ -52,6 +52,14 @@ class Quick(keras_tuner.HyperModel):
         return {"val_loss": float(value)}
 
 
+class Wide(Quick):
+    """As many trials as are asked for."""
+
+    def build(self, hp):
+        hp.Int("c", 0, 99)
+        return super().build(hp)
+
+
 def search(folder, kind="random", trials=3, **kwargs):
     tuner = make_tuner(kind, Quick(folder / "log"), folder / "s", trials, 3, "val_loss", **kwargs)
     tuner.search(verbose=0)
@@ -113,6 +121,17 @@ def test_stopped_at_any_write_a_search_does_every_trial_once(kind, tmp_path, mon
         # No trial that was written down as ended is trained again: at most the last one.
         trained = (folder / "log").read_text().splitlines()
         assert len(expected) <= len(trained) <= len(expected) + 1
+
+
+def test_trials_are_read_in_the_order_they_were_begun(tmp_path):
+    """KerasTuner writes the number of a trial with as many digits as `max_trials` has."""
+    tuner = make_tuner("grid", Wide(tmp_path / "log"), tmp_path / "w", 9, 3, "val_loss")
+    tuner.search(verbose=0)
+    tuner = make_tuner("grid", Wide(tmp_path / "log"), tmp_path / "w", 12, 3, "val_loss")
+    tuner.search(verbose=0)
+    names = [trial.name for trial in read_trials(tmp_path / "w")]
+    assert names == tuner.oracle.start_order
+    assert names[7:] == ["7", "8", "09", "10", "11"]
 
 
 @pytest.mark.slow
