@@ -21,8 +21,6 @@ from keras_vqvae.runs import DataParts, Run, RunExistsError, check_fit, image_ba
 
 __all__ = ["Search", "part_of_a_search"]
 
-_ENDED = ("COMPLETED", "FAILED", "INVALID")
-
 
 class Search:
     """A search for the settings of a VQ-VAE, in one directory.
@@ -186,7 +184,7 @@ class Search:
 
     def ended(self) -> int:
         """How many trials have ended."""
-        return sum(trial.status in _ENDED for trial in self.trials())
+        return sum(trial.ended for trial in self.trials())
 
     def conclude(self, report: Callable[[str], None] | None = None) -> dict[str, Any]:
         """Writes results and pages, and makes the winner's run.
@@ -218,7 +216,7 @@ class Search:
         found["notes"] = [note] if note else []
         for trial in trials:
             folder = self.directory / "tensorboard" / trial.name
-            if trial.status in _ENDED and not folder.exists():
+            if trial.ended and not folder.exists():
                 # Those of held-out images: the page shows the first few at once.
                 figures = {k: v for k, v in trial.figures.items() if k.startswith("val_")}
                 failed = trial.score is None
@@ -284,11 +282,11 @@ class _Progress:
     def __init__(self, search: Search, report: Callable[[str], None]) -> None:
         self._search = search
         self._report = report
-        self._told = {trial.name for trial in search.trials() if trial.status in _ENDED}
+        self._told = {trial.name for trial in search.trials() if trial.ended}
 
     def __call__(self) -> int:
         for trial in self._search.trials():
-            if trial.status in _ENDED and trial.name not in self._told:
+            if trial.ended and trial.name not in self._told:
                 self._told.add(trial.name)
                 score = trial.message if trial.score is None else f"{trial.score:.4f}"
                 self._report(f"trial {trial.name}: {score}")

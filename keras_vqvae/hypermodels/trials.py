@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["SearchedTrial", "read_trials"]
+__all__ = ["ENDED", "SearchedTrial", "read_trials"]
+
+# Of KerasTuner's statuses; "INVALID" is of a trial that is to be tried again.
+ENDED = ("COMPLETED", "FAILED")
 
 
 class SearchedTrial(NamedTuple):
@@ -27,6 +30,11 @@ class SearchedTrial(NamedTuple):
     figures: dict[str, float]
     score: float | None
     message: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over: completed or failed, and not to be tried again."""
+        return self.status in ENDED
 
     @property
     def shown_values(self) -> dict[str, Any]:

@@ -223,6 +223,18 @@ def test_a_trial_that_two_workers_end_counts_once(tmp_path):
     assert (again.end_order, again.ongoing_trials) == ([trial.trial_id], {})
 
 
+def test_a_trial_that_is_to_be_tried_again_has_not_ended(tmp_path):
+    oracle = make_tuner("random", Quick(tmp_path / "log"), tmp_path / "s", 1, 1, "val_loss").oracle
+    oracle.max_retries_per_trial = 1
+    for status in ("INVALID", "FAILED"):
+        trial = oracle.create_trial("tuner0")
+        trial.status = "INVALID"  # it crashed
+        oracle.end_trial(trial)
+        (found,) = read_trials(tmp_path / "s")
+        assert found.status == status
+        assert found.ended == bool(oracle.end_order) == (status == "FAILED")
+
+
 RUN = RunConfig(vqvae_training=TrainingConfig(batch_size=8))
 TINY = {"width": 4, "depth": 1, "embedding_dim": 2, "update": "gradient", "beta": 0.25}
 
