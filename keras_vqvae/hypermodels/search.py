@@ -17,7 +17,15 @@ from keras_vqvae.hypermodels.supervision import supervise
 from keras_vqvae.hypermodels.trials import SearchedTrial, read_trials
 from keras_vqvae.hypermodels.tuners import make_tuner
 from keras_vqvae.hypermodels.vqvae_hypermodel import VQVAEHyperModel
-from keras_vqvae.runs import DataParts, Run, RunExistsError, check_fit, image_batches, train_command
+from keras_vqvae.runs import (
+    DataParts,
+    Run,
+    RunExistsError,
+    check_fit,
+    image_batches,
+    train_command,
+    with_absolute_source,
+)
 
 __all__ = ["Search", "part_of_a_search"]
 
@@ -74,7 +82,7 @@ class Search:
             RunExistsError: if the directory holds another search, or other files.
             ValueError: if the settings do not fit the data, or one another.
         """
-        config = dataclasses.replace(config, run=_absolute(config.run))
+        config = dataclasses.replace(config, run=with_absolute_source(config.run))
         search = cls(directory, config)
         file, folder = search._settings, search.directory
         if file.exists():
@@ -307,13 +315,6 @@ def _results(config: SearchConfig, trials: list[SearchedTrial], best: str) -> di
         "gain": gain,
         "trials": [trial._asdict() for trial in trials],
     }
-
-
-def _absolute(run: Any) -> Any:
-    source = run.data.source
-    if Path(source).exists():
-        source = str(Path(source).resolve())
-    return dataclasses.replace(run, data=dataclasses.replace(run.data, source=source))
 
 
 def _longer(run: Any) -> Any:

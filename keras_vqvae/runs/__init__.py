@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from keras_vqvae.runs.building import compile_model as compile_model
     from keras_vqvae.runs.comparing import Comparison as Comparison
     from keras_vqvae.runs.creating import check_fit as check_fit
+    from keras_vqvae.runs.creating import with_absolute_source as with_absolute_source
     from keras_vqvae.runs.parts import DataParts as DataParts
     from keras_vqvae.runs.run import Run as Run
     from keras_vqvae.runs.stages import image_batches as image_batches
@@ -48,6 +49,7 @@ __all__ = [
     "figure_rows",
     "image_batches",
     "train_command",
+    "with_absolute_source",
 ]
 
 
@@ -60,6 +62,7 @@ _LAZY = {
     "check_fit": "creating",
     "compile_model": "building",
     "image_batches": "stages",
+    "with_absolute_source": "creating",
 }
 
 

@@ -128,6 +128,14 @@ def test_a_later_winner_does_not_replace_a_run_whose_prior_is_trained(done, fold
     assert (tmp_path / "s" / f"best_{trials[1].name}").exists() != worse
 
 
+def test_the_data_is_found_from_elsewhere(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    config = config_for(f"~/{folder.name}")
+    search = Search.create(tmp_path / "s", config)
+    assert search.config.run.data.source == str(folder)
+    assert Search.open(tmp_path / "s").config == search.config
+
+
 class TestRefused:
     def refused(self, tmp_path, config, text, error=ValueError):
         with pytest.raises(error, match=text):
