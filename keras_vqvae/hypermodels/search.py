@@ -236,18 +236,18 @@ class Search:
     def _winner(
         self, tuner: Any, best: Any, report: Callable[[str], None]
     ) -> tuple[Run, str | None]:
-        """Its run, and a note if it stands beside an earlier winner's."""
+        """Its run, and a note if it stands beside another one."""
         config = tuner.hypermodel.config(best.hyperparameters)
         directory, note = self.directory / "best", None
         try:
             run = Run.create(directory, config)
         except RunExistsError:
-            if not Run.open(directory).progress("prior").epochs:
-                run = Run.create(directory, config, overwrite=True)
-            else:
+            if Run.open(directory).files.has_begun("prior"):
                 directory = self.directory / f"best_{best.trial_id}"
-                note = f"best/ has an earlier winner, whose prior is trained: see {directory.name}/"
+                note = f"best/ has another run, whose prior has begun: see {directory.name}/"
                 run = Run.create(directory, config)
+            else:
+                run = Run.create(directory, config, overwrite=True)
         if not run.finished("vqvae"):
             run.take_over(tuner.get_best_models()[0])
         run.train("vqvae", verbose=0, report=report)

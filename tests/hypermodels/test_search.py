@@ -4,12 +4,14 @@ import dataclasses
 import html
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from runs_support import write_images
@@ -19,6 +21,7 @@ from tensorboard.util.tensor_util import make_ndarray
 from keras_vqvae.hypermodels import Search, SearchConfig, fixed_settings, read_trials
 from keras_vqvae.runs import (
     DataConfig,
+    PriorConfig,
     Run,
     RunConfig,
     RunExistsError,
@@ -126,6 +129,38 @@ def test_a_later_winner_does_not_replace_a_run_whose_prior_is_trained(done, fold
     # Whoever won, what was trained is there still.
     assert (tmp_path / "s" / "best" / "prior.keras").read_bytes() == prior
     assert (tmp_path / "s" / f"best_{trials[1].name}").exists() != worse
+
+
+class CtrlC(keras.callbacks.Callback):
+    """Pressed after the first step: training ends with the next one."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 0:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_later_winner_does_not_replace_a_run_whose_prior_has_begun(done, tmp_path):
+    """Not even one that was stopped in its first epoch."""
+    shutil.copytree(done[0].directory, tmp_path / "s")
+    search = Search.open(tmp_path / "s")
+    run = Run.open(tmp_path / "s" / "best")
+    prior = PriorConfig(filters=4, residual_blocks=1, embedding_dim=2)
+    run = run.change_prior(prior, TrainingConfig(epochs=1, batch_size=4))
+    with pytest.raises(KeyboardInterrupt):
+        run.train("prior", verbose=0, callbacks=[CtrlC()])
+    assert (run.progress("prior").epochs, run.progress("prior").steps) == (0, 2)
+    # Another trial wins.
+    best = done[1]["best"]
+    other = next(trial for trial in search.trials() if trial.name != best)
+    file = tmp_path / "s" / "trials" / f"trial_{other.name}" / "trial.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "score": -1.0}))
+    found = search.conclude()
+    assert (found["best"], found["run"]) == (other.name, f"best_{other.name}")
+    assert found["notes"] == [f"best/ has another run, whose prior has begun: see {found['run']}/"]
+    assert Run.open(run.directory).config == run.config  # as it was
+    assert run.progress("prior").steps == 2
+    again = Run.open(tmp_path / "s" / found["run"])
+    assert again.config.vqvae.beta == other.values["beta"]
 
 
 def test_the_data_is_found_from_elsewhere(folder, tmp_path, monkeypatch):
