@@ -72,7 +72,8 @@ class Search:
     def create(cls, directory: str | os.PathLike[str], config: SearchConfig) -> Self:
         """A new search, or the one that is there, which may get more trials.
 
-        Everything is checked before anything is written.
+        Everything is checked before anything is written. What makes a search another one is said by
+        `make_tuner`.
 
         Args:
             directory: where; it is made if needed.
@@ -86,12 +87,7 @@ class Search:
         search = cls(directory, config)
         file, folder = search._settings, search.directory
         if file.exists():
-            differences = cls.open(directory).config.differences(config)
-            if differences:
-                raise RunExistsError(
-                    f"the output {str(folder)!r} holds another search ({'; '.join(differences)}). "
-                    "Give another directory (`--output`)"
-                )
+            cls.open(directory)  # it raises for a file of another make
         elif folder.exists() and (not folder.is_dir() or _others_files(folder)):
             raise RunExistsError(
                 f"the output {str(folder)!r} is not empty and holds no search. Give another "

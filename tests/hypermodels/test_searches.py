@@ -10,7 +10,7 @@ import pytest
 from support import run_python
 
 from keras_vqvae.hypermodels import VQVAEHyperModel, make_tuner, read_trials, state_files
-from keras_vqvae.runs import RunConfig, TrainingConfig
+from keras_vqvae.runs import RunConfig, RunExistsError, TrainingConfig
 
 MODEL = None
 
@@ -258,14 +258,14 @@ def test_the_directory_of_another_search_is_refused(change, message, tmp_path):
 
     make()
     make(trials=5, epochs=7, run={"jit_compile": "off"})  # the same search, longer
-    with pytest.raises(ValueError, match=f"holds another search .*{message}"):
+    with pytest.raises(RunExistsError, match=f"holds another search .*{message}"):
         make(**change)
     make(overwrite=True, **change)
 
 
 def test_the_directory_of_a_search_of_other_make_is_refused(tmp_path):
     (tmp_path / "oracle.json").write_text("{}")
-    with pytest.raises(ValueError, match="not begun"):
+    with pytest.raises(RunExistsError, match="not begun"):
         make_tuner("random", Quick(tmp_path / "log"), tmp_path, objective="val_loss")
 
 
