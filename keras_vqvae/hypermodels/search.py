@@ -250,6 +250,7 @@ class Search:
         return run, note
 
     def _tuner(self) -> Any:
+        """It is read from its files each time: another process may have gone on with them."""
         config, parts = self.config, self._parts
         hypermodel = VQVAEHyperModel(
             parts.train.image_shape,

@@ -21,6 +21,7 @@ from tensorboard.util.tensor_util import make_ndarray
 from keras_vqvae.hypermodels import Search, SearchConfig, fixed_settings, read_trials
 from keras_vqvae.runs import (
     DataConfig,
+    DataParts,
     PriorConfig,
     Run,
     RunConfig,
@@ -181,6 +182,14 @@ def test_the_data_is_found_from_elsewhere(folder, tmp_path, monkeypatch):
     search = Search.create(tmp_path / "s", config)
     assert search.config.run.data.source == str(folder)
     assert Search.open(tmp_path / "s").config == search.config
+
+
+def test_the_images_are_read_once_for_their_variance(folder, monkeypatch):
+    parts = DataParts(DataConfig(str(folder)), seed=3)
+    images = parts.train.as_array() / 255
+    assert parts.variance() == pytest.approx(images.var(), rel=1e-6)
+    monkeypatch.setattr(type(parts.train), "read", None)  # it cannot be called
+    assert parts.variance() == pytest.approx(images.var(), rel=1e-6)
 
 
 class TestRefused:
