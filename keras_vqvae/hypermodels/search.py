@@ -23,6 +23,7 @@ from keras_vqvae.runs import (
     RunExistsError,
     check_fit,
     image_batches,
+    prior_command,
     train_command,
     with_absolute_source,
 )
@@ -213,7 +214,7 @@ class Search:
         found = _results(self.config, trials, best.trial_id)
         found["run"] = run.directory.name
         found["commands"] = [
-            f"keras-vqvae prior {shlex.quote(str(run.directory))}",
+            prior_command(run.config, run.config, str(run.directory)),
             f"keras-vqvae sample {shlex.quote(str(run.directory))}",
             train_command(_longer(run.config), f"{self.directory}_best"),
         ]

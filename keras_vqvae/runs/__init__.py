@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from keras_vqvae.runs.commands import OPTION_PREFIXES as OPTION_PREFIXES
+from keras_vqvae.runs.commands import prior_command as prior_command
 from keras_vqvae.runs.commands import train_command as train_command
 from keras_vqvae.runs.comparison_rows import comparison_rows as comparison_rows
 from keras_vqvae.runs.config import DataConfig as DataConfig
@@ -48,6 +49,7 @@ __all__ = [
     "demo_config",
     "figure_rows",
     "image_batches",
+    "prior_command",
     "train_command",
     "with_absolute_source",
 ]
