@@ -13,15 +13,15 @@ from keras_vqvae import hypermodels
 
 
 def one_line_errors(main):
-    """What a user can put right is one line and exit status 2."""
+    """What a user can put right is one line and exit status 2; a process that died, status 1."""
 
     @functools.wraps(main)
     def wrapped(argv=None):
         try:
             return main(sys.argv[1:] if argv is None else argv)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, hypermodels.SearchProcessError) as error:
             print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
+            sys.exit(1 if isinstance(error, hypermodels.SearchProcessError) else 2)
 
     return wrapped
 
