@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import keras
-import keras_tuner
 
 from keras_vqvae.hypermodels.code_length import CodeLength
 from keras_vqvae.hypermodels.run_hypermodel import RunHyperModel, check_train_images

@@ -228,5 +228,5 @@ def test_the_command_of_a_prior_gives_the_run_its_settings(run):
             options.pop(name)
         assert apply_options(before, options) == config
     patient = dataclasses.replace(before, prior_training=TrainingConfig(patience=3))
-    with pytest.raises(ValueError, match="`config` should keep `patience`.*in place of 3"):
+    with pytest.raises(ValueError, match=r"`config` should keep `patience`.*in place of 3"):
         prior_command(before, patient, "runs/mine")
