@@ -62,7 +62,7 @@ def prior_command(config: RunConfig, before: RunConfig, run: str, overwrite: boo
     >>> from keras_vqvae.runs import PriorConfig
     >>> config = RunConfig(prior=PriorConfig(filters=64, conditional=True))
     >>> print(prior_command(config, RunConfig(), "runs/mine", overwrite=True))
-    keras-vqvae prior runs/mine --overwrite --conditional --filters 64
+    keras-vqvae prior runs/mine --overwrite --filters 64 --conditional
     """
     words = ["keras-vqvae", "prior", run, *(["--overwrite"] if overwrite else [])]
     words += _group("", config.prior, before.prior)
