@@ -15,7 +15,6 @@ Command:
 `--smoke` shows in seconds that everything works.
 """
 
-import shlex
 import shutil
 
 import searching
@@ -47,7 +46,7 @@ def main(argv=None):
     print(hypermodels.gain_text(found))
     best = search.directory / found["run"] / "vqvae.keras"
     shutil.copyfile(best, search.directory / "best_model.keras")
-    searching.keep_command(args, shlex.split(found["commands"][-1]))
+    searching.keep_command(args, found["commands"][-1])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ Command:
 """
 
 import dataclasses
+import shlex
 from pathlib import Path
 
 import searching
@@ -45,7 +46,7 @@ def main(argv=None):
         train_best(run, config, train, held_out, args)
         return
     best = searching.search(args, hypermodel, *train, validation_data=held_out)
-    searching.keep_command(args, words_of(run, config, hypermodel, best, argv))
+    searching.keep_command(args, command_of(run, config, hypermodel, best, argv))
 
 
 def opened(args):
@@ -89,9 +90,9 @@ def hypermodel_of(run, config, train, args):
     )
 
 
-def words_of(run, config, hypermodel, best, argv):
+def command_of(run, config, hypermodel, best, argv):
     """`keras-vqvae prior` with the settings of a trial, or this script where a run has no such."""
-    other = ["python", "tuning/prior.py", *argv, "--train-best"]
+    other = shlex.join(["python", "tuning/prior.py", *argv, "--train-best"])
     if (config.dtype_policy, config.jit_compile) != (
         run.config.dtype_policy,
         run.config.jit_compile,
@@ -101,10 +102,15 @@ def words_of(run, config, hypermodel, best, argv):
         found = hypermodel.config(best)
     except ValueError:
         return other
-    words = ["keras-vqvae", "prior", str(run.directory)]
-    words += ["--overwrite"] if run.progress("prior").epochs else []
-    words += searching.changed(found.prior, run.config.prior)
-    return words + searching.changed(found.prior_training, run.config.prior_training, {"epochs"})
+    full = in_full(found, run)
+    return runs.prior_command(full, run.config, str(run.directory), run.files.has_begun("prior"))
+
+
+def in_full(config, run):
+    """The settings of a trial with as many epochs as the run's say."""
+    epochs = run.config.prior_training.epochs
+    training = dataclasses.replace(config.prior_training, epochs=epochs)
+    return dataclasses.replace(config, prior_training=training)
 
 
 def train_best(run, config, train, held_out, args):
@@ -113,10 +119,9 @@ def train_best(run, config, train, held_out, args):
     best = searching.make_tuner(args, hypermodel).get_best_hyperparameters()
     if not best:
         raise ValueError(f"the search in {args.output!r} has no trial yet. Leave --train-best out")
-    epochs = run.config.prior_training.epochs
-    training = dataclasses.replace(config.prior_training, epochs=epochs)
-    full = dataclasses.replace(config, prior_training=training)
+    full = in_full(config, run)
     model = hypermodel_of(run, full, train, args).build(best[0])
+    epochs = full.prior_training.epochs
     values = {"batch_size": best[0].get("batch_size"), "validation_data": held_out}
     model.fit(*train, epochs=epochs, verbose=2, **values)
     path = Path(args.output) / "prior.keras"

@@ -6,7 +6,6 @@ What: no script of its own; `codebook_and_beta.py` and `prior.py` are.
 import argparse
 import dataclasses
 import functools
-import shlex
 import sys
 from pathlib import Path
 
@@ -14,15 +13,15 @@ from keras_vqvae import hypermodels
 
 
 def one_line_errors(main):
-    """What a user can put right is one line and exit status 2."""
+    """What a user can put right is one line and exit status 2; a process that died, status 1."""
 
     @functools.wraps(main)
     def wrapped(argv=None):
         try:
             return main(sys.argv[1:] if argv is None else argv)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, hypermodels.SearchProcessError) as error:
             print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
+            sys.exit(1 if isinstance(error, hypermodels.SearchProcessError) else 2)
 
     return wrapped
 
@@ -103,28 +102,8 @@ def search(args, hypermodel, *data, validation_data):
     return tuner.get_best_hyperparameters()[0]
 
 
-def keep_command(args, words):
+def keep_command(args, command):
     """Leaves the command behind that trains the best model in full."""
-    command = shlex.join(words)
     folder = Path(args.output)
     (folder / "train_best.sh").write_text(command + "\n", encoding="utf-8")
     print(f"{folder / 'best_model.keras'}; to train it in full:\n{command}")
-
-
-def changed(ours, theirs, without=()):
-    """An option for each setting of a group that differs."""
-    found = []
-    for field in dataclasses.fields(ours):
-        name, value = field.name, getattr(ours, field.name)
-        if name in without or value == getattr(theirs, name):
-            continue
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            found.append(f"--{flag}" if value else f"--no-{flag}")
-            continue
-        if isinstance(value, float):
-            value = f"{value:.6g}"
-        elif isinstance(value, tuple):
-            value = ",".join(map(str, value))
-        found.append(f"--{flag}={value}")
-    return found

@@ -123,7 +123,13 @@ def tune(
 
 
 def _search(output: str, config: Any, workers: int | None, host: str, port: int | None) -> None:
-    from keras_vqvae.hypermodels import Search, gain_text, part_of_a_search, trial_list
+    from keras_vqvae.hypermodels import (
+        Search,
+        SearchProcessError,
+        gain_text,
+        part_of_a_search,
+        trial_list,
+    )
 
     search = Search.create(output, config)
     say = lambda text: click.echo(click.style(text, bold=True))  # noqa: E731
@@ -133,9 +139,9 @@ def _search(output: str, config: Any, workers: int | None, host: str, port: int 
             return
         found = search.run(workers, host, port, fit_verbose(), say)
     except KeyboardInterrupt:
-        raise Interrupted(
-            f"{search.ended()} trials are kept in {output}; the same command goes on from there"
-        ) from None
+        raise Interrupted(_how_to_go_on(search, output)) from None
+    except SearchProcessError as error:
+        raise click.ClickException(f"{error}. {_how_to_go_on(search, output)}") from error
     rows = trial_list(search.trials(), found["direction"])
     settings = "other than the defaults"
     print_columns("Trials, the best first", ("trial", "score", settings), rows, {settings})
@@ -146,3 +152,7 @@ def _search(output: str, config: Any, workers: int | None, host: str, port: int 
     for command in found["commands"]:
         click.echo(f"  {command}")
     click.echo(search.page)
+
+
+def _how_to_go_on(search: Any, output: str) -> str:
+    return f"{search.ended()} trials are kept in {output}; the same command goes on from there"

@@ -11,10 +11,9 @@ from keras_tuner import oracles
 
 from keras_vqvae.hypermodels.state_files import mend_state, write_state
 from keras_vqvae.hypermodels.supervision import WORKERS
+from keras_vqvae.hypermodels.trials import ENDED
 
 __all__ = ["BayesianOracle", "GridOracle", "HyperbandOracle", "RandomOracle"]
-
-_ENDED = ("COMPLETED", "FAILED")
 
 
 class _DefaultsFirst:
@@ -80,7 +79,7 @@ class _Kept(keras_tuner.Oracle):
                 tuner: one for tuner, one in self.ongoing_trials.items() if one.trial_id != name
             }
             return
-        if trial.status in _ENDED and name in self._retry_queue:
+        if trial.status in ENDED and name in self._retry_queue:
             self._retry_queue.remove(name)
         # KerasTuner notes when a trial began after it has saved, and prints how long it took.
         now, display = datetime.datetime.now(), self._display
@@ -102,7 +101,7 @@ class _Kept(keras_tuner.Oracle):
             )
         verbose, self.verbose = self.verbose, 0
         self.ongoing_trials = {
-            tuner: trial for tuner, trial in self._in_hands.items() if trial.status not in _ENDED
+            tuner: trial for tuner, trial in self._in_hands.items() if trial.status not in ENDED
         }
         self.tuner_ids.update(self.ongoing_trials)  # a chief waits for them
         in_hands = [trial.trial_id for trial in self.ongoing_trials.values()]
@@ -111,7 +110,7 @@ class _Kept(keras_tuner.Oracle):
             trial = self.trials[name]
             if name in in_hands:
                 continue
-            if trial.status not in _ENDED:
+            if trial.status not in ENDED:
                 again.append(name)
             elif name not in self.end_order:
                 self.end_trial(trial)

@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import keras
-import keras_tuner
 
 from keras_vqvae import models
 from keras_vqvae.hypermodels.run_hypermodel import RunHyperModel, check_train_images
@@ -141,6 +140,7 @@ class PriorHyperModel(RunHyperModel):
     """
 
     objective = "val_bits_per_code"
+    trained_on = "codes"
 
     def __init__(
         self,
@@ -236,27 +236,18 @@ class PriorHyperModel(RunHyperModel):
         self.compile(model, training, self.train_images, self.run.jit_compile)
         return model
 
-    def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
-        """As `model.fit`.
-
-        Raises:
-            keras_tuner.errors.FailedTrialError: for a model over the budget of parameters. (Not in
-                `build`: tuners build the defaults before any trial.)
-            keras_tuner.errors.FatalValueError: without `validation_data`.
-        """
+    def over_budget(self, model: Any) -> str | None:
         count, limit = model.count_params(), self.max_parameters
-        if limit is not None and count > limit:
-            raise keras_tuner.errors.FailedTrialError(
-                f"the prior has {count} parameters, above max_parameters={limit}"
-            )
-        if kwargs.get("validation_data") is None:
-            raise keras_tuner.errors.FatalValueError(
-                "`search` should be given `validation_data`: held-out codes, on which trials are "
-                "compared"
-            )
-        kwargs.setdefault("batch_size", hp.get("batch_size"))
-        callbacks = [_Parameters(), *kwargs.pop("callbacks", [])]
-        return model.fit(*args, callbacks=callbacks, **kwargs)
+        if limit is None or count <= limit:
+            return None
+        return f"the prior has {count} parameters, above max_parameters={limit}"
+
+    def batch_size(self, hp: Any) -> int:
+        size: int = hp.get("batch_size")
+        return size
+
+    def logging(self, validation: Any) -> keras.callbacks.Callback:
+        return _Parameters()
 
     def _training(self, values: dict[str, Any]) -> TrainingConfig:
         """Takes what is of training out of the values."""

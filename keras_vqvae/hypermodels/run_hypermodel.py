@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import keras
 import keras_tuner
 
+from keras_vqvae.data import ImageBatches
 from keras_vqvae.runs import TrainingConfig, compile_model
 
 __all__ = ["RunHyperModel"]
@@ -12,12 +14,60 @@ __all__ = ["RunHyperModel"]
 class RunHyperModel(keras_tuner.HyperModel):
     """Base of hypermodels whose trials have the settings of a run.
 
-    A subclass names its default `objective`, and in `added_objectives` what its `fit` adds to the
-    logs beside the model's own.
+    A subclass gives `build`, `over_budget`, `batch_size` and `logging`; it names its default
+    `objective`, in `added_objectives` what `logging` adds to the logs beside the model's own, and
+    in `trained_on` what `fit` takes.
     """
 
     objective = "val_loss"
     added_objectives: tuple[str, ...] = ()
+    trained_on = "data"
+
+    # -- for subclasses ---------------------------------------------------------------------------
+
+    def over_budget(self, model: Any) -> str | None:
+        """Why a model is not trained, if it is above what it may take."""
+        raise NotImplementedError
+
+    def batch_size(self, hp: Any) -> int:
+        """Of the trial's training."""
+        raise NotImplementedError
+
+    def logging(self, validation: Any) -> keras.callbacks.Callback:
+        """The callback that adds to the logs what trials are compared by.
+
+        Args:
+            validation: the `validation_data` of `fit`.
+        """
+        raise NotImplementedError
+
+    # -- what they share --------------------------------------------------------------------------
+
+    def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+        """As `model.fit`, with what trials are compared by in the logs.
+
+        Raises:
+            keras_tuner.errors.FailedTrialError: for a model over the budget. (Not in `build`:
+                tuners build the defaults before any trial.)
+            keras_tuner.errors.FatalValueError: without `validation_data`.
+        """
+        reason = self.over_budget(model)
+        if reason is not None:
+            raise keras_tuner.errors.FailedTrialError(reason)
+        validation = kwargs.get("validation_data")
+        if validation is None:
+            raise keras_tuner.errors.FatalValueError(
+                f"`search` should be given `validation_data`: held-out {self.trained_on}, on which "
+                "trials are compared"
+            )
+        callbacks = [self.logging(validation), *kwargs.pop("callbacks", [])]
+        if args and isinstance(args[0], ImageBatches):
+            # The order of an epoch is the same in every trial, whatever came before it.
+            callbacks.append(args[0].epoch_callback())
+            kwargs.setdefault("shuffle", False)
+        else:
+            kwargs.setdefault("batch_size", self.batch_size(hp))
+        return model.fit(*args, callbacks=callbacks, **kwargs)
 
     def objectives(self, model: Any) -> list[str]:
         """The names that trials can be compared by.

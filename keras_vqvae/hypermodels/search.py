@@ -17,11 +17,18 @@ from keras_vqvae.hypermodels.supervision import supervise
 from keras_vqvae.hypermodels.trials import SearchedTrial, read_trials
 from keras_vqvae.hypermodels.tuners import make_tuner
 from keras_vqvae.hypermodels.vqvae_hypermodel import VQVAEHyperModel
-from keras_vqvae.runs import DataParts, Run, RunExistsError, check_fit, image_batches, train_command
+from keras_vqvae.runs import (
+    DataParts,
+    Run,
+    RunExistsError,
+    check_fit,
+    image_batches,
+    prior_command,
+    train_command,
+    with_absolute_source,
+)
 
 __all__ = ["Search", "part_of_a_search"]
-
-_ENDED = ("COMPLETED", "FAILED", "INVALID")
 
 
 class Search:
@@ -66,7 +73,8 @@ class Search:
     def create(cls, directory: str | os.PathLike[str], config: SearchConfig) -> Self:
         """A new search, or the one that is there, which may get more trials.
 
-        Everything is checked before anything is written.
+        Everything is checked before anything is written. What makes a search another one is said by
+        `make_tuner`.
 
         Args:
             directory: where; it is made if needed.
@@ -76,16 +84,11 @@ class Search:
             RunExistsError: if the directory holds another search, or other files.
             ValueError: if the settings do not fit the data, or one another.
         """
-        config = dataclasses.replace(config, run=_absolute(config.run))
+        config = dataclasses.replace(config, run=with_absolute_source(config.run))
         search = cls(directory, config)
         file, folder = search._settings, search.directory
         if file.exists():
-            differences = cls.open(directory).config.differences(config)
-            if differences:
-                raise RunExistsError(
-                    f"the output {str(folder)!r} holds another search ({'; '.join(differences)}). "
-                    "Give another directory (`--output`)"
-                )
+            cls.open(directory)  # it raises for a file of another make
         elif folder.exists() and (not folder.is_dir() or _others_files(folder)):
             raise RunExistsError(
                 f"the output {str(folder)!r} is not empty and holds no search. Give another "
@@ -186,7 +189,7 @@ class Search:
 
     def ended(self) -> int:
         """How many trials have ended."""
-        return sum(trial.status in _ENDED for trial in self.trials())
+        return sum(trial.ended for trial in self.trials())
 
     def conclude(self, report: Callable[[str], None] | None = None) -> dict[str, Any]:
         """Writes results and pages, and makes the winner's run.
@@ -211,14 +214,14 @@ class Search:
         found = _results(self.config, trials, best.trial_id)
         found["run"] = run.directory.name
         found["commands"] = [
-            f"keras-vqvae prior {shlex.quote(str(run.directory))}",
+            prior_command(run.config, run.config, str(run.directory)),
             f"keras-vqvae sample {shlex.quote(str(run.directory))}",
             train_command(_longer(run.config), f"{self.directory}_best"),
         ]
         found["notes"] = [note] if note else []
         for trial in trials:
             folder = self.directory / "tensorboard" / trial.name
-            if trial.status in _ENDED and not folder.exists():
+            if trial.ended and not folder.exists():
                 # Those of held-out images: the page shows the first few at once.
                 figures = {k: v for k, v in trial.figures.items() if k.startswith("val_")}
                 failed = trial.score is None
@@ -230,24 +233,25 @@ class Search:
     def _winner(
         self, tuner: Any, best: Any, report: Callable[[str], None]
     ) -> tuple[Run, str | None]:
-        """Its run, and a note if it stands beside an earlier winner's."""
+        """Its run, and a note if it stands beside another one."""
         config = tuner.hypermodel.config(best.hyperparameters)
         directory, note = self.directory / "best", None
         try:
             run = Run.create(directory, config)
         except RunExistsError:
-            if not Run.open(directory).progress("prior").epochs:
-                run = Run.create(directory, config, overwrite=True)
-            else:
+            if Run.open(directory).files.has_begun("prior"):
                 directory = self.directory / f"best_{best.trial_id}"
-                note = f"best/ has an earlier winner, whose prior is trained: see {directory.name}/"
+                note = f"best/ has another run, whose prior has begun: see {directory.name}/"
                 run = Run.create(directory, config)
+            else:
+                run = Run.create(directory, config, overwrite=True)
         if not run.finished("vqvae"):
             run.take_over(tuner.get_best_models()[0])
         run.train("vqvae", verbose=0, report=report)
         return run, note
 
     def _tuner(self) -> Any:
+        """It is read from its files each time: another process may have gone on with them."""
         config, parts = self.config, self._parts
         hypermodel = VQVAEHyperModel(
             parts.train.image_shape,
@@ -284,11 +288,11 @@ class _Progress:
     def __init__(self, search: Search, report: Callable[[str], None]) -> None:
         self._search = search
         self._report = report
-        self._told = {trial.name for trial in search.trials() if trial.status in _ENDED}
+        self._told = {trial.name for trial in search.trials() if trial.ended}
 
     def __call__(self) -> int:
         for trial in self._search.trials():
-            if trial.status in _ENDED and trial.name not in self._told:
+            if trial.ended and trial.name not in self._told:
                 self._told.add(trial.name)
                 score = trial.message if trial.score is None else f"{trial.score:.4f}"
                 self._report(f"trial {trial.name}: {score}")
@@ -309,13 +313,6 @@ def _results(config: SearchConfig, trials: list[SearchedTrial], best: str) -> di
         "gain": gain,
         "trials": [trial._asdict() for trial in trials],
     }
-
-
-def _absolute(run: Any) -> Any:
-    source = run.data.source
-    if Path(source).exists():
-        source = str(Path(source).resolve())
-    return dataclasses.replace(run, data=dataclasses.replace(run.data, source=source))
 
 
 def _longer(run: Any) -> Any:

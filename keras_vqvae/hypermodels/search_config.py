@@ -98,15 +98,6 @@ class SearchConfig:
         }
         return cls(**values)
 
-    def differences(self, other: "SearchConfig") -> list[str]:
-        """The settings in which two searches differ, but for the number of trials."""
-        found = self.run.differences(other.run)
-        for field in dataclasses.fields(self):
-            ours, theirs = getattr(self, field.name), getattr(other, field.name)
-            if field.name not in ("run", "trials") and ours != theirs:
-                found.append(f"{field.name}: {ours!r} -> {theirs!r}")
-        return found
-
 
 def fixed_settings(run: RunConfig, names: Iterable[str]) -> dict[str, Any]:
     """What is not searched because a run's settings say it.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_vqvae.hypermodels.state_files import mend_state, write_state
+from keras_vqvae.runs import RunExistsError
 
 __all__ = ["check_directory", "check_objective", "search_settings", "write_settings"]
 
@@ -34,14 +35,14 @@ def check_directory(directory: str | os.PathLike[str], settings: dict[str, Any])
     """Refuses the directory of another search.
 
     Raises:
-        ValueError: saying in what that one differs.
+        RunExistsError: saying in what that one differs.
     """
     folder = Path(directory)
     file = folder / _FILE
     mend_state(file)
     if not file.exists():
         if (folder / "oracle.json").exists():
-            raise ValueError(
+            raise RunExistsError(
                 f"the directory {str(folder)!r} holds a search that this package has not begun. "
                 "Give another directory"
             )
@@ -51,7 +52,7 @@ def check_directory(directory: str | os.PathLike[str], settings: dict[str, Any])
     if differences:
         more = len(differences) - 3
         differences[3:] = [f"and {more} more"] if more > 0 else []
-        raise ValueError(
+        raise RunExistsError(
             f"the directory {str(folder)!r} holds another search ({'; '.join(differences)}). Give "
             "another directory, or go on with the settings of that one"
         )

@@ -1,11 +1,15 @@
 """What a search has found, read from its directory, finished or running."""
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["SearchedTrial", "read_trials"]
+__all__ = ["ENDED", "SearchedTrial", "read_trials"]
+
+# Of KerasTuner's statuses; "INVALID" is of a trial that is to be tried again.
+ENDED = ("COMPLETED", "FAILED")
 
 
 class SearchedTrial(NamedTuple):
@@ -28,13 +32,18 @@ class SearchedTrial(NamedTuple):
     message: str
 
     @property
+    def ended(self) -> bool:
+        """Whether it is over: completed or failed, and not to be tried again."""
+        return self.status in ENDED
+
+    @property
     def shown_values(self) -> dict[str, Any]:
         """The hyperparameters without those that are KerasTuner's own."""
         return {name: value for name, value in self.values.items() if "/" not in name}
 
 
 def read_trials(directory: str | os.PathLike[str]) -> list[SearchedTrial]:
-    """The trials of a search in the order of their names.
+    """The trials of a search in the order in which they were begun.
 
     Nothing but the files of the search is needed, so that a running one can be looked at.
 
@@ -48,13 +57,19 @@ def read_trials(directory: str | os.PathLike[str]) -> list[SearchedTrial]:
     folder = Path(directory)
     if (folder / "trials").is_dir():
         folder /= "trials"
-    files = sorted(folder.glob("trial_*/trial.json"))
+    files = sorted(folder.glob("trial_*/trial.json"), key=_number)
     if not files:
         raise FileNotFoundError(
             "`directory` should be that of a search, with folders trial_…. "
             f"Received: {str(folder)!r}"
         )
     return [_read(file) for file in files]
+
+
+def _number(file: Path) -> tuple[float, str]:
+    """KerasTuner counts trials, with as many digits as its `max_trials` then had."""
+    name = file.parent.name.removeprefix("trial_")
+    return int(name) if name.isdecimal() else math.inf, name
 
 
 def _read(file: Path) -> SearchedTrial:

@@ -95,8 +95,9 @@ def make_tuner(
     """A KerasTuner tuner whose first trial has the defaults.
 
     A directory belongs to one search: what it is about is kept in `search.json`, and another one is
-    refused. Its state files are written whole, and of each the write before is kept, from which a
-    search goes on whose file is damaged.
+    refused. More trials are the same search, and so is another `jit_compile`. Its state files are
+    written whole, and of each the write before is kept, from which a search goes on whose file is
+    damaged.
 
     Args:
         kind: `"random"`, `"bayesian"`, `"grid"` or `"hyperband"`.
@@ -116,9 +117,9 @@ def make_tuner(
         A `keras_tuner.Tuner`, whose `search(images, epochs=..., validation_data=...)` runs it.
 
     Raises:
+        RunExistsError: for the directory of another search.
         ValueError: for another kind, fewer than one trial or epoch, an objective that the models do
-            not log, another direction, the directory of another search, or a state file that is
-            damaged like its copy.
+            not log, another direction, or a state file that is damaged like its copy.
 
     Example:
     >>> import tempfile

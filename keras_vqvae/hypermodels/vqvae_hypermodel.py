@@ -4,9 +4,7 @@ import dataclasses
 from typing import Any
 
 import keras
-import keras_tuner
 
-from keras_vqvae.data import ImageBatches
 from keras_vqvae.hypermodels.code_length import CodeLength
 from keras_vqvae.hypermodels.run_hypermodel import RunHyperModel, check_train_images
 from keras_vqvae.hypermodels.spaces import (
@@ -97,6 +95,7 @@ class VQVAEHyperModel(RunHyperModel):
     """
 
     objective = "val_bits_per_dimension"
+    trained_on = "images"
     added_objectives = CodeLength.names
 
     def __init__(
@@ -148,34 +147,17 @@ class VQVAEHyperModel(RunHyperModel):
         self.compile(model, config.vqvae_training, self.train_images, config.jit_compile, rate)
         return model
 
-    def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
-        """As `model.fit`, with the objective of the validation images in its logs.
-
-        Raises:
-            keras_tuner.errors.FailedTrialError: for a model over the budget of bits. (Not in
-                `build`: tuners build the defaults before any trial.)
-            keras_tuner.errors.FatalValueError: without `validation_data`.
-        """
+    def over_budget(self, model: Any) -> str | None:
         bits, limit = model.bits_per_image, self.max_bits_per_image
-        if limit is not None and bits > limit:
-            raise keras_tuner.errors.FailedTrialError(
-                f"the codes of an image take {bits:g} bits, above max_bits_per_image={limit:g}"
-            )
-        validation = kwargs.get("validation_data")
-        if validation is None:
-            raise keras_tuner.errors.FatalValueError(
-                "`search` should be given `validation_data`: held-out images, on which trials are "
-                "compared"
-            )
-        images = validation if isinstance(validation, ImageBatches) else _images(validation)
-        callbacks = [CodeLength(images), *kwargs.pop("callbacks", [])]
-        if args and isinstance(args[0], ImageBatches):
-            # The order of an epoch is the same in every trial, whatever came before it.
-            callbacks.append(args[0].epoch_callback())
-            kwargs.setdefault("shuffle", False)
-        else:
-            kwargs.setdefault("batch_size", self.run.vqvae_training.batch_size)
-        return model.fit(*args, callbacks=callbacks, **kwargs)
+        if limit is None or bits <= limit:
+            return None
+        return f"the codes of an image take {bits:g} bits, above max_bits_per_image={limit:g}"
+
+    def batch_size(self, hp: Any) -> int:
+        return self.run.vqvae_training.batch_size
+
+    def logging(self, validation: Any) -> keras.callbacks.Callback:
+        return CodeLength(validation[0] if isinstance(validation, tuple) else validation)
 
     def _config(self, values: dict[str, Any]) -> RunConfig:
         values = dict(values)
@@ -201,7 +183,3 @@ class VQVAEHyperModel(RunHyperModel):
             if name == "codebook_learning_rate":
                 settings["update"] = "gradient"
             RunConfig(vqvae=VQVAEConfig(**settings))
-
-
-def _images(validation: Any) -> Any:
-    return validation[0] if isinstance(validation, tuple) else validation

@@ -27,6 +27,10 @@ class CodebookQuantizer(ScheduledQuantizer):
         self.build_numbers()
         self.built = True
 
+    def flatten(self, z_e: Any, mask: Any = None) -> tuple[Any, Any]:
+        self.check_built("discretize")
+        return super().flatten(z_e, mask)
+
     def table_losses(self, x: Any, codes: Any, valid: Any) -> dict[str, Any]:
         """`‖sg(x) − q‖²`, if the table learns by it, and `β ‖x − sg(q)‖²`, for `(N, D)` each."""
         losses = {}

@@ -117,6 +117,7 @@ class ChannelSplit(Composite):
         self.built = True
 
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
+        self.check_built("discretize")
         z_e = ops.convert_to_tensor(z_e)
         pieces = ops.split(ops.cast(z_e, "float32"), len(self.quantizers), axis=-1)
         outputs = [

@@ -154,6 +154,7 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
                 f"Layer '{self.name}' takes no mask: a coarse code stands for valid and masked "
                 "positions alike. Leave the mask out, or crop the grid."
             )
+        self.check_built("discretize")
         z_e = ops.convert_to_tensor(z_e)
         x = ops.cast(z_e, "float32")
         target, codebook = ops.stop_gradient(x), self.codebook

@@ -137,6 +137,7 @@ class ProductQuantizer(ChannelSplit):
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
         if not self.shared_codebook:
             return super().discretize(z_e, training=training, mask=mask)
+        self.check_built("discretize")
         # To one table, the pieces are so many more vectors.
         z_e = ops.convert_to_tensor(z_e)
         shape = ops.shape(z_e)

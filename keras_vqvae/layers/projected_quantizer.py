@@ -122,6 +122,7 @@ class ProjectedQuantizer(Quantizer):
         self.built = True
 
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
+        self.check_built("discretize")
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
         # With its axes, as some quantizers draw per sample; masked, as biases fill the padding.

@@ -68,7 +68,12 @@ class Quantizer(keras.layers.Layer):
     # -- for subclasses ---------------------------------------------------------------------------
 
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
-        """Vectors to codes, indices and named losses. Adds no losses to the layer."""
+        """Vectors to codes, indices and named losses. Adds no losses to the layer.
+
+        Raises:
+            ValueError: before the layer is built, if weights are needed: none can be made in
+                compiled code.
+        """
         raise NotImplementedError
 
     def indices_of(self, z_e: Any) -> Any:
@@ -175,6 +180,13 @@ class Quantizer(keras.layers.Layer):
             ops.reshape(codes, shape),
         )
 
+    def check_built(self, method: str) -> None:
+        """Refuses a method that needs weights, before there are any."""
+        if not self.built:
+            raise ValueError(
+                f"Layer '{self.name}' is not built yet. Call it, or `build` it, before `{method}`."
+            )
+
     def check_last_axis(self, input_shape: Any) -> None:
         """Refuses, in `build`, vectors of another length than `embedding_dim`."""
         dim = self.embedding_dim
@@ -199,6 +211,7 @@ class Quantizer(keras.layers.Layer):
 
     def count(self, indices: Any, valid: Any = None) -> None:
         """Adds indices `(N,)` to `code_counts`, if there is such a weight."""
+        self.check_built("discretize")
         if self.code_counts is not None:
             counts = code_counts(indices, self.num_embeddings, valid)
             self.code_counts.assign_add(all_reduce_sum(counts))
@@ -260,10 +273,7 @@ class Quantizer(keras.layers.Layer):
             ValueError: for indices below −1 or beyond the table, or before the layer is built.
         """
         self._refuse_symbolic("decode", indices, "`model.decoder_model()`")
-        if not self.built:
-            raise ValueError(
-                f"Layer '{self.name}' has no table yet. Call it, or `build` it, before `decode`."
-            )
+        self.check_built("decode")
         if is_concrete(indices):
             self._check_indices(ops.convert_to_numpy(indices))
         return self.codes_of(ops.cast(indices, "int32"))

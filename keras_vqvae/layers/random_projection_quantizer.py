@@ -134,6 +134,7 @@ class RandomProjectionQuantizer(Quantizer):
         )
 
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
+        self.check_built("discretize")
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
         centred = x - ops.mean(x, axis=-1, keepdims=True)

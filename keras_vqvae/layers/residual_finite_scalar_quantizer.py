@@ -105,6 +105,8 @@ class ResidualFiniteScalarQuantizer(ResidualQuantizer):
         self._finer = [self._sizes**i for i in range(self.num_quantizers)]
 
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
+        if training:
+            self.check_built("discretize")
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
         bounded = self._reach * ops.tanh(x / self._reach)

@@ -167,6 +167,7 @@ class ResidualVectorQuantizer(ResidualQuantizer):
         return self.quantizers[0 if self.shared_codebook else depth]
 
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
+        self.check_built("discretize")
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
         if training and self.shared_codebook:

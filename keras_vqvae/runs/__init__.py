@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from keras_vqvae.runs.commands import OPTION_PREFIXES as OPTION_PREFIXES
+from keras_vqvae.runs.commands import prior_command as prior_command
 from keras_vqvae.runs.commands import train_command as train_command
 from keras_vqvae.runs.comparison_rows import comparison_rows as comparison_rows
 from keras_vqvae.runs.config import DataConfig as DataConfig
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from keras_vqvae.runs.building import compile_model as compile_model
     from keras_vqvae.runs.comparing import Comparison as Comparison
     from keras_vqvae.runs.creating import check_fit as check_fit
+    from keras_vqvae.runs.creating import with_absolute_source as with_absolute_source
     from keras_vqvae.runs.parts import DataParts as DataParts
     from keras_vqvae.runs.run import Run as Run
     from keras_vqvae.runs.stages import image_batches as image_batches
@@ -47,7 +49,9 @@ __all__ = [
     "demo_config",
     "figure_rows",
     "image_batches",
+    "prior_command",
     "train_command",
+    "with_absolute_source",
 ]
 
 
@@ -60,6 +64,7 @@ _LAZY = {
     "check_fit": "creating",
     "compile_model": "building",
     "image_batches": "stages",
+    "with_absolute_source": "creating",
 }
 
 

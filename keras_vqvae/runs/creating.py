@@ -12,7 +12,7 @@ from keras_vqvae.runs.parts import DataParts, resolved
 
 
 def with_absolute_source(config: RunConfig) -> RunConfig:
-    """The settings with the path of the data made absolute."""
+    """The settings with the path of the data made absolute; names of data sets stay."""
     return replace(config, data=replace(config.data, source=resolved(config.data.source)))
 
 

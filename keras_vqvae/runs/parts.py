@@ -28,6 +28,7 @@ class DataParts:
         self.config = config
         self._seed = seed
         self._loaded: dict[str, ImageSource | None] = {}
+        self._variance: float | None = None
 
     @property
     def train(self) -> ImageSource:
@@ -93,22 +94,16 @@ class DataParts:
         return (0.0, 255.0)
 
     def variance(self) -> float:
-        """Variance of the training images on the [0, 1] scale; of 10 000 of them at most."""
-        low, high = self.value_range()
-        source = spread(self.train, _VARIANCE_IMAGES)
-        count, total, squares = 0, 0.0, 0.0
-        for start in range(0, len(source), 256):
-            chunk = source.read(np.arange(start, min(start + 256, len(source))))
-            unit = (chunk.astype(np.float64) - low) / (high - low)
-            count, total = count + unit.size, total + unit.sum()
-            squares += np.square(unit).sum()
-        variance = squares / count - (total / count) ** 2
-        if not variance > 1e-9:
-            raise ValueError(
-                f"the images of {self.train.name!r} should not be all of one colour: there is "
-                "nothing to learn"
-            )
-        return float(variance)
+        """Variance of the training images on the [0, 1] scale; of 10 000 of them at most.
+
+        They are read once.
+
+        Raises:
+            ValueError: for images all of one colour.
+        """
+        if self._variance is None:
+            self._variance = self._computed_variance()
+        return self._variance
 
     def record(self) -> dict[str, Any]:
         """What is worth knowing of the data, for `metrics.json`."""
@@ -133,6 +128,23 @@ class DataParts:
             train, validation = train.split(self.config.validation_fraction, self._seed)
         self._loaded["train"] = self._limited(train)
         self._loaded["validation"] = self._limited(validation)
+
+    def _computed_variance(self) -> float:
+        low, high = self.value_range()
+        source = spread(self.train, _VARIANCE_IMAGES)
+        count, total, squares = 0, 0.0, 0.0
+        for start in range(0, len(source), 256):
+            chunk = source.read(np.arange(start, min(start + 256, len(source))))
+            unit = (chunk.astype(np.float64) - low) / (high - low)
+            count, total = count + unit.size, total + unit.sum()
+            squares += np.square(unit).sum()
+        variance = squares / count - (total / count) ** 2
+        if not variance > 1e-9:
+            raise ValueError(
+                f"the images of {self.train.name!r} should not be all of one colour: there is "
+                "nothing to learn"
+            )
+        return float(variance)
 
     def _own_part(self, part: str, source: Any = None) -> ImageSource | None:
         try:

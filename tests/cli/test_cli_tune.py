@@ -1,6 +1,7 @@
 """`keras-vqvae tune`."""
 
 import json
+import re
 import socket
 
 import pytest
@@ -82,3 +83,13 @@ def test_a_port_in_use_is_one_line(folder, tmp_path):
         result = call("--data", folder, "--output", tmp_path / "s", *TINY, *workers)
     assert result.exit_code == 2
     assert f"`port` {port} of '127.0.0.1' cannot be used" in result.stderr
+
+
+def test_workers_that_die_again_and_again_are_one_line(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.executable", "false")  # the program that fails at once
+    result = call("--data", folder, "--output", tmp_path / "s", *TINY, "--workers", 1)
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert re.match(r"error: \w+ ended 3 times with status 1, .* last words in .*nothing\. ", line)
+    assert f"0 trials are kept in {tmp_path / 's'}; the same command goes on from there" in line
+    assert "--debug" not in line

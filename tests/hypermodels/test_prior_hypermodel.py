@@ -11,6 +11,7 @@ from support import same_bits, to_numpy, values_of
 from keras_vqvae import models
 from keras_vqvae.hypermodels import PriorHyperModel, make_tuner, read_trials
 from keras_vqvae.runs import PriorConfig, RunConfig, TrainingConfig
+from keras_vqvae.runs.stages import code_batches
 
 FAMILIES = {
     "pixelcnn": models.PixelCNN,
@@ -138,6 +139,20 @@ def test_a_search_without_validation_data_ends_at_once(tmp_path):
     tuner = make_tuner("random", tiny(), tmp_path / "s", trials=1)
     with pytest.raises(keras_tuner.errors.FatalValueError, match="validation_data"):
         tuner.search(codes(), epochs=1, verbose=0)
+
+
+def test_batches_of_codes_have_the_same_order_in_every_trial():
+    batches = code_batches(codes(), None, TrainingConfig(batch_size=4), seed=0, shuffle=True)
+    histories = []
+    for _ in range(2):
+        hp = keras_tuner.HyperParameters()
+        hypermodel = tiny(learning_rate=0.01)
+        model = hypermodel.build(hp)
+        held_out = codes(seed=1)
+        found = hypermodel.fit(hp, model, batches, validation_data=held_out, epochs=2, verbose=0)
+        histories.append(found.history)
+    assert histories[0] == histories[1]
+    assert histories[0]["parameters"] == [model.count_params()] * 2
 
 
 def test_objectives_are_what_priors_log(tmp_path):

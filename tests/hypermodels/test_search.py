@@ -4,12 +4,14 @@ import dataclasses
 import html
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from runs_support import write_images
@@ -19,6 +21,8 @@ from tensorboard.util.tensor_util import make_ndarray
 from keras_vqvae.hypermodels import Search, SearchConfig, fixed_settings, read_trials
 from keras_vqvae.runs import (
     DataConfig,
+    DataParts,
+    PriorConfig,
     Run,
     RunConfig,
     RunExistsError,
@@ -128,6 +132,66 @@ def test_a_later_winner_does_not_replace_a_run_whose_prior_is_trained(done, fold
     assert (tmp_path / "s" / f"best_{trials[1].name}").exists() != worse
 
 
+def test_what_changes_no_figure_is_the_same_search(done, tmp_path):
+    shutil.copytree(done[0].directory, tmp_path / "s")
+    search = Search.open(tmp_path / "s")
+    run = dataclasses.replace(
+        search.config.run, jit_compile="off", prior=PriorConfig(filters=4, residual_blocks=1)
+    )
+    same = dataclasses.replace(search.config, run=run, direction="min")
+    again = Search.create(search.directory, same)
+    assert Search.open(search.directory).config == again.config == same
+    assert again.trials() == search.trials()
+
+
+class CtrlC(keras.callbacks.Callback):
+    """Pressed after the first step: training ends with the next one."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 0:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_later_winner_does_not_replace_a_run_whose_prior_has_begun(done, tmp_path):
+    """Not even one that was stopped in its first epoch."""
+    shutil.copytree(done[0].directory, tmp_path / "s")
+    search = Search.open(tmp_path / "s")
+    run = Run.open(tmp_path / "s" / "best")
+    prior = PriorConfig(filters=4, residual_blocks=1, embedding_dim=2)
+    run = run.change_prior(prior, TrainingConfig(epochs=1, batch_size=4))
+    with pytest.raises(KeyboardInterrupt):
+        run.train("prior", verbose=0, callbacks=[CtrlC()])
+    assert (run.progress("prior").epochs, run.progress("prior").steps) == (0, 2)
+    # Another trial wins.
+    best = json.loads((tmp_path / "s" / "results.json").read_text())["best"]
+    other = next(trial for trial in search.trials() if trial.name != best)
+    file = tmp_path / "s" / "trials" / f"trial_{other.name}" / "trial.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "score": -1.0}))
+    found = search.conclude()
+    assert (found["best"], found["run"]) == (other.name, f"best_{other.name}")
+    assert found["notes"] == [f"best/ has another run, whose prior has begun: see {found['run']}/"]
+    assert Run.open(run.directory).config == run.config  # as it was
+    assert run.progress("prior").steps == 2
+    again = Run.open(tmp_path / "s" / found["run"])
+    assert again.config.vqvae.beta == other.values["beta"]
+
+
+def test_the_data_is_found_from_elsewhere(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    config = config_for(f"~/{folder.name}")
+    search = Search.create(tmp_path / "s", config)
+    assert search.config.run.data.source == str(folder)
+    assert Search.open(tmp_path / "s").config == search.config
+
+
+def test_the_images_are_read_once_for_their_variance(folder, monkeypatch):
+    parts = DataParts(DataConfig(str(folder)), seed=3)
+    images = parts.train.as_array() / 255
+    assert parts.variance() == pytest.approx(images.var(), rel=1e-6)
+    monkeypatch.setattr(type(parts.train), "read", None)  # it cannot be called
+    assert parts.variance() == pytest.approx(images.var(), rel=1e-6)
+
+
 class TestRefused:
     def refused(self, tmp_path, config, text, error=ValueError):
         with pytest.raises(error, match=text):
@@ -151,8 +215,15 @@ class TestRefused:
             config_for(folder, direction="up")
 
     def test_directories_of_others(self, done, folder, tmp_path):
-        with pytest.raises(RunExistsError, match=r"another search \(space: .*\[4, 8\].*\[4, 16\]"):
+        different = r"another search \(hyperparameter num_embeddings: .*\[4, 8\].*\[4, 16\]"
+        with pytest.raises(RunExistsError, match=different):
             Search.create(done[0].directory, config_for(folder, space={"num_embeddings": [4, 16]}))
+        foreign = tmp_path / "foreign" / "settings.json"
+        foreign.parent.mkdir()
+        foreign.write_text('{"theme": "dark"}')
+        with pytest.raises(ValueError, match="no settings of a search"):
+            Search.create(foreign.parent, config_for(folder))
+        assert foreign.read_text() == '{"theme": "dark"}'
         (tmp_path / "notes.txt").write_text("mine")
         with pytest.raises(RunExistsError, match="holds no search"):
             Search.create(tmp_path, config_for(folder))
@@ -165,12 +236,10 @@ class TestRefused:
             Search.create(tmp_path / "s", config).run()
 
 
-def test_settings_round_trip_and_differences_leave_out_the_number_of_trials(folder):
+def test_settings_round_trip(folder):
     config = config_for(folder, space={"beta": (0.1, 1.0), "decay": [0.9, 0.99]})
     again = SearchConfig.from_dict(json.loads(json.dumps(config.to_dict())))
     assert again == config
-    other = dataclasses.replace(again, trials=50, tuner="grid")
-    assert config.differences(other) == ["tuner: 'random' -> 'grid'"]
     with pytest.raises(ValueError, match=r"format 'keras_vqvae\.run'"):
         SearchConfig.from_dict(config.run.to_dict())
 

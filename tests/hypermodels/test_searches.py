@@ -10,7 +10,7 @@ import pytest
 from support import run_python
 
 from keras_vqvae.hypermodels import VQVAEHyperModel, make_tuner, read_trials, state_files
-from keras_vqvae.runs import RunConfig, TrainingConfig
+from keras_vqvae.runs import RunConfig, RunExistsError, TrainingConfig
 
 MODEL = None
 
@@ -50,6 +50,14 @@ class Quick(keras_tuner.HyperModel):
             (last,) = (c.path for c in kwargs["callbacks"] if hasattr(c, "path"))
             model.save(last)
         return {"val_loss": float(value)}
+
+
+class Wide(Quick):
+    """As many trials as are asked for."""
+
+    def build(self, hp):
+        hp.Int("c", 0, 99)
+        return super().build(hp)
 
 
 def search(folder, kind="random", trials=3, **kwargs):
@@ -113,6 +121,17 @@ def test_stopped_at_any_write_a_search_does_every_trial_once(kind, tmp_path, mon
         # No trial that was written down as ended is trained again: at most the last one.
         trained = (folder / "log").read_text().splitlines()
         assert len(expected) <= len(trained) <= len(expected) + 1
+
+
+def test_trials_are_read_in_the_order_they_were_begun(tmp_path):
+    """KerasTuner writes the number of a trial with as many digits as `max_trials` has."""
+    tuner = make_tuner("grid", Wide(tmp_path / "log"), tmp_path / "w", 9, 3, "val_loss")
+    tuner.search(verbose=0)
+    tuner = make_tuner("grid", Wide(tmp_path / "log"), tmp_path / "w", 12, 3, "val_loss")
+    tuner.search(verbose=0)
+    names = [trial.name for trial in read_trials(tmp_path / "w")]
+    assert names == tuner.oracle.start_order
+    assert names[7:] == ["7", "8", "09", "10", "11"]
 
 
 @pytest.mark.slow
@@ -204,6 +223,18 @@ def test_a_trial_that_two_workers_end_counts_once(tmp_path):
     assert (again.end_order, again.ongoing_trials) == ([trial.trial_id], {})
 
 
+def test_a_trial_that_is_to_be_tried_again_has_not_ended(tmp_path):
+    oracle = make_tuner("random", Quick(tmp_path / "log"), tmp_path / "s", 1, 1, "val_loss").oracle
+    oracle.max_retries_per_trial = 1
+    for status in ("INVALID", "FAILED"):
+        trial = oracle.create_trial("tuner0")
+        trial.status = "INVALID"  # it crashed
+        oracle.end_trial(trial)
+        (found,) = read_trials(tmp_path / "s")
+        assert found.status == status
+        assert found.ended == bool(oracle.end_order) == (status == "FAILED")
+
+
 RUN = RunConfig(vqvae_training=TrainingConfig(batch_size=8))
 TINY = {"width": 4, "depth": 1, "embedding_dim": 2, "update": "gradient", "beta": 0.25}
 
@@ -227,14 +258,14 @@ def test_the_directory_of_another_search_is_refused(change, message, tmp_path):
 
     make()
     make(trials=5, epochs=7, run={"jit_compile": "off"})  # the same search, longer
-    with pytest.raises(ValueError, match=f"holds another search .*{message}"):
+    with pytest.raises(RunExistsError, match=f"holds another search .*{message}"):
         make(**change)
     make(overwrite=True, **change)
 
 
 def test_the_directory_of_a_search_of_other_make_is_refused(tmp_path):
     (tmp_path / "oracle.json").write_text("{}")
-    with pytest.raises(ValueError, match="not begun"):
+    with pytest.raises(RunExistsError, match="not begun"):
         make_tuner("random", Quick(tmp_path / "log"), tmp_path, objective="val_loss")
 
 

@@ -173,6 +173,8 @@ def test_what_it_cannot_take_is_refused():
         MultiScaleVectorQuantizer(4, SCALES)(normal((2, 4, 4, 2)))
     with pytest.raises(ValueError, match=r"expects grids"):
         MultiScaleVectorQuantizer(4, SCALES)(normal((2, 4, 2)))
+    with pytest.raises(ValueError, match=r"not built yet.* before `discretize`"):
+        MultiScaleVectorQuantizer(4, SCALES).discretize(normal((2, 3, 4, 2)))
     with pytest.raises(ValueError, match="should have 17 on the last axis"):
         layer.decode(np.zeros((2, 16), int))
 

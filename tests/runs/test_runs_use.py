@@ -8,7 +8,7 @@ from support import grey_images
 
 from keras_vqvae import data, sampling
 from keras_vqvae.cli.options import apply_options
-from keras_vqvae.cli.training import train
+from keras_vqvae.cli.training import prior, train
 from keras_vqvae.runs import (
     DataConfig,
     PriorConfig,
@@ -17,6 +17,7 @@ from keras_vqvae.runs import (
     RunExistsError,
     TrainingConfig,
     VQVAEConfig,
+    prior_command,
     train_command,
 )
 from keras_vqvae.runs.samplers import choose_sampler
@@ -208,3 +209,24 @@ def test_the_command_of_a_run_makes_its_settings_again(run):
         for name in ("output", "stage", "overwrite", "tensorboard", "checkpoint_minutes"):
             options.pop(name)
         assert apply_options(RunConfig(DataConfig(source)), options) == one
+
+
+def test_the_command_of_a_prior_gives_the_run_its_settings(run):
+    before = run.config
+    other = dataclasses.replace(
+        before,
+        prior=dataclasses.replace(before.prior, filters=8, dropout=0.123456789, conditional=True),
+        prior_training=TrainingConfig(learning_rate=0.0123456789),
+    )
+    for config, overwrite in ((before, False), (other, True)):
+        words = shlex.split(prior_command(config, before, "my runs/mine", overwrite))
+        assert words[:2] == ["keras-vqvae", "prior"]
+        options = dict(prior.make_context("prior", words[2:]).params)
+        assert options.pop("run") == "my runs/mine"
+        assert options.pop("overwrite") == overwrite
+        for name in ("tensorboard", "checkpoint_minutes"):
+            options.pop(name)
+        assert apply_options(before, options) == config
+    patient = dataclasses.replace(before, prior_training=TrainingConfig(patience=3))
+    with pytest.raises(ValueError, match=r"`config` should keep `patience`.*in place of 3"):
+        prior_command(before, patient, "runs/mine")

@@ -9,6 +9,7 @@ from PIL import Image
 from support import ROOT
 
 from keras_vqvae.cli import main as command_line
+from keras_vqvae.hypermodels import SearchProcessError
 
 
 def script(name):
@@ -102,6 +103,17 @@ def test_wrong_options_are_one_line(option, message, capsys, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     arguments = ["--smoke", option]
     assert message in run_error(capsys, "codebook_and_beta", arguments)
+
+
+def test_workers_that_die_again_and_again_are_one_line(capsys):
+    @script("searching").one_line_errors
+    def main(argv):
+        raise SearchProcessError("worker0 ended 3 times")
+
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err == "error: worker0 ended 3 times\n"
 
 
 def test_no_run_and_no_search_are_one_line(capsys, tmp_path, monkeypatch):
