@@ -52,6 +52,12 @@ def draw_normals(
 
 
 def _generators(seed: int, first: int, count: int, stream: int) -> Iterator[np.random.Generator]:
+    """The generator of each sample, to be used before the next one is asked for: it is the same
+    object with another key, which takes a third of the time of making one.
+    """
+    bits = np.random.Philox(key=[seed, first], counter=[0, 0, 0, stream])
+    generator, state = np.random.Generator(bits), bits.state
     for index in range(first, first + count):
-        counter = [0, 0, 0, stream]
-        yield np.random.Generator(np.random.Philox(key=[seed, index], counter=counter))
+        state["state"]["key"][1] = index
+        bits.state = state
+        yield generator

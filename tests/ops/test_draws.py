@@ -28,6 +28,18 @@ def test_uniforms_are_the_same_in_every_version():
     np.testing.assert_array_equal(draw_uniforms(7, 1, 1, (2,))[0], np.float32(GOLDEN))
 
 
+@pytest.mark.parametrize(
+    ("draw", "name"), [(draw_uniforms, "random"), (draw_normals, "standard_normal")]
+)
+def test_each_sample_has_numpys_generator_of_its_key(draw, name):
+    """Of an odd number of 32 bits each, of which half a word is left over."""
+    found = draw(9, 4, 3, (5,), stream=2)
+    for index, row in enumerate(found, start=4):
+        bits = np.random.Philox(key=[9, index], counter=[0, 0, 0, 2])
+        expected = getattr(np.random.Generator(bits), name)(5, "float32")
+        np.testing.assert_array_equal(row, expected)
+
+
 def test_uniforms_are_uniform():
     assert stats.kstest(draw_uniforms(0, 0, 500, (4,)).reshape(-1), "uniform").pvalue > 0.01
 
