@@ -159,7 +159,14 @@ def test_probabilities_of_all_grids_add_up_to_one(case, options):
     assert p.sum() == pytest.approx(1.0, abs=1e-5)
 
 
-@pytest.mark.parametrize(("case", "options"), TINY_CASES.values(), ids=TINY_CASES)
+@pytest.mark.parametrize(
+    ("case", "options"),
+    [
+        # That of several sizes, with labels, has all that the others have.
+        pytest.param(*c, id=name, marks=[] if name.endswith("sizes") else [pytest.mark.slow])
+        for name, c in TINY_CASES.items()
+    ],
+)
 def test_samples_match_the_likelihood(case, options):
     """χ² of 50 000 samples against `exp(log_prob)` of every grid there is."""
     prior = case.make(**options, scale=1.0)

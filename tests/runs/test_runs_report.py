@@ -173,6 +173,7 @@ def test_a_new_prior_forgets_the_figures_of_the_old_one(run):
     assert changed.files.classifier.exists()  # it is of the data
 
 
+@pytest.mark.slow
 def test_images_without_labels_are_compared_by_the_encoder(tmp_path):
     folder = write_images(tmp_path / "images", 70, classes=())
     run = Run.create(tmp_path / "run", tiny_config(folder))

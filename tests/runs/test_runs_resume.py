@@ -72,6 +72,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(uninterrupted, folder, tm
         assert same_bits(values_of(ours.optimizer), values_of(theirs.optimizer))
 
 
+@pytest.mark.slow
 def test_a_run_whose_codes_have_their_own_rate_goes_on_from_its_checkpoint(folder, tmp_path):
     vqvae = {"num_embeddings": 4, "embedding_dim": 2, "widths": (4,), "update": "gradient"}
     config = tiny_config(folder, (2, 1), vqvae=VQVAEConfig(**vqvae, codebook_learning_rate=0.1))

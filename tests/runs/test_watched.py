@@ -1,5 +1,6 @@
 """`Run.train(tensorboard=True)`: what is written, and that it changes nothing."""
 
+import pytest
 from events_for_tests import pictures, scalars, tags
 from runs_support import tiny_config, write_images
 from support import same_bits, to_numpy
@@ -7,6 +8,7 @@ from support import same_bits, to_numpy
 from keras_vqvae.runs import PriorConfig, Run
 
 
+@pytest.mark.slow
 def test_both_stages_are_shown_and_trained_as_ever(tmp_path):
     folder = write_images(tmp_path / "images")
     config = tiny_config(folder, prior=PriorConfig(4, 1, 4, conditional=True))
