@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_vqvae.data import atomic_write
-from keras_vqvae.data.files import DAMAGE, check_archive
+from keras_vqvae.data.files import DAMAGE, LaterVersionError, check_archive
 
 __all__ = ["TrainingState"]
 
@@ -76,7 +76,8 @@ class TrainingState:
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if it is damaged, or of another version.
+            LaterVersionError: if it is of a version that this package does not read.
+            ValueError: if it is damaged.
         """
         try:
             check_archive(path)
@@ -92,7 +93,7 @@ class TrainingState:
                     return cls(about["epochs"], about["steps"], about["history"], **groups)
         except DAMAGE as error:
             raise ValueError(f"the checkpoint {str(path)!r} is damaged: {error}") from error
-        raise ValueError(
+        raise LaterVersionError(
             f"the checkpoint {str(path)!r} has version {about['version']!r}, and this package "
             f"reads {_VERSION}. Use the package that wrote it"
         )
@@ -104,6 +105,7 @@ class TrainingState:
         Warns of a damaged one; the one before it takes its place.
 
         Raises:
+            LaterVersionError: if one is of a version that this package does not read; it stays.
             ValueError: if there are some, and none can be read.
         """
         first: ValueError | None = None
@@ -112,6 +114,8 @@ class TrainingState:
                 state = cls.load(candidate)
             except FileNotFoundError:
                 continue
+            except LaterVersionError:
+                raise
             except ValueError as error:
                 first = first or error
                 continue

@@ -18,6 +18,11 @@ DAMAGE = (
     *(tokenize.TokenError, SyntaxError),  # NumPy reads the header of an array as Python's literals
 )
 
+
+class LaterVersionError(ValueError):
+    """A file that is whole, and of a later version of its format than this package reads."""
+
+
 # What a small file may unpack to: codes of a table that collapsed shrink to a thousandth.
 _HARMLESS = 1 << 30
 

@@ -7,7 +7,7 @@ import shutil
 import warnings
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from keras_vqvae.callbacks.resuming import assign_all
 from keras_vqvae.data import atomic_write
-from keras_vqvae.data.files import DAMAGE, check_archive
+from keras_vqvae.data.files import DAMAGE, LaterVersionError, check_archive
 from keras_vqvae.runs.directory import RunDirectory
 
 _MEMBER = "keras_vqvae_progress.json"
@@ -60,12 +60,25 @@ class Progress:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Reads what `save_model` put into a model file."""
+        """Reads what `save_model` put into a model file.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            LaterVersionError: if it says more than this package knows of.
+            ValueError: if it is damaged.
+        """
         try:
             with zipfile.ZipFile(path) as archive:
-                return cls(**json.loads(archive.read(_MEMBER)))
+                said = json.loads(archive.read(_MEMBER))
+            unknown = sorted(set(said) - {known.name for known in fields(cls)})
+            if not unknown:
+                return cls(**said)
         except DAMAGE as error:
             raise ValueError(f"the checkpoint {str(path)!r} is damaged: {error}") from error
+        raise LaterVersionError(
+            f"the checkpoint {str(path)!r} says more than this package knows of "
+            f"({', '.join(map(repr, unknown))}). Use the package that wrote it"
+        )
 
 
 def save_model(
@@ -161,10 +174,16 @@ def generators(model: Any) -> list[Any]:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a checkpoint is there with all that was written, by its checksums."""
+    """Whether a checkpoint is there with all that was written, by its checksums.
+
+    Raises:
+        LaterVersionError: if this package does not read it.
+    """
     try:
         check_archive(path)
         Progress.load(path)
+    except LaterVersionError:
+        raise
     except (FileNotFoundError, ValueError):
         return False
     return True
@@ -176,6 +195,7 @@ def newest(files: RunDirectory, stage: str) -> tuple[Path, Progress] | None:
     Warns of a damaged one; the one before it takes its place.
 
     Raises:
+        LaterVersionError: if one is of a later version; nothing is changed then.
         ValueError: if there are some, and all are damaged.
     """
     there = [p for p in (files.last(stage), files.previous(stage)) if p.exists()]
@@ -213,6 +233,8 @@ def newest_progress(files: RunDirectory, stage: str) -> Progress:
     for path in (files.last(stage), files.previous(stage)):
         try:
             return Progress.load(path)
+        except LaterVersionError:
+            raise
         except (FileNotFoundError, ValueError):  # training says what is damaged
             continue
     return Progress()

@@ -1,3 +1,6 @@
+import json
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -5,6 +8,7 @@ from support import same_bits, values_of
 
 from keras_vqvae import layers, models
 from keras_vqvae.callbacks import CodebookMetrics, ResumableTraining
+from keras_vqvae.callbacks.training_state import TrainingState
 from keras_vqvae.data import ArraySource, ImageBatches
 
 RNG = np.random.default_rng(0)
@@ -256,6 +260,32 @@ def test_no_whole_checkpoint_is_an_error(tmp_path):
     (tmp_path / "previous.npz").write_bytes(b"no")
     with pytest.raises(ValueError, match=r"is damaged.*to begin anew"):
         fit_arrays(vqvae(), [ResumableTraining(tmp_path)])
+
+
+def of_version(path, version):
+    """Rewrites a checkpoint as one of another version, with checksums that fit."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    about = {**json.loads(members["about.json"]), "version": version}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, json.dumps(about) if name == "about.json" else content)
+
+
+@pytest.mark.parametrize("later", [["last.npz"], ["last.npz", "previous.npz"], ["previous.npz"]])
+def test_a_checkpoint_of_a_later_version_is_refused_and_stays(later, tmp_path):
+    state = TrainingState(1, 0, [{"loss": 1.0}])
+    paths = tmp_path / "last.npz", tmp_path / "previous.npz"
+    for _ in range(2):
+        state.save(*paths)
+    for name in later:
+        of_version(tmp_path / name, 2)
+    if later == ["previous.npz"]:
+        paths[0].write_bytes(b"no")  # and the later one would be what is left
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=rf"{later[0]}' has version 2.*reads 1\. Use the package"):
+        TrainingState.newest(*paths)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
 def test_a_write_that_fails_leaves_the_checkpoint(tmp_path, monkeypatch):
