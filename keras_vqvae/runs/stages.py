@@ -70,7 +70,9 @@ def fit_stage(
                 validation_data=validation,
                 epochs=training.epochs,
                 initial_epoch=progress.epochs,
-                callbacks=[*watching, checkpoint, *callbacks],
+                # The checkpoint is the last one: where it ends training, or a kill follows it, the
+                # others have seen the epoch that is saved, and what they did is saved with it.
+                callbacks=[*watching, *callbacks, checkpoint],
                 verbose=verbose,
             )
     best = files.best(stage) if progress.best_epoch is not None else files.last(stage)

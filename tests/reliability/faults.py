@@ -139,7 +139,7 @@ def flip_last(run: Run) -> None:
 
 TRAINING = [
     Fault(
-        *("Ctrl-C in the first epoch", 0, "train_batch 0", control_c, nothing),
+        *("Ctrl-C in the first epoch", 0, "train_batch 1", control_c, nothing),
         *("interrupted: 0 of 6 epochs and 2 steps", "step 2 of epoch 1"),
     ),
     Fault(

@@ -6,6 +6,7 @@ import threading
 
 import keras
 import pytest
+from events_for_tests import scalars
 from runs_support import tiny_config, write_images
 
 from keras_vqvae.runs import Run
@@ -89,3 +90,19 @@ def test_an_interrupt_after_the_last_epoch_ends_the_run_before_the_next_stage(
     # Nothing of the stage is left to train.
     run.train("vqvae", verbose=0, callbacks=[ControlC()])
     assert run.finished("vqvae")
+
+
+def test_event_files_have_every_epoch_of_a_run_that_was_interrupted_at_the_end_of_one(
+    ordinary_interrupts, tmp_path
+):
+    run = Run.create(tmp_path / "run", tiny_config(write_images(tmp_path / "images"), (3, 1)))
+    with pytest.raises(KeyboardInterrupt):
+        run.train("vqvae", verbose=0, tensorboard=True, callbacks=[ControlC(epoch=1)])
+    assert run.progress("vqvae").kept == "epoch 2"
+    folder = run.files.tensorboard / "vqvae"
+    assert list(scalars(folder / "validation", "epoch_loss")) == [0, 1]
+    Run.open(run.directory).train("vqvae", verbose=0, tensorboard=True)
+    losses = scalars(folder / "validation", "epoch_loss")
+    assert losses == pytest.approx(
+        {i: row["val_loss"] for i, row in enumerate(run.progress("vqvae").history)}
+    )
