@@ -80,19 +80,19 @@ class TrainedModel(keras.Model):
 
         A callback with `prepare` (`callbacks.ResumableTraining`) is given the arguments first.
         """
-        for callback in _as_list(kwargs.get("callbacks")):
+        given = fit_arguments(x, *args, **kwargs)
+        for callback in _as_list(given.get("callbacks")):
             if hasattr(callback, "prepare"):
-                given = inspect.signature(keras.Model.fit).bind(self, x, *args, **kwargs).arguments
-                kwargs = callback.prepare({k: v for k, v in given.items() if k != "self"})
-                x, args = kwargs.pop("x"), ()
+                given = callback.prepare(given)
+        x = given["x"]
         if x is not None and not hasattr(x, "__array__"):
             # Keras would shuffle a PyDataset's batches from Python's global generator, which no
             # run can restore, and warns for tf.data.
-            kwargs.setdefault("shuffle", False)
+            given.setdefault("shuffle", False)
         if hasattr(x, "epoch_callback"):
-            kwargs["callbacks"] = [x.epoch_callback(), *_as_list(kwargs.get("callbacks"))]
-        with _own_errors(x, kwargs.get("validation_data")):
-            return super().fit(x, *args, **kwargs)
+            given["callbacks"] = [x.epoch_callback(), *_as_list(given.get("callbacks"))]
+        with _own_errors(x, given.get("validation_data")):
+            return super().fit(**given)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`."""
@@ -163,6 +163,12 @@ def _own_errors(*data: Any) -> Iterator[None]:
             if cause is not None and cause is not error:
                 raise cause from error
         raise
+
+
+def fit_arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    """What `keras.Model.fit` is given, by name: each of its arguments may come by position."""
+    given = inspect.signature(keras.Model.fit).bind(None, *args, **kwargs).arguments
+    return {name: value for name, value in given.items() if name != "self"}
 
 
 def _as_list(callbacks: Any) -> list[Any]:

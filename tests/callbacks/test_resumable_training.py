@@ -76,7 +76,7 @@ def fit_arrays(model, callbacks):
 
 
 def fit_positional(model, callbacks):
-    model.fit(IMAGES, None, 4, EPOCHS, verbose=0, callbacks=callbacks)
+    model.fit(IMAGES, None, 4, EPOCHS, 0, callbacks)
 
 
 def fit_validated(model, callbacks):
@@ -163,6 +163,15 @@ def test_the_end_is_that_of_an_uninterrupted_training(case, tmp_path):
     found, resumed = attempt("killed", seed=9)
     assert resumed == history
     assert same_bits(found, expected)
+
+
+def test_callbacks_given_by_position_are_found(tmp_path):
+    model = vqvae()
+    shuffled = 0.0, None, True  # and what stands after them in the signature of `fit`
+    fitted = model.fit(IMAGES, None, 11, 1, 0, [ResumableTraining(tmp_path)], *shuffled)
+    assert fitted.params["steps"] == 2
+    with pytest.raises(ValueError, match="`validation_split`"):
+        model.fit(IMAGES, None, 11, 1, 0, [ResumableTraining(tmp_path)], 0.5)
 
 
 def test_a_finished_training_is_not_repeated(tmp_path):
