@@ -126,7 +126,8 @@ class ImageBatches(keras.utils.PyDataset):
         self._order: tuple[int, npt.NDArray[np.int64]] | None = None
         self._within_epoch = False
         self._part_is_over = False
-        #: What went wrong when a batch was made. TensorFlow wraps it in an error of its own.
+        #: What went wrong when a batch was made, since `fit` began. TensorFlow wraps it in an error
+        #: of its own.
         self.failure: Exception | None = None
         if not isinstance(start, tuple) or len(start) != 2:
             raise ValueError(f"`start` should be (epoch, step). Received: `start={start!r}`")

@@ -46,6 +46,9 @@ class TrainedModel(keras.Model):
     """
 
     built: bool
+    # What the backend makes of an error in the data that it reads; where it passes such errors on
+    # as they are, nothing.
+    pipeline_errors: tuple[type[Exception], ...] = ()
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -91,7 +94,7 @@ class TrainedModel(keras.Model):
             given.setdefault("shuffle", False)
         if hasattr(x, "epoch_callback"):
             given["callbacks"] = [x.epoch_callback(), *_as_list(given.get("callbacks"))]
-        with _own_errors(x, given.get("validation_data")):
+        with _own_errors(self.pipeline_errors, x, given.get("validation_data")):
             return super().fit(**given)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
@@ -153,15 +156,18 @@ class TrainedModel(keras.Model):
 
 
 @contextmanager
-def _own_errors(*data: Any) -> Iterator[None]:
+def _own_errors(kinds: tuple[type[Exception], ...], *data: Any) -> Iterator[None]:
     """Raises what batches could not be made for, in place of the backend's error about it."""
+    with_failure = [one for one in data if hasattr(one, "failure")]
+    for one in with_failure:
+        one.failure = None  # of an earlier `fit`
     try:
         yield
-    except Exception as error:
-        for one in data:
-            cause = getattr(one, "failure", None)
-            if cause is not None and cause is not error:
-                raise cause from error
+    except kinds as error:
+        for one in with_failure:
+            # A batch may fail while it is made ahead, and the training by something else.
+            if one.failure is not None and type(one.failure).__name__ in str(error):
+                raise one.failure from error
         raise
 
 

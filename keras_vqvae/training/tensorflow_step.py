@@ -14,6 +14,8 @@ __all__ = ["StepModel", "gradient_by_input"]
 class StepModel(TrainedModel):
     """A model whose `fit` and `evaluate` run `compute_step` on TensorFlow."""
 
+    pipeline_errors = (tf.errors.OpError,)
+
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step of gradient descent on a batch; returns the logs."""
         optimizer = self.optimizer
