@@ -1,6 +1,7 @@
 """Writing a file so that it is there whole or not at all."""
 
 import errno
+import glob
 import os
 import secrets
 import struct
@@ -25,6 +26,8 @@ class LaterVersionError(ValueError):
 
 # What a small file may unpack to: codes of a table that collapsed shrink to a thousandth.
 _HARMLESS = 1 << 30
+# Of the name of a temporary file.
+_RANDOM_BYTES = 6
 
 
 @contextmanager
@@ -81,12 +84,32 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     _flush_folder(target.parent)
 
 
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Removes what processes that were killed had begun to write to a file by `atomic_write`.
+
+    For one who is alone to write the file.
+
+    Args:
+        path: The file; neither it nor its folder need exist.
+    """
+    target = Path(os.path.realpath(path))
+    start, end = (glob.escape(part) for part in _temporary_name(target))
+    for temporary in target.parent.glob(f"{start}{'[0-9a-f]' * 2 * _RANDOM_BYTES}{end}"):
+        temporary.unlink(missing_ok=True)
+
+
+def _temporary_name(target: Path) -> tuple[str, str]:
+    """What stands before and after the random part."""
+    # The name is cut so that the temporary one does not exceed the usual 255 bytes.
+    stem = target.stem.encode()[:100].decode(errors="ignore")
+    return f".{stem}.", f".tmp{target.suffix}"
+
+
 def _new_file_beside(target: Path) -> Path:
     """Creates an empty file with a random name; the umask decides its permissions."""
+    start, end = _temporary_name(target)
     while True:
-        # The name is cut so that the temporary one does not exceed the usual 255 bytes.
-        stem = target.stem.encode()[:100].decode(errors="ignore")
-        temporary = target.with_name(f".{stem}.{secrets.token_hex(6)}.tmp{target.suffix}")
+        temporary = target.with_name(f"{start}{secrets.token_hex(_RANDOM_BYTES)}{end}")
         try:
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         except FileExistsError:

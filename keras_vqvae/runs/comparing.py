@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from keras_vqvae import evaluation
+from keras_vqvae.data.files import remove_leftovers
 from keras_vqvae.runs import creating
 from keras_vqvae.runs.comparison_page import comparison_page
 from keras_vqvae.runs.config import RunConfig
@@ -65,6 +66,7 @@ class Comparison:
         ]
         self.page = self.directory / "comparison.html"
         self.figures_file = self.directory / "comparison.json"
+        self._classifier = self.directory / "classifier.keras"
 
     @classmethod
     def create(
@@ -140,6 +142,8 @@ class Comparison:
         if samples is not None and samples < 0:
             raise ValueError(f"`samples` should be at least 0. Received: samples={samples}")
         report = report or (lambda text: None)
+        for file in (self.figures_file, self.page, self._classifier):
+            remove_leftovers(file)
         for one in self.contenders:
             one.train(verbose, report)
         part, source = self.parts.evaluation()
@@ -173,7 +177,7 @@ class Comparison:
         last = self.contenders[-1]
         extractor, found["feature_extractor"] = feature_extractor(
             self.parts,
-            self.directory / "classifier.keras",
+            self._classifier,
             (f"{part} images", source),
             lambda: (last.model(), last.name),
             self.config.seed,

@@ -86,6 +86,7 @@ class Baseline:
     def train(self, verbose: Any, report: Any) -> None:
         if self._files.model(self.name).exists():
             return
+        self._files.remove_leftovers((self.name,))
         config, parts = self.config, self._parts
         training, validation = config.vqvae_training, parts.validation
         report(f"Training the {TITLES.get(self.name, self.name)} on {len(parts.train)} images")

@@ -264,6 +264,13 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, tmp_path):
     assert same_bits(values_of(redone), values_of(model))
 
 
+def test_what_a_killed_training_left_of_a_write_is_removed(tmp_path):
+    (tmp_path / f".last.{'0a' * 6}.tmp.npz").write_bytes(b"half")
+    (tmp_path / ".mine.tmp.npz").write_bytes(b"mine")
+    vqvae().fit(IMAGES, verbose=0, callbacks=[ResumableTraining(tmp_path)])
+    assert {p.name for p in tmp_path.iterdir()} == {"last.npz", ".mine.tmp.npz"}
+
+
 def test_no_whole_checkpoint_is_an_error(tmp_path):
     (tmp_path / "last.npz").write_bytes(b"no")
     (tmp_path / "previous.npz").write_bytes(b"no")

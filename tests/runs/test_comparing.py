@@ -166,7 +166,13 @@ def test_rows_have_a_price_each(done):
 def test_binary_images_have_prices_under_a_bernoulli_and_grey_ones_none(folder, tmp_path):
     vqvae = VQVAEConfig(num_embeddings=4, embedding_dim=2, widths=(4,), likelihood="bernoulli")
     comparison = Comparison.create(tmp_path / "c", config_for(folder, vqvae=vqvae), ["vae"])
+    # What a process that was killed had begun to write.
+    files = [comparison.figures_file, comparison.page, tmp_path / "c" / "vae" / "vae.keras"]
+    for file in [*files, tmp_path / "c" / "vae" / "checkpoints" / "vae_last.keras"]:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.with_name(f".{file.stem}.{'0a' * 6}.tmp{file.suffix}").write_bytes(b"half")
     found = comparison.run(samples=0)
+    assert not list(comparison.directory.rglob(".*"))
     assert found["models"]["vae"]["bits_per_dimension"] == {}
     assert comparison_rows(found)[0][1:5] == ("–", "–", "–", "–")
 
