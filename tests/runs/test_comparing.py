@@ -138,8 +138,32 @@ def test_trained_models_stay_and_further_ones_are_added(done, folder):
     again = Comparison.create(comparison.directory, config_for(folder), ["vae", "finite_scalar"])
     more = again.run(samples=0)
     assert [file.stat().st_mtime_ns for file in files] == before
-    assert list(more["models"]) == ["vae", "finite_scalar"]
-    assert more["models"]["vae"]["mse"] == found["models"]["vae"]["mse"]
+    assert list(more["models"]) == [*MODELS, "finite_scalar"]
+    for name in MODELS:
+        assert more["models"][name]["mse"] == found["models"][name]["mse"]
+    assert more["models"]["finite_scalar"]["mse"] > 0
+    page = again.page.read_text()
+    assert all(name in page for name in ("autoencoder", "lookup_free", "finite_scalar"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"models": {}}, r"comparison\.json' is damaged.*`config`.*Restore it, or.*`--output`"),
+        ({"config": None}, r"comparison\.json' is damaged.*`config`"),
+        ({"models": {"gan": {}}}, r"comparison\.json' is damaged.*`models` are not some of auto"),
+        ({"config": {"sede": 3}}, r"comparison\.json': .*sede.*Restore it, or"),
+    ],
+)
+def test_a_comparison_file_without_what_it_should_have_is_named(
+    folder, tmp_path, content, message
+):
+    if "config" not in content and content["models"]:
+        content = {**content, "config": config_for(folder).to_dict()}
+    (tmp_path / "comparison.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        Comparison.create(tmp_path, config_for(folder), ["vae"])
+    assert [p.name for p in tmp_path.iterdir()] == ["comparison.json"]
 
 
 def test_rows_have_a_price_each(done):
