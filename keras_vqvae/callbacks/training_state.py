@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_vqvae.data import atomic_write
-from keras_vqvae.data.files import DAMAGE, LaterVersionError, check_archive
+from keras_vqvae.data.files import DAMAGE, RefusedFileError, check_archive
 
 __all__ = ["TrainingState"]
 
@@ -76,7 +76,7 @@ class TrainingState:
 
         Raises:
             FileNotFoundError: if there is no such file.
-            LaterVersionError: if it is of a version that this package does not read.
+            RefusedFileError: if it is of a version that this package does not read, or too large.
             ValueError: if it is damaged.
         """
         try:
@@ -91,9 +91,11 @@ class TrainingState:
                         for name, dtypes in about["dtypes"].items()
                     }
                     return cls(about["epochs"], about["steps"], about["history"], **groups)
+        except RefusedFileError:
+            raise
         except DAMAGE as error:
             raise ValueError(f"the checkpoint {str(path)!r} is damaged: {error}") from error
-        raise LaterVersionError(
+        raise RefusedFileError(
             f"the checkpoint {str(path)!r} has version {about['version']!r}, and this package "
             f"reads {_VERSION}. Use the package that wrote it"
         )
@@ -105,7 +107,7 @@ class TrainingState:
         Warns of a damaged one; the one before it takes its place.
 
         Raises:
-            LaterVersionError: if one is of a version that this package does not read; it stays.
+            RefusedFileError: if one is of a version that this package does not read; it stays.
             ValueError: if there are some, and none can be read.
         """
         first: ValueError | None = None
@@ -114,7 +116,7 @@ class TrainingState:
                 state = cls.load(candidate)
             except FileNotFoundError:
                 continue
-            except LaterVersionError:
+            except RefusedFileError:
                 raise
             except ValueError as error:
                 first = first or error

@@ -20,12 +20,14 @@ DAMAGE = (
 )
 
 
-class LaterVersionError(ValueError):
-    """A file that is whole, and of a later version of its format than this package reads."""
+class RefusedFileError(ValueError):
+    """A file that may be whole, and is not read: of a later version, or unpacking to too much."""
 
 
-# What a small file may unpack to: codes of a table that collapsed shrink to a thousandth.
+# What a file may unpack to at least, and how many times its size beyond that. Data that is all
+# alike shrinks to a thousandth: who writes it should not compress it (`unpacks_to_too_much`).
 _HARMLESS = 1 << 30
+_TIMES = 100
 # Of the name of a temporary file.
 _RANDOM_BYTES = 6
 
@@ -132,24 +134,44 @@ def check_archive(path: str | os.PathLike[str]) -> None:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, or unpacks to a hundred times its size and more than 1 GiB.
+        RefusedFileError: If it unpacks to more than 1 GiB and a hundred times its size.
+        ValueError: If it is damaged.
     """
-    size = os.path.getsize(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-            if unpacked > 100 * size + _HARMLESS:
-                raise ValueError(f"it has {size} bytes and unpacks to {unpacked}")
+            if _is_too_much(archive, path):
+                raise RefusedFileError(
+                    f"the file {os.fspath(path)!r} has {os.path.getsize(path)} bytes and unpacks "
+                    f"to {_unpacked(archive)}, more than {_TIMES} times as many and "
+                    f"{_HARMLESS / 2**30:g} GiB: it is not read. If it is yours, write it without "
+                    "compression (`numpy.savez`)"
+                )
             _check_count(path, len(archive.infolist()))
             damaged = archive.testzip()
     except OSError as error:
         if error.errno != errno.EINVAL:  # a position that a damaged file has told
             raise
         raise ValueError(str(error)) from error
+    except RefusedFileError:
+        raise
     except DAMAGE as error:
         raise ValueError(str(error) or type(error).__name__) from error
     if damaged is not None:
         raise ValueError(f"its part {damaged!r} does not fit its checksum")
+
+
+def unpacks_to_too_much(path: str | os.PathLike[str]) -> bool:
+    """Whether `check_archive` refuses a zip file for its size: none should be written so."""
+    with zipfile.ZipFile(path) as archive:
+        return _is_too_much(archive, path)
+
+
+def _is_too_much(archive: zipfile.ZipFile, path: str | os.PathLike[str]) -> bool:
+    return _unpacked(archive) > _TIMES * os.path.getsize(path) + _HARMLESS
+
+
+def _unpacked(archive: zipfile.ZipFile) -> int:
+    return sum(member.file_size for member in archive.infolist())
 
 
 def _check_count(path: str | os.PathLike[str], found: int) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from keras_vqvae.callbacks.resuming import assign_all
 from keras_vqvae.data import atomic_write
-from keras_vqvae.data.files import DAMAGE, LaterVersionError, check_archive
+from keras_vqvae.data.files import DAMAGE, RefusedFileError, check_archive
 from keras_vqvae.runs.directory import RunDirectory
 
 _MEMBER = "keras_vqvae_progress.json"
@@ -64,7 +64,7 @@ class Progress:
 
         Raises:
             FileNotFoundError: if there is none.
-            LaterVersionError: if it says more than this package knows of.
+            RefusedFileError: if it says more than this package knows of.
             ValueError: if it is damaged.
         """
         try:
@@ -75,7 +75,7 @@ class Progress:
                 return cls(**said)
         except DAMAGE as error:
             raise ValueError(f"the checkpoint {str(path)!r} is damaged: {error}") from error
-        raise LaterVersionError(
+        raise RefusedFileError(
             f"the checkpoint {str(path)!r} says more than this package knows of "
             f"({', '.join(map(repr, unknown))}). Use the package that wrote it"
         )
@@ -142,7 +142,7 @@ def load_model(path: Path) -> Any:
             ):
                 raise ValueError("its configuration and its weights do not fit")
         return model
-    except MemoryError:
+    except (MemoryError, RefusedFileError):
         raise
     # Whatever Keras stumbles over in a file that was tampered with; nothing of it is run.
     except Exception as error:
@@ -177,12 +177,12 @@ def is_whole(path: Path) -> bool:
     """Whether a checkpoint is there with all that was written, by its checksums.
 
     Raises:
-        LaterVersionError: if this package does not read it.
+        RefusedFileError: if this package does not read it.
     """
     try:
         check_archive(path)
         Progress.load(path)
-    except LaterVersionError:
+    except RefusedFileError:
         raise
     except (FileNotFoundError, ValueError):
         return False
@@ -195,7 +195,7 @@ def newest(files: RunDirectory, stage: str) -> tuple[Path, Progress] | None:
     Warns of a damaged one; the one before it takes its place.
 
     Raises:
-        LaterVersionError: if one is of a later version; nothing is changed then.
+        RefusedFileError: if one is of a later version, or too large; nothing is changed then.
         ValueError: if there are some, and all are damaged.
     """
     there = [p for p in (files.last(stage), files.previous(stage)) if p.exists()]
@@ -233,7 +233,7 @@ def newest_progress(files: RunDirectory, stage: str) -> Progress:
     for path in (files.last(stage), files.previous(stage)):
         try:
             return Progress.load(path)
-        except LaterVersionError:
+        except RefusedFileError:
             raise
         except (FileNotFoundError, ValueError):  # training says what is damaged
             continue

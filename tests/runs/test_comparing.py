@@ -155,9 +155,7 @@ def test_trained_models_stay_and_further_ones_are_added(done, folder):
         ({"config": {"sede": 3}}, r"comparison\.json': .*sede.*Restore it, or"),
     ],
 )
-def test_a_comparison_file_without_what_it_should_have_is_named(
-    folder, tmp_path, content, message
-):
+def test_a_comparison_file_without_what_it_should_have_is_named(folder, tmp_path, content, message):
     if "config" not in content and content["models"]:
         content = {**content, "config": config_for(folder).to_dict()}
     (tmp_path / "comparison.json").write_text(json.dumps(content))

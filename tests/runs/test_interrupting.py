@@ -49,12 +49,16 @@ def test_a_process_that_ignores_interrupts_goes_on_ignoring_them(ordinary_interr
 def test_the_first_interrupt_is_noted_and_the_second_is_ordinary(ordinary_interrupts):
     noted = []
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(ZeroDivisionError), first_interrupt(lambda: noted.append(1)):
+
+    def work():
         os.kill(os.getpid(), signal.SIGINT)
         assert noted == [1]
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
         raise ZeroDivisionError  # goes on as it is
+
+    with pytest.raises(ZeroDivisionError), first_interrupt(lambda: noted.append(1)):
+        work()
     assert noted == [1]
     assert signal.getsignal(signal.SIGINT) is before
 

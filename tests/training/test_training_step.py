@@ -201,7 +201,7 @@ def test_learning_rate_schedules_and_callbacks_work():
 # -- errors of batches ----------------------------------------------------------------------------
 
 
-class Unreadable(OSError):
+class UnreadableError(OSError):
     """An error of a class that no backend knows."""
 
 
@@ -239,20 +239,20 @@ def pixel():
 
 @pytest.mark.parametrize("part", ["training", "validation"])
 def test_what_batches_fail_of_is_raised_and_not_the_backends_word_for_it(part):
-    errors = [None, Unreadable("the drive is gone")] if part == "training" else []
+    errors = [None, UnreadableError("the drive is gone")] if part == "training" else []
     batches = batches_that_fail(errors)
-    other = batches_that_fail([Unreadable("the drive is gone")])
+    other = batches_that_fail([UnreadableError("the drive is gone")])
     validation = {"validation_data": other} if part == "validation" else {}
-    with pytest.raises(Unreadable, match="^the drive is gone$"):
+    with pytest.raises(UnreadableError, match=r"^the drive is gone$"):
         pixel().fit(batches, verbose=0, **validation)
 
 
 def test_other_errors_are_not_replaced_by_what_batches_fail_of():
-    errors = [Unreadable("first")]
+    errors = [UnreadableError("first")]
     batches = batches_that_fail(errors)
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableError):
         pixel().fit(batches, verbose=0)
-    assert isinstance(batches.failure, Unreadable)
+    assert isinstance(batches.failure, UnreadableError)
 
     def fail(epoch, logs):
         raise ArithmeticError("mine")
@@ -266,8 +266,8 @@ def test_other_errors_are_not_replaced_by_what_batches_fail_of():
 
     # In the same one, while a batch fails that was read ahead.
     def ask(batch, logs):
-        errors.append(Unreadable("ahead"))
-        with pytest.raises(Unreadable):
+        errors.append(UnreadableError("ahead"))
+        with pytest.raises(UnreadableError):
             batches[0]
         raise ArithmeticError("mine")
 
@@ -275,7 +275,7 @@ def test_other_errors_are_not_replaced_by_what_batches_fail_of():
         pixel().fit(
             batches, verbose=0, callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=ask)]
         )
-    assert isinstance(batches.failure, Unreadable)
+    assert isinstance(batches.failure, UnreadableError)
 
 
 @pytest.mark.tensorflow_only
@@ -286,7 +286,7 @@ def test_an_error_of_a_step_is_not_replaced_by_what_batches_fail_of():
 
     class Broken(Pixel):
         def compute_step(self, data, training):
-            batches.failure = Unreadable("ahead")
+            batches.failure = UnreadableError("ahead")
             tf.debugging.Assert(False, ["mine"])
 
     model = Broken()
