@@ -186,6 +186,21 @@ def test_images_without_labels_are_compared_by_the_encoder(tmp_path):
     assert not run.files.classifier.exists()
 
 
+def test_images_that_cannot_be_read_are_an_error_and_no_note(run, monkeypatch):
+    before, train = run.metrics(), run.parts.train
+    original, once = type(train)._read, [True]
+
+    def broken(self, indices):
+        if self is train and once and once.pop():  # when features are compared
+            raise ValueError("the image 'a/000.png' cannot be read")
+        return original(self, indices)
+
+    monkeypatch.setattr(type(train), "_read", broken)
+    with pytest.raises(ValueError, match=r"^the image 'a/000\.png' cannot be read"):
+        run.write_report()
+    assert run.metrics() == before
+
+
 def test_images_are_read_in_batches(run, monkeypatch):
     asked = []
     source = run.parts.test
