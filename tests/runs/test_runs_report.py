@@ -186,16 +186,17 @@ def test_images_without_labels_are_compared_by_the_encoder(tmp_path):
     assert not run.files.classifier.exists()
 
 
-def test_images_that_cannot_be_read_are_an_error_and_no_note(run, monkeypatch):
-    before, train = run.metrics(), run.parts.train
-    original, once = type(train)._read, [True]
+@pytest.mark.parametrize("number", [2, 4])
+def test_images_that_cannot_be_read_are_an_error_and_no_note(run, monkeypatch, number):
+    before, features, calls = run.metrics(), evaluation.image_features, []
 
-    def broken(self, indices):
-        if self is train and once and once.pop():  # when features are compared
+    def broken(*args, **kwargs):  # of samples, or of training images
+        calls.append(1)
+        if len(calls) == number:
             raise ValueError("the image 'a/000.png' cannot be read")
-        return original(self, indices)
+        return features(*args, **kwargs)
 
-    monkeypatch.setattr(type(train), "_read", broken)
+    monkeypatch.setattr(evaluation, "image_features", broken)
     with pytest.raises(ValueError, match=r"^the image 'a/000\.png' cannot be read"):
         run.write_report()
     assert run.metrics() == before
