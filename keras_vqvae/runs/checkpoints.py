@@ -217,15 +217,29 @@ def newest(files: RunDirectory, stage: str) -> tuple[Path, Progress] | None:
         # So that the damaged one does not take the place of the whole one later.
         os.replace(whole, there[0])
         whole = there[0]
-    if progress.best_epoch is not None and not is_whole(files.best(stage)):
-        warnings.warn(
-            f"the checkpoint {str(files.best(stage))!r}, of the best epoch so far "
-            f"({progress.best_epoch}), is damaged; the best one of the epochs to come is taken, "
-            "or the last",
-            stacklevel=2,
-        )
-        progress.best_epoch = progress.best_loss = None
+    _check_best(files.best(stage), progress)
     return whole, progress
+
+
+def _check_best(path: Path, progress: Progress) -> None:
+    """Forgets the best epoch so far, if its model is not there any more.
+
+    Warns, unless a process was killed after it had written a better one, and before the last
+    checkpoint told so: that epoch is done again.
+    """
+    if progress.best_epoch is None:
+        return
+    epoch = Progress.load(path).epochs if is_whole(path) else None
+    if epoch == progress.best_epoch:
+        return
+    if epoch is None or epoch <= progress.epochs:
+        warnings.warn(
+            f"the checkpoint {str(path)!r}, of the best epoch so far ({progress.best_epoch}), "
+            f"{'is damaged' if epoch is None else f'holds epoch {epoch}'}; the best one of the "
+            "epochs to come is taken, or the last",
+            stacklevel=3,
+        )
+    progress.best_epoch = progress.best_loss = None
 
 
 def newest_progress(files: RunDirectory, stage: str) -> Progress:

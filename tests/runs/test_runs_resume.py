@@ -245,6 +245,20 @@ def test_a_damaged_best_checkpoint_leaves_the_last_one(copy):
     assert Progress.load(copy.files.model("vqvae")).epochs == 3
 
 
+def test_a_best_checkpoint_of_another_epoch_is_not_taken(copy):
+    best, found = copy.files.best("vqvae"), copy.progress("vqvae").best_epoch
+    other = found % 3 + 1
+    change_progress(best, lambda about: about.update(history=about["history"][:1] * other))
+    with pytest.warns(UserWarning, match=rf"best epoch so far \({found}\), holds epoch {other};"):
+        _, progress = newest(copy.files, "vqvae")
+    assert progress.best_epoch is progress.best_loss is None
+    # Killed between the writing of a better one and of the last one: that epoch comes again.
+    change_progress(best, lambda about: about.update(history=about["history"][:1] * 4))
+    copy.files.model("vqvae").unlink()
+    copy.train("vqvae", verbose=0)
+    assert Progress.load(copy.files.model("vqvae")).epochs == 3
+
+
 def change_progress(path, change):
     """Rewrites what a checkpoint says, with checksums that fit."""
     with zipfile.ZipFile(path) as archive:
