@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import warnings
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,16 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from keras_vqvae.callbacks.resuming import Arrays
 from keras_vqvae.data import atomic_write
-from keras_vqvae.data.files import DAMAGE, RefusedFileError, check_archive
+from keras_vqvae.data.files import DAMAGE, RefusedFileError, check_archive, last_or_previous
 
 __all__ = ["TrainingState"]
 
 _FORMAT = "keras_vqvae.training_state"
 _VERSION = 1
 _ABOUT = "about.json"
-
-Arrays = list[npt.NDArray[Any]]
 
 
 @dataclass
@@ -110,28 +108,16 @@ class TrainingState:
             RefusedFileError: if one is of a version that this package does not read; it stays.
             ValueError: if there are some, and none can be read.
         """
-        first: ValueError | None = None
-        for candidate in (path, previous):
-            try:
-                state = cls.load(candidate)
-            except FileNotFoundError:
-                continue
-            except RefusedFileError:
-                raise
-            except ValueError as error:
-                first = first or error
-                continue
-            if first is not None:
-                warnings.warn(f"{first}. The one before it is used", stacklevel=3)
-                # So that the damaged one does not take the place of the whole one later.
-                os.replace(previous, path)
-            return state
-        if first is not None:
-            raise ValueError(
-                f"{first}. There is no whole one before it: remove {str(path.parent)!r} to begin "
-                "anew"
-            ) from first
-        return None
+        found = last_or_previous(
+            path,
+            previous,
+            cls.load,
+            lambda state: (
+                f"epoch {state.epochs}" + (f", step {state.steps}" if state.steps else "")
+            ),
+            f"Remove {str(path.parent)!r} to begin anew",
+        )
+        return None if found is None else found[1]
 
 
 def _plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

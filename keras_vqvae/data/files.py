@@ -1,4 +1,4 @@
-"""Writing a file so that it is there whole or not at all."""
+"""Writing a file so that it is there whole or not at all, and what is read of it later."""
 
 import errno
 import glob
@@ -6,11 +6,13 @@ import os
 import secrets
 import struct
 import tokenize
+import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 # What reading a damaged zip file, or what is in it, raises.
 DAMAGE = (
@@ -18,6 +20,9 @@ DAMAGE = (
     *(KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError),
     *(tokenize.TokenError, SyntaxError),  # NumPy reads the header of an array as Python's literals
 )
+
+
+Read = TypeVar("Read")
 
 
 class RefusedFileError(ValueError):
@@ -98,6 +103,54 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
     start, end = (glob.escape(part) for part in _temporary_name(target))
     for temporary in target.parent.glob(f"{start}{'[0-9a-f]' * 2 * _RANDOM_BYTES}{end}"):
         temporary.unlink(missing_ok=True)
+
+
+def last_or_previous(
+    last: Path,
+    previous: Path,
+    read: Callable[[Path], Read],
+    what: Callable[[Read], str],
+    remedy: str,
+) -> tuple[Path, Read] | None:
+    """What was written last, or where that is damaged, before it, with a warning.
+
+    The one before then takes the place of the damaged one, so that this does not take the place of
+    the whole one later.
+
+    Args:
+        last: The file that was written last.
+        previous: The one that it replaced.
+        read: Reads one of them. Its `ValueError` says that the file is damaged; a
+            `RefusedFileError` goes on at once.
+        what: Tells in words what was read.
+        remedy: What to do if both are damaged.
+
+    Returns:
+        The file that was read and what is in it; `None` if there is neither.
+
+    Raises:
+        RefusedFileError: As `read` raises it; nothing is changed then.
+        ValueError: If what there is, is damaged.
+    """
+    damage: ValueError | None = None
+    for path in (last, previous):
+        try:
+            found = read(path)
+        except FileNotFoundError:
+            continue
+        except RefusedFileError:
+            raise
+        except ValueError as error:
+            damage = damage or error
+            continue
+        if damage is None:
+            return path, found
+        warnings.warn(f"{damage}; the one before it is used, of {what(found)}", stacklevel=3)
+        os.replace(previous, last)
+        return last, found
+    if damage is not None:
+        raise ValueError(f"{damage}, and there is no whole one before it. {remedy}") from damage
+    return None
 
 
 def _temporary_name(target: Path) -> tuple[str, str]:

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from keras_vqvae import data
 from keras_vqvae.callbacks.training_state import TrainingState
-from keras_vqvae.runs.checkpoints import load_model, newest
+from keras_vqvae.runs.checkpoints import load_model
 from keras_vqvae.runs.directory import RunDirectory
+from keras_vqvae.runs.newest_checkpoint import newest
 from reliability.fuzz import EVIL, LAMBDA, MARK, SurpriseError, fuzz, small_model, try_codes
 
 

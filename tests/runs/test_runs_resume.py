@@ -9,7 +9,8 @@ from runs_support import Interrupt, tiny_config, write_images
 from support import same_bits, to_numpy, values_of
 
 from keras_vqvae.runs import NonFiniteLossError, Run, RunExistsError, TrainingConfig, VQVAEConfig
-from keras_vqvae.runs.checkpoints import Progress, newest
+from keras_vqvae.runs.checkpoints import Progress
+from keras_vqvae.runs.newest_checkpoint import newest
 
 
 @pytest.fixture(scope="module")
