@@ -39,8 +39,10 @@ class Kill(keras.callbacks.Callback):
 EAGER = {"run_eagerly": True} if keras.backend.backend() == "tensorflow" else {}
 
 
-def vqvae(**compiled):
-    model = models.convolutional_vqvae((4, 4, 1), num_embeddings=4, embedding_dim=2, widths=(4,))
+def vqvae(quantizer=None, **compiled):
+    model = models.convolutional_vqvae(
+        (4, 4, 1), num_embeddings=4, embedding_dim=2, widths=(4,), quantizer=quantizer
+    )
     model.compile(**{"optimizer": keras.optimizers.Adam(0.01), **EAGER, **compiled})
     return model
 
@@ -124,6 +126,13 @@ CASES = {
         fit_arrays,
     ),
     "two optimizers": (
+        lambda: vqvae(
+            quantizer=layers.VectorQuantizer(4, 2, update="gradient"),
+            codebook_optimizer=keras.optimizers.SGD(0.1, momentum=0.9),
+        ),
+        fit_arrays,
+    ),
+    "loss scaling": (
         lambda: classifier(
             optimizer=keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01))
         ),
@@ -239,19 +248,20 @@ def test_steps_that_are_done_are_not_read_again(tmp_path):
     assert read[-5:] == [[0], [4], [8], [12, 13, 14, 15], [16, 17, 18, 19]]
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "missing"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "missing"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, tmp_path):
     model, resumable = vqvae(), ResumableTraining(tmp_path)
     fit_arrays(model, [resumable])
     last = tmp_path / "last.npz"
     content = bytearray(last.read_bytes())
-    if damage == "flipped":
-        content[len(content) // 2] ^= 64
-    elif damage == "cut":
-        content = content[: len(content) // 2]
-    last.unlink() if damage == "missing" else last.write_bytes(
-        b"" if damage == "empty" else content
-    )
+    half = len(content) // 2
+    if damage == "missing":
+        last.unlink()
+    elif damage == "flipped":
+        content[half] ^= 64
+        last.write_bytes(content)
+    else:
+        last.write_bytes(content[:half] if damage == "cut" else b"")
     again = ResumableTraining(tmp_path)
     redone = vqvae()
     if damage == "missing":
