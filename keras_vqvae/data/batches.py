@@ -177,6 +177,11 @@ class ImageBatches(keras.utils.PyDataset):
         self._go_to(self._epoch, self._first_step)
         self._passed_over = _checked_integer("steps", steps, 0)
 
+    @property
+    def passed_over(self) -> int:
+        """How many of the first batches are given as by `pass_over`; 0 when the epoch is over."""
+        return self._passed_over
+
     def epoch_callback(self) -> Any:
         """A Keras callback that sets the epoch to the number that `fit` gives each one."""
         return _FollowEpochs(self)
