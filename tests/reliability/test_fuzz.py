@@ -15,7 +15,7 @@ from keras_vqvae.callbacks.training_state import TrainingState
 from keras_vqvae.runs.checkpoints import load_model
 from keras_vqvae.runs.directory import RunDirectory
 from keras_vqvae.runs.newest_checkpoint import newest
-from reliability.fuzz import EVIL, LAMBDA, MARK, SurpriseError, fuzz, small_model, try_codes
+from reliability.fuzz import CODES, EVIL, LAMBDA, MARK, SurpriseError, fuzz, small_model, try_codes
 
 
 def test_some_mutations_of_each_kind(tmp_path, monkeypatch):
@@ -152,3 +152,32 @@ def test_the_fuzzer_notices_a_wrong_result(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "load_codes", lambda *a, **k: data.CodeFile(np.ones(3), 4, "f"))
     with pytest.raises(SurpriseError):
         try_codes(0, tmp_path)
+
+
+def test_the_fuzzer_wants_the_file_named_and_not_a_word_of_its_kind(tmp_path, monkeypatch):
+    def refuse(path, **kwargs):
+        raise ValueError("a code file should have codes")
+
+    monkeypatch.setattr(data, "load_codes", refuse)
+    with pytest.raises(SurpriseError, match="does not say what file"):
+        try_codes(0, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ({}, "loaded as it was"),
+        ({"labels": CODES[:, 1, 1]}, "loaded: other labels, with right checksums"),
+        ({"codes": CODES[::-1]}, "loaded: other codes, with right checksums"),
+        ({"num_embeddings": 201}, "loaded: other number of codes, with right checksums"),
+    ],
+)
+def test_the_fuzzer_says_what_is_other(tmp_path, monkeypatch, other, expected):
+    values = {"codes": CODES, "labels": CODES[:, 0, 0], "num_embeddings": 200, **other}
+
+    def tampered(path, number, members):
+        data.save_codes(path, model_fingerprint="f", **values)
+        return path.read_bytes()
+
+    monkeypatch.setattr("reliability.fuzz._tampered", tampered)
+    assert try_codes(1, tmp_path) == expected
