@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_vqvae.callbacks.resuming import Arrays, Resuming, assign_all, values_of
 from keras_vqvae.callbacks.training_state import TrainingState
+from keras_vqvae.data.files import remove_leftovers
 from keras_vqvae.data.rows import RowBatches
 
 __all__ = ["ResumableTraining"]
@@ -115,6 +116,8 @@ class ResumableTraining(Resuming):
                 f"Model '{self.model.name}' should be built before `fit` with `ResumableTraining`. "
                 "Call `model.build(input_shape)`, or the model on a batch, first"
             )
+        for path in self._paths:
+            remove_leftovers(path)
         state = TrainingState.newest(*self._paths)
         if state is None:
             return

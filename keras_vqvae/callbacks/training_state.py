@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import warnings
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,16 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from keras_vqvae.callbacks.resuming import Arrays
 from keras_vqvae.data import atomic_write
-from keras_vqvae.data.files import DAMAGE, check_archive
+from keras_vqvae.data.files import DAMAGE, RefusedFileError, check_archive, last_or_previous
 
 __all__ = ["TrainingState"]
 
 _FORMAT = "keras_vqvae.training_state"
 _VERSION = 1
 _ABOUT = "about.json"
-
-Arrays = list[npt.NDArray[Any]]
 
 
 @dataclass
@@ -76,7 +74,8 @@ class TrainingState:
 
         Raises:
             FileNotFoundError: if there is no such file.
-            ValueError: if it is damaged, or of another version.
+            RefusedFileError: if it is of a version that this package does not read, or too large.
+            ValueError: if it is damaged.
         """
         try:
             check_archive(path)
@@ -90,9 +89,11 @@ class TrainingState:
                         for name, dtypes in about["dtypes"].items()
                     }
                     return cls(about["epochs"], about["steps"], about["history"], **groups)
+        except RefusedFileError:
+            raise
         except DAMAGE as error:
             raise ValueError(f"the checkpoint {str(path)!r} is damaged: {error}") from error
-        raise ValueError(
+        raise RefusedFileError(
             f"the checkpoint {str(path)!r} has version {about['version']!r}, and this package "
             f"reads {_VERSION}. Use the package that wrote it"
         )
@@ -104,28 +105,19 @@ class TrainingState:
         Warns of a damaged one; the one before it takes its place.
 
         Raises:
+            RefusedFileError: if one is of a version that this package does not read; it stays.
             ValueError: if there are some, and none can be read.
         """
-        first: ValueError | None = None
-        for candidate in (path, previous):
-            try:
-                state = cls.load(candidate)
-            except FileNotFoundError:
-                continue
-            except ValueError as error:
-                first = first or error
-                continue
-            if first is not None:
-                warnings.warn(f"{first}. The one before it is used", stacklevel=3)
-                # So that the damaged one does not take the place of the whole one later.
-                os.replace(previous, path)
-            return state
-        if first is not None:
-            raise ValueError(
-                f"{first}. There is no whole one before it: remove {str(path.parent)!r} to begin "
-                "anew"
-            ) from first
-        return None
+        found = last_or_previous(
+            path,
+            previous,
+            cls.load,
+            lambda state: (
+                f"epoch {state.epochs}" + (f", step {state.steps}" if state.steps else "")
+            ),
+            f"Remove {str(path.parent)!r} to begin anew",
+        )
+        return None if found is None else found[1]
 
 
 def _plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -126,7 +126,8 @@ class ImageBatches(keras.utils.PyDataset):
         self._order: tuple[int, npt.NDArray[np.int64]] | None = None
         self._within_epoch = False
         self._part_is_over = False
-        #: What went wrong when a batch was made. TensorFlow wraps it in an error of its own.
+        #: What went wrong when a batch was made, since `fit` began. TensorFlow wraps it in an error
+        #: of its own.
         self.failure: Exception | None = None
         if not isinstance(start, tuple) or len(start) != 2:
             raise ValueError(f"`start` should be (epoch, step). Received: `start={start!r}`")
@@ -175,6 +176,11 @@ class ImageBatches(keras.utils.PyDataset):
         """
         self._go_to(self._epoch, self._first_step)
         self._passed_over = _checked_integer("steps", steps, 0)
+
+    @property
+    def passed_over(self) -> int:
+        """How many of the first batches are given as by `pass_over`; 0 when the epoch is over."""
+        return self._passed_over
 
     def epoch_callback(self) -> Any:
         """A Keras callback that sets the epoch to the number that `fit` gives each one."""

@@ -9,7 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from keras_vqvae.data.files import DAMAGE, atomic_write, check_archive
+from keras_vqvae.data.files import (
+    DAMAGE,
+    RefusedFileError,
+    atomic_write,
+    check_archive,
+    unpacks_to_too_much,
+)
 from keras_vqvae.data.source import ImageSource
 
 _FORMAT = "keras_vqvae.codes"
@@ -59,7 +65,9 @@ def save_codes(
 ) -> None:
     """Writes codes to a compressed `.npz` file, whole or not at all.
 
-    They are stored in the smallest unsigned dtype that holds `num_embeddings − 1`.
+    They are stored in the smallest unsigned dtype that holds `num_embeddings − 1`; more than 1 GiB
+    of them that would shrink to less than a hundredth, which no file is read from, without
+    compression.
 
     Args:
         path: File to write, with any suffix; an existing one is replaced.
@@ -103,8 +111,13 @@ def save_codes(
         "num_embeddings": int(num_embeddings),
         "model_fingerprint": model_fingerprint,
     }
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, about=np.array(json.dumps(about)), **members)  # type: ignore[arg-type]
+    members = {"about": np.array(json.dumps(about)), **members}
+    with atomic_write(path) as temporary:
+        for save in (np.savez_compressed, np.savez):
+            with temporary.open("wb") as file:
+                save(file, **members)  # type: ignore[arg-type]
+            if not unpacks_to_too_much(temporary):
+                break
 
 
 def load_codes(path: str | os.PathLike[str], *, model_fingerprint: str | None = None) -> CodeFile:
@@ -219,6 +232,8 @@ def _read(
             if about.get("format") != _FORMAT:
                 raise ValueError("it holds something else")
             return about, _array(arrays, "codes"), _array(arrays, "labels")
+    except RefusedFileError:
+        raise
     except (*DAMAGE, MemoryError) as error:
         raise ValueError(
             f"`path` should be a whole code file. Received: {shown}, which is damaged or holds "

@@ -1,15 +1,18 @@
-"""Writing a file so that it is there whole or not at all."""
+"""Writing a file so that it is there whole or not at all, and what is read of it later."""
 
 import errno
+import glob
 import os
 import secrets
 import struct
 import tokenize
+import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 # What reading a damaged zip file, or what is in it, raises.
 DAMAGE = (
@@ -18,8 +21,20 @@ DAMAGE = (
     *(tokenize.TokenError, SyntaxError),  # NumPy reads the header of an array as Python's literals
 )
 
-# What a small file may unpack to: codes of a table that collapsed shrink to a thousandth.
+
+Read = TypeVar("Read")
+
+
+class RefusedFileError(ValueError):
+    """A file that may be whole, and is not read: of a later version, or unpacking to too much."""
+
+
+# What a file may unpack to at least, and how many times its size beyond that. Data that is all
+# alike shrinks to a thousandth: who writes it should not compress it (`unpacks_to_too_much`).
 _HARMLESS = 1 << 30
+_TIMES = 100
+# Of the name of a temporary file.
+_RANDOM_BYTES = 6
 
 
 @contextmanager
@@ -76,12 +91,80 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     _flush_folder(target.parent)
 
 
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Removes what processes that were killed had begun to write to a file by `atomic_write`.
+
+    For one who is alone to write the file.
+
+    Args:
+        path: The file; neither it nor its folder need exist.
+    """
+    target = Path(os.path.realpath(path))
+    start, end = (glob.escape(part) for part in _temporary_name(target))
+    for temporary in target.parent.glob(f"{start}{'[0-9a-f]' * 2 * _RANDOM_BYTES}{end}"):
+        temporary.unlink(missing_ok=True)
+
+
+def last_or_previous(
+    last: Path,
+    previous: Path,
+    read: Callable[[Path], Read],
+    what: Callable[[Read], str],
+    remedy: str,
+) -> tuple[Path, Read] | None:
+    """What was written last, or where that is damaged, before it, with a warning.
+
+    The one before then takes the place of the damaged one, so that this does not take the place of
+    the whole one later.
+
+    Args:
+        last: The file that was written last.
+        previous: The one that it replaced.
+        read: Reads one of them. Its `ValueError` says that the file is damaged; a
+            `RefusedFileError` goes on at once.
+        what: Tells in words what was read.
+        remedy: What to do if both are damaged.
+
+    Returns:
+        The file that was read and what is in it; `None` if there is neither.
+
+    Raises:
+        RefusedFileError: As `read` raises it; nothing is changed then.
+        ValueError: If what there is, is damaged.
+    """
+    damage: ValueError | None = None
+    for path in (last, previous):
+        try:
+            found = read(path)
+        except FileNotFoundError:
+            continue
+        except RefusedFileError:
+            raise
+        except ValueError as error:
+            damage = damage or error
+            continue
+        if damage is None:
+            return path, found
+        warnings.warn(f"{damage}; the one before it is used, of {what(found)}", stacklevel=3)
+        os.replace(previous, last)
+        return last, found
+    if damage is not None:
+        raise ValueError(f"{damage}, and there is no whole one before it. {remedy}") from damage
+    return None
+
+
+def _temporary_name(target: Path) -> tuple[str, str]:
+    """What stands before and after the random part."""
+    # The name is cut so that the temporary one does not exceed the usual 255 bytes.
+    stem = target.stem.encode()[:100].decode(errors="ignore")
+    return f".{stem}.", f".tmp{target.suffix}"
+
+
 def _new_file_beside(target: Path) -> Path:
     """Creates an empty file with a random name; the umask decides its permissions."""
+    start, end = _temporary_name(target)
     while True:
-        # The name is cut so that the temporary one does not exceed the usual 255 bytes.
-        stem = target.stem.encode()[:100].decode(errors="ignore")
-        temporary = target.with_name(f".{stem}.{secrets.token_hex(6)}.tmp{target.suffix}")
+        temporary = target.with_name(f"{start}{secrets.token_hex(_RANDOM_BYTES)}{end}")
         try:
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         except FileExistsError:
@@ -104,24 +187,44 @@ def check_archive(path: str | os.PathLike[str]) -> None:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, or unpacks to a hundred times its size and more than 1 GiB.
+        RefusedFileError: If it unpacks to more than 1 GiB and a hundred times its size.
+        ValueError: If it is damaged.
     """
-    size = os.path.getsize(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-            if unpacked > 100 * size + _HARMLESS:
-                raise ValueError(f"it has {size} bytes and unpacks to {unpacked}")
+            if _is_too_much(archive, path):
+                raise RefusedFileError(
+                    f"the file {os.fspath(path)!r} has {os.path.getsize(path)} bytes and unpacks "
+                    f"to {_unpacked(archive)}, more than {_TIMES} times as many and "
+                    f"{_HARMLESS / 2**30:g} GiB: it is not read. If it is yours, write it without "
+                    "compression (`numpy.savez`)"
+                )
             _check_count(path, len(archive.infolist()))
             damaged = archive.testzip()
     except OSError as error:
         if error.errno != errno.EINVAL:  # a position that a damaged file has told
             raise
         raise ValueError(str(error)) from error
+    except RefusedFileError:
+        raise
     except DAMAGE as error:
         raise ValueError(str(error) or type(error).__name__) from error
     if damaged is not None:
         raise ValueError(f"its part {damaged!r} does not fit its checksum")
+
+
+def unpacks_to_too_much(path: str | os.PathLike[str]) -> bool:
+    """Whether `check_archive` refuses a zip file for its size: none should be written so."""
+    with zipfile.ZipFile(path) as archive:
+        return _is_too_much(archive, path)
+
+
+def _is_too_much(archive: zipfile.ZipFile, path: str | os.PathLike[str]) -> bool:
+    return _unpacked(archive) > _TIMES * os.path.getsize(path) + _HARMLESS
+
+
+def _unpacked(archive: zipfile.ZipFile) -> int:
+    return sum(member.file_size for member in archive.infolist())
 
 
 def _check_count(path: str | os.PathLike[str], found: int) -> None:

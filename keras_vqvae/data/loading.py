@@ -11,7 +11,7 @@ import numpy.typing as npt
 from keras_vqvae.data.archives import ARCHIVE_SUFFIXES, ArchiveSource
 from keras_vqvae.data.arrays import ArraySource
 from keras_vqvae.data.decoding import Color, Resize
-from keras_vqvae.data.files import DAMAGE, check_archive
+from keras_vqvae.data.files import DAMAGE, RefusedFileError, check_archive
 from keras_vqvae.data.folders import FolderSource, is_image_name
 from keras_vqvae.data.image_files import checked_choice, checked_size
 from keras_vqvae.data.named import CLASS_NAMES, load_named
@@ -172,6 +172,8 @@ def _read_npz(path: Path, split: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any
             arrays = np.load(file, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("it is an .npy file")
+        except RefusedFileError:
+            raise
         except DAMAGE as error:
             raise _not_whole(path, error) from error
         image_key, label_key = _choose_keys(set(arrays.files), split, path)

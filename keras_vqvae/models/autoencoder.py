@@ -12,6 +12,7 @@ from keras_vqvae.models.image_layers import FromUnitScale, ToUnitScale
 from keras_vqvae.models.image_views import ImageViews
 from keras_vqvae.models.images import check_image_data
 from keras_vqvae.training import StepModel, StepOutput
+from keras_vqvae.training.step import fit_arguments
 
 __all__ = ["Autoencoder", "BottleneckOutput"]
 
@@ -207,13 +208,14 @@ class Autoencoder(ImageViews, StepModel):
             ValueError: for images of another shape or scale, or with NaN or infinite pixels, and
                 for sample or class weights.
         """
-        self.refuse_weights(**kwargs)
+        given = fit_arguments(x, *args, **kwargs)
+        self.refuse_weights(**given)
         self.check_images(x)
-        validation = kwargs.get("validation_data")
+        validation = given.get("validation_data")
         if validation is not None:
             images = validation[0] if isinstance(validation, tuple) else validation
             self.check_images(images, "validation_data")
-        return super().fit(x, *args, **kwargs)
+        return super().fit(**given)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`, after the same look at the images as `fit` takes."""

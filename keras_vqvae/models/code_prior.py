@@ -16,6 +16,7 @@ from keras_vqvae.models.codes import check_codes
 from keras_vqvae.models.prior_inputs import PriorInputs, fingerprint_of
 from keras_vqvae.models.prior_sampling import PriorSampling
 from keras_vqvae.training import StepModel, StepOutput
+from keras_vqvae.training.step import fit_arguments
 
 __all__ = ["CodePrior"]
 
@@ -230,17 +231,18 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
             ValueError: for codes, labels or conditions of another shape or out of range, missing
                 ones, or a code file of another model than the prior was fitted on before.
         """
-        self.refuse_weights(**kwargs)
+        given = fit_arguments(x, y, *args, **kwargs)
+        self.refuse_weights(**given)
         fingerprint = fingerprint_of(x)
-        x, y = self._check_data(x, y)
+        given["x"], given["y"] = self._check_data(x, y)
         if self.codes_fingerprint is None:
             self.codes_fingerprint = fingerprint
-        if kwargs.get("validation_data") is not None:
-            validation = kwargs["validation_data"]
+        validation = given.get("validation_data")
+        if validation is not None:
             pair = validation if isinstance(validation, tuple) else (validation,)
             checked = self._check_data(*pair)
-            kwargs["validation_data"] = checked if checked[1] is not None else checked[0]
-        return super().fit(x, y, *args, **kwargs)
+            given["validation_data"] = checked if checked[1] is not None else checked[0]
+        return super().fit(**given)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`, after the checks of `fit`."""

@@ -64,8 +64,11 @@ class EncodedBatches(keras.utils.PyDataset):
         batch = self.batches[index]
         images, *others = batch if isinstance(batch, tuple) else (batch,)
         self.vqvae.check_images(images, "images")
-        images = ops.convert_to_tensor(np.asarray(images, "float32"))
-        codes = ops.convert_to_numpy(self._encode(images))
+        if index < getattr(self.batches, "passed_over", 0):
+            codes = np.zeros((len(images), *self.vqvae.code_shape), "int32")
+        else:
+            images = ops.convert_to_tensor(np.asarray(images, "float32"))
+            codes = ops.convert_to_numpy(self._encode(images))
         return (codes, *others) if others else codes
 
     def on_epoch_begin(self) -> None:
@@ -81,5 +84,5 @@ class EncodedBatches(keras.utils.PyDataset):
         return self.batches.epoch_callback()
 
     def pass_over(self, steps: int) -> None:
-        """As `data.ImageBatches.pass_over`."""
+        """As `data.ImageBatches.pass_over`; nothing is encoded, and the codes are 0."""
         self.batches.pass_over(steps)

@@ -48,7 +48,9 @@ class TwoStage:
     >>> import numpy as np
     >>> from keras_vqvae import models
     >>> vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=8, widths=(4, 4))
-    >>> prior = models.PixelCNN(vqvae.code_shape, vqvae.num_embeddings, filters=8, residual_blocks=1)
+    >>> prior = models.PixelCNN(
+    ...     vqvae.code_shape, vqvae.num_embeddings, filters=8, residual_blocks=1
+    ... )
     >>> model = TwoStage(vqvae, prior)
     >>> images = np.random.randint(0, 256, (16, 8, 8, 1)).astype("uint8")
     >>> history = model.fit(images, epochs=(1, 1), verbose=0)

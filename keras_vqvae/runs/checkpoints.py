@@ -4,10 +4,10 @@ import io
 import json
 import os
 import shutil
-import warnings
 import zipfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from keras_vqvae.callbacks.resuming import assign_all
 from keras_vqvae.data import atomic_write
-from keras_vqvae.data.files import DAMAGE, check_archive
+from keras_vqvae.data.files import DAMAGE, RefusedFileError, check_archive
 from keras_vqvae.runs.directory import RunDirectory
 
 _MEMBER = "keras_vqvae_progress.json"
@@ -60,12 +60,25 @@ class Progress:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Reads what `save_model` put into a model file."""
+        """Reads what `save_model` put into a model file.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            RefusedFileError: if it says more than this package knows of.
+            ValueError: if it is damaged.
+        """
         try:
             with zipfile.ZipFile(path) as archive:
-                return cls(**json.loads(archive.read(_MEMBER)))
+                said = json.loads(archive.read(_MEMBER))
+            unknown = sorted(set(said) - {known.name for known in fields(cls)})
+            if not unknown:
+                return cls(**said)
         except DAMAGE as error:
             raise ValueError(f"the checkpoint {str(path)!r} is damaged: {error}") from error
+        raise RefusedFileError(
+            f"the checkpoint {str(path)!r} says more than this package knows of "
+            f"({', '.join(map(repr, unknown))}). Use the package that wrote it"
+        )
 
 
 def save_model(
@@ -89,10 +102,10 @@ def save_model(
         OSError: if it cannot be written.
     """
     with atomic_write(path) as temporary:
-        write_model(model, temporary, progress, metrics)
+        _write_model(model, temporary, progress, metrics)
 
 
-def write_model(
+def _write_model(
     model: Any, path: Path, progress: Progress | None, metrics: Sequence[Any] | None = None
 ) -> None:
     """`save_model`, in place."""
@@ -129,7 +142,7 @@ def load_model(path: Path) -> Any:
             ):
                 raise ValueError("its configuration and its weights do not fit")
         return model
-    except MemoryError:
+    except (MemoryError, RefusedFileError):
         raise
     # Whatever Keras stumbles over in a file that was tampered with; nothing of it is run.
     except Exception as error:
@@ -160,59 +173,13 @@ def generators(model: Any) -> list[Any]:
     return [v for v in model.variables if id(v) not in weights]
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a checkpoint is there with all that was written, by its checksums."""
-    try:
-        check_archive(path)
-        Progress.load(path)
-    except (FileNotFoundError, ValueError):
-        return False
-    return True
-
-
-def newest(files: RunDirectory, stage: str) -> tuple[Path, Progress] | None:
-    """The last checkpoint that is whole, and what it says; `None` before the first.
-
-    Warns of a damaged one; the one before it takes its place.
-
-    Raises:
-        ValueError: if there are some, and all are damaged.
-    """
-    there = [p for p in (files.last(stage), files.previous(stage)) if p.exists()]
-    whole = next((path for path in there if is_whole(path)), None)
-    if there and whole is None:
-        raise ValueError(
-            f"the checkpoint {str(there[0])!r} is damaged, and there is no whole one before it. "
-            f"Remove {' and '.join(repr(str(p)) for p in there)} to begin this stage anew"
-        )
-    if whole is None:
-        return None
-    progress = Progress.load(whole)
-    if whole != there[0]:
-        warnings.warn(
-            f"the checkpoint {str(there[0])!r} is damaged; the one before it is used, of "
-            f"{progress.kept}",
-            stacklevel=2,
-        )
-        # So that the damaged one does not take the place of the whole one later.
-        os.replace(whole, there[0])
-        whole = there[0]
-    if progress.best_epoch is not None and not is_whole(files.best(stage)):
-        warnings.warn(
-            f"the checkpoint {str(files.best(stage))!r}, of the best epoch so far "
-            f"({progress.best_epoch}), is damaged; the best one of the epochs to come is taken, "
-            "or the last",
-            stacklevel=2,
-        )
-        progress.best_epoch = progress.best_loss = None
-    return whole, progress
-
-
 def newest_progress(files: RunDirectory, stage: str) -> Progress:
     """What the newest readable checkpoint says, without a look at the model in it."""
     for path in (files.last(stage), files.previous(stage)):
         try:
             return Progress.load(path)
+        except RefusedFileError:
+            raise
         except (FileNotFoundError, ValueError):  # training says what is damaged
             continue
     return Progress()
@@ -224,17 +191,31 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def replace_last(files: RunDirectory, stage: str, written: Path) -> None:
-    """Makes a file that is written whole the last checkpoint; the one before it is kept."""
-    with atomic_write(files.last(stage)) as temporary:
-        shutil.copyfile(written, temporary)
-        keep_last(files, stage)
-
-
-def keep_last(files: RunDirectory, stage: str) -> None:
-    """Makes the last checkpoint the previous one, just before another takes its place.
+@contextmanager
+def _replacing_last(files: RunDirectory, stage: str) -> Iterator[Path]:
+    """Gives a path to write the last checkpoint to; the one that is there becomes the previous one.
 
     Where a crash comes between, there is no last one, and the previous one is found.
     """
-    if files.last(stage).exists():
-        os.replace(files.last(stage), files.previous(stage))
+    with atomic_write(files.last(stage)) as temporary:
+        yield temporary
+        if files.last(stage).exists():
+            os.replace(files.last(stage), files.previous(stage))
+
+
+def save_last(
+    model: Any,
+    files: RunDirectory,
+    stage: str,
+    progress: Progress,
+    metrics: Sequence[Any] | None = None,
+) -> None:
+    """`save_model`, as the last checkpoint."""
+    with _replacing_last(files, stage) as temporary:
+        _write_model(model, temporary, progress, metrics)
+
+
+def replace_last(files: RunDirectory, stage: str, written: Path) -> None:
+    """Makes a copy of a file that is written whole the last checkpoint."""
+    with _replacing_last(files, stage) as temporary:
+        shutil.copyfile(written, temporary)

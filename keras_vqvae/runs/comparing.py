@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from keras_vqvae import evaluation
+from keras_vqvae.data.files import remove_leftovers
 from keras_vqvae.runs import creating
 from keras_vqvae.runs.comparison_page import comparison_page
 from keras_vqvae.runs.config import RunConfig
-from keras_vqvae.runs.contenders import BASELINES, Contender, contender
+from keras_vqvae.runs.contenders import BASELINES, MODELS, Contender, contender
 from keras_vqvae.runs.directory import RunDirectory, read_json, write_json
 from keras_vqvae.runs.environment import environment
 from keras_vqvae.runs.errors import RunExistsError
@@ -65,6 +66,7 @@ class Comparison:
         ]
         self.page = self.directory / "comparison.html"
         self.figures_file = self.directory / "comparison.json"
+        self._classifier = self.directory / "classifier.keras"
 
     @classmethod
     def create(
@@ -75,7 +77,9 @@ class Comparison:
     ) -> Self:
         """A new comparison, or the one that is there, which may get further models.
 
-        Everything is checked before anything is written.
+        Models that it has figures of stay in it, before the further ones, and are evaluated with
+        them: by the same features, and as many samples. Everything is checked before anything is
+        written.
 
         Args:
             directory: where; it is made if needed.
@@ -84,8 +88,8 @@ class Comparison:
 
         Raises:
             RunExistsError: if the directory holds a comparison with other settings, or other files.
-            ValueError: for an unknown model, no model, one given twice, or settings that do not fit
-                the data or a model.
+            ValueError: for an unknown model, no model, one given twice, settings that do not fit
+                the data or a model, or a `comparison.json` that is damaged.
         """
         if not models or len(set(models)) < len(models):
             raise ValueError(
@@ -96,7 +100,8 @@ class Comparison:
         comparison = cls(directory, config, models)
         file, folder = comparison.figures_file, RunDirectory(directory)
         if file.exists():
-            before = RunConfig.from_dict(read_json(file)["config"])
+            before, there = _read(file)
+            comparison = cls(directory, config, list(dict.fromkeys([*there, *models])))
             differences = before.differences(config)
             if differences:
                 raise RunExistsError(
@@ -140,6 +145,8 @@ class Comparison:
         if samples is not None and samples < 0:
             raise ValueError(f"`samples` should be at least 0. Received: samples={samples}")
         report = report or (lambda text: None)
+        for file in (self.figures_file, self.page, self._classifier):
+            remove_leftovers(file)
         for one in self.contenders:
             one.train(verbose, report)
         part, source = self.parts.evaluation()
@@ -173,7 +180,7 @@ class Comparison:
         last = self.contenders[-1]
         extractor, found["feature_extractor"] = feature_extractor(
             self.parts,
-            self.directory / "classifier.keras",
+            self._classifier,
             (f"{part} images", source),
             lambda: (last.model(), last.name),
             self.config.seed,
@@ -189,3 +196,19 @@ class Comparison:
             except ValueError as error:
                 found["notes"].append(f"Samples were not compared with real images: {error}")
                 return
+
+
+def _read(file: Path) -> tuple[RunConfig, list[str]]:
+    """The settings that a comparison was made with, and which models it has figures of."""
+    content = read_json(file)
+    config, there = content.get("config"), content.get("models", {})
+    remedy = "Restore it, or give another directory (`--output`)"
+    if not isinstance(config, dict) or not isinstance(there, dict) or not set(there) <= set(MODELS):
+        raise ValueError(
+            f"the file {str(file)!r} is damaged: it lacks the settings (`config`) of a comparison, "
+            f"or its `models` are not some of {', '.join(MODELS)}. {remedy}"
+        )
+    try:
+        return RunConfig.from_dict(config), list(there)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{str(file)!r}: {error}. {remedy}") from error

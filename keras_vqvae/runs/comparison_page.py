@@ -6,8 +6,8 @@ import numpy as np
 
 from keras_vqvae import evaluation
 from keras_vqvae.runs.comparison_rows import COMPARISON_HEADER, comparison_rows
-from keras_vqvae.runs.contenders import TITLES
 from keras_vqvae.runs.parts import spread
+from keras_vqvae.runs.stages import TITLES
 
 if TYPE_CHECKING:
     from keras_vqvae.runs.comparing import Comparison

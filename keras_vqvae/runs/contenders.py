@@ -16,11 +16,10 @@ from keras_vqvae.runs.directory import RunDirectory
 from keras_vqvae.runs.parts import DataParts, labels_like, spread
 from keras_vqvae.runs.prices import image_prices
 from keras_vqvae.runs.run import Run
-from keras_vqvae.runs.stages import fit_stage, image_batches
+from keras_vqvae.runs.stages import TITLES, fit_stage, image_batches
 
 BASELINES = ("autoencoder", "vae")
 MODELS = (*BASELINES, "vqvae", *QUANTIZERS)
-TITLES = {"vae": "VAE", "vqvae": "VQ-VAE"}
 # Of the importance-weighted bound of a VAE.
 WEIGHTED_SAMPLES = 16
 _LATENT_IMAGES = 10_000
@@ -86,6 +85,7 @@ class Baseline:
     def train(self, verbose: Any, report: Any) -> None:
         if self._files.model(self.name).exists():
             return
+        self._files.remove_leftovers((self.name,))
         config, parts = self.config, self._parts
         training, validation = config.vqvae_training, parts.validation
         report(f"Training the {TITLES.get(self.name, self.name)} on {len(parts.train)} images")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_vqvae.data import atomic_write
+from keras_vqvae.data.files import remove_leftovers
 
 STAGES = ("vqvae", "prior")
 # The groups in `metrics.json` that are of a prior's samples.
@@ -72,12 +73,10 @@ class RunDirectory:
         there = (self.last(stage), self.previous(stage), self.model(stage))
         return any(path.exists() for path in there)
 
-    def remove_leftovers(self) -> None:
-        """Removes what a process that was killed had begun to write (`data.atomic_write`)."""
-        files = [self.config, self.metrics, *self.files("vqvae"), *self.files("prior")]
-        for file in files:
-            for temporary in file.parent.glob(f".{file.stem}.{'[0-9a-f]' * 12}.tmp{file.suffix}"):
-                temporary.unlink(missing_ok=True)
+    def remove_leftovers(self, stages: Sequence[str] = STAGES) -> None:
+        """Removes what a process that was killed had begun to write for these stages."""
+        for file in (self.config, self.metrics, *(f for s in stages for f in self.files(s))):
+            remove_leftovers(file)
 
     def remove(self, stages: Sequence[str]) -> None:
         """Removes what these stages wrote, and nothing else."""

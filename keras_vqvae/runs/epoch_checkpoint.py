@@ -6,14 +6,12 @@ from typing import Any
 import numpy as np
 
 from keras_vqvae.callbacks.resuming import Arrays, Resuming
-from keras_vqvae.data import atomic_write
 from keras_vqvae.runs.checkpoints import (
     Progress,
     generators,
-    keep_last,
     replace_last,
+    save_last,
     save_model,
-    write_model,
 )
 from keras_vqvae.runs.directory import RunDirectory, write_history
 
@@ -53,9 +51,7 @@ class EpochCheckpoint(Resuming):
     def save_within_epoch(self, epoch: int, steps: int, metrics: Arrays) -> None:
         self._note_state()
         self._progress.steps = steps
-        with atomic_write(self._files.last(self._stage)) as temporary:
-            write_model(self.model, temporary, self._progress, metrics)
-            keep_last(self._files, self._stage)
+        save_last(self.model, self._files, self._stage, self._progress, metrics)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         progress, files = self._progress, self._files
@@ -75,9 +71,7 @@ class EpochCheckpoint(Resuming):
             save_model(self.model, files.best(self._stage), progress)
             replace_last(files, self._stage, files.best(self._stage))
         else:
-            with atomic_write(files.last(self._stage)) as temporary:
-                write_model(self.model, temporary, progress)
-                keep_last(files, self._stage)
+            save_last(self.model, files, self._stage, progress)
         write_history(files.history(self._stage), progress.history)
         if progress.stopped:
             self.model.stop_training = True

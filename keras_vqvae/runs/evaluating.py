@@ -158,9 +158,9 @@ class Evaluation:
             "training_images": spread(run.parts.train, len(real)),
         }
         group: dict[str, Any] = {"feature_extractor": name}
-        try:
-            for kind, images in sets.items():
-                others = evaluation.image_features(images, extractor, size)
+        for kind, images in sets.items():
+            others = evaluation.image_features(images, extractor, size)
+            try:  # Of features there may be too few. That images cannot be read is no note.
                 if kind == "samples":
                     group |= evaluation.evaluate_samples(features, others)
                     found.figures["samples"] = group
@@ -168,8 +168,9 @@ class Evaluation:
                     distance = metrics.FrechetDistance()
                     distance.update_state(features, others)
                     group[f"frechet_distance_of_{kind}"] = distance.result()
-        except ValueError as error:
-            found.notes.append(f"Features were not compared to the end: {error}.")
+            except ValueError as error:
+                found.notes.append(f"Features were not compared to the end: {error}.")
+                return
 
     def _look_for_copies(self, found: Findings) -> None:
         run, vqvae = self._run, self._run.vqvae()

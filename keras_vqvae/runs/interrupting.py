@@ -11,6 +11,9 @@ from typing import Any
 def first_interrupt(notice: Callable[[], None]) -> Iterator[None]:
     """Within the block the first Ctrl-C calls `notice`, and the second is an ordinary one.
 
+    A block that ends all the same, because it was about to, is followed by the `KeyboardInterrupt`:
+    what comes next in the program should not begin.
+
     Signals reach the main thread only; in another one, nothing changes. Nor does it in a process
     that ignores Ctrl-C, as those that a shell puts into the background do.
     """
@@ -20,7 +23,11 @@ def first_interrupt(notice: Callable[[], None]) -> Iterator[None]:
         yield
         return
 
+    came = False
+
     def first(number: int, frame: Any) -> None:
+        nonlocal came
+        came = True
         signal.signal(signal.SIGINT, before)
         notice()
 
@@ -29,3 +36,5 @@ def first_interrupt(notice: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt

@@ -12,14 +12,15 @@ from keras_vqvae.callbacks.resuming import assign_all, values_of
 from keras_vqvae.data import Augmentation, ImageBatches, ImageSource
 from keras_vqvae.data.rows import RowsSource
 from keras_vqvae.runs.building import compile_model
-from keras_vqvae.runs.checkpoints import Progress, copy_file, is_whole, newest, resume_model
+from keras_vqvae.runs.checkpoints import Progress, copy_file, resume_model
 from keras_vqvae.runs.config import DataConfig, RunConfig, TrainingConfig
 from keras_vqvae.runs.directory import RunDirectory
 from keras_vqvae.runs.epoch_checkpoint import EpochCheckpoint
 from keras_vqvae.runs.interrupting import first_interrupt
+from keras_vqvae.runs.newest_checkpoint import is_whole, newest
 from keras_vqvae.runs.watching import StopOnNonFiniteLoss, WarnOfCollapse
 
-_TITLES = {"vqvae": "VQ-VAE", "vae": "VAE"}
+TITLES = {"vqvae": "VQ-VAE", "vae": "VAE"}
 
 
 def fit_stage(
@@ -61,7 +62,7 @@ def fit_stage(
         if metrics is not None:
             checkpoint.go_on_from(progress.epochs, progress.steps, _restoring(model, metrics))
         watching = [
-            StopOnNonFiniteLoss(_TITLES.get(stage, stage), lambda: progress.kept),
+            StopOnNonFiniteLoss(TITLES.get(stage, stage), lambda: progress.kept),
             WarnOfCollapse(vectors=_vectors(model, len(batches.source))),
         ]
         with first_interrupt(checkpoint.interrupt):
@@ -70,7 +71,9 @@ def fit_stage(
                 validation_data=validation,
                 epochs=training.epochs,
                 initial_epoch=progress.epochs,
-                callbacks=[*watching, checkpoint, *callbacks],
+                # The checkpoint is the last one: where it ends training, or a kill follows it, the
+                # others have seen the epoch that is saved, and what they did is saved with it.
+                callbacks=[*watching, *callbacks, checkpoint],
                 verbose=verbose,
             )
     best = files.best(stage) if progress.best_epoch is not None else files.last(stage)

@@ -17,6 +17,7 @@ from keras_vqvae.runs.watched import tensorboard_callbacks
 if TYPE_CHECKING:
     from keras_vqvae.runs.run import Run
 
+# Of a prior without classes.
 _SAMPLES = 64
 _RECONSTRUCTIONS = 32
 
@@ -114,8 +115,9 @@ class Session:
             self._report("Reconstructing held-out images")
             self._draw_reconstructions()
         else:
-            self._report(f"Drawing {_SAMPLES} new images")
-            self._draw_samples()
+            count, columns = _sheet(run.prior().num_classes)
+            self._report(f"Drawing {count} new images")
+            self._draw_samples(count, columns)
             self._note_seconds("sample", time.perf_counter() - start)
             start = time.perf_counter()
         self._report("Evaluating")
@@ -158,13 +160,10 @@ class Session:
             path=run.files.reconstructions,
         )
 
-    def _draw_samples(self) -> None:
+    def _draw_samples(self, count: int, columns: int) -> None:
         run, classes = self._run, self._run.prior().num_classes
-        count = _SAMPLES if classes is None or classes > 8 else 8 * classes
-        columns, captions, labels = 8, None, None
+        captions, labels = None, None
         if classes is not None:
-            columns = min(classes, 10)
-            count = columns * 6
             labels = np.arange(count) % classes
             names = run.parts.train.class_names or [str(i) for i in range(classes)]
             captions = [names[i][:13] for i in labels]
@@ -196,3 +195,11 @@ class Session:
                 f"the images of {self._run.config.data.source!r} have changed since this run "
                 "began. Restore them, or begin anew (`--overwrite`, or another `--output`)"
             )
+
+
+def _sheet(classes: int | None) -> tuple[int, int]:
+    """How many samples are drawn, and in how many columns: those of a class below one another."""
+    if classes is None:
+        return _SAMPLES, 8
+    columns = min(classes, 10)
+    return 6 * columns, columns

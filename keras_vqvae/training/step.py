@@ -46,6 +46,9 @@ class TrainedModel(keras.Model):
     """
 
     built: bool
+    # What the backend makes of an error in the data that it reads; where it passes such errors on
+    # as they are, nothing.
+    pipeline_errors: tuple[type[Exception], ...] = ()
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -80,19 +83,19 @@ class TrainedModel(keras.Model):
 
         A callback with `prepare` (`callbacks.ResumableTraining`) is given the arguments first.
         """
-        for callback in _as_list(kwargs.get("callbacks")):
+        given = fit_arguments(x, *args, **kwargs)
+        for callback in _as_list(given.get("callbacks")):
             if hasattr(callback, "prepare"):
-                given = inspect.signature(keras.Model.fit).bind(self, x, *args, **kwargs).arguments
-                kwargs = callback.prepare({k: v for k, v in given.items() if k != "self"})
-                x, args = kwargs.pop("x"), ()
+                given = callback.prepare(given)
+        x = given["x"]
         if x is not None and not hasattr(x, "__array__"):
             # Keras would shuffle a PyDataset's batches from Python's global generator, which no
             # run can restore, and warns for tf.data.
-            kwargs.setdefault("shuffle", False)
+            given.setdefault("shuffle", False)
         if hasattr(x, "epoch_callback"):
-            kwargs["callbacks"] = [x.epoch_callback(), *_as_list(kwargs.get("callbacks"))]
-        with _own_errors(x, kwargs.get("validation_data")):
-            return super().fit(x, *args, **kwargs)
+            given["callbacks"] = [x.epoch_callback(), *_as_list(given.get("callbacks"))]
+        with _own_errors(self.pipeline_errors, x, given.get("validation_data")):
+            return super().fit(**given)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`."""
@@ -153,16 +156,25 @@ class TrainedModel(keras.Model):
 
 
 @contextmanager
-def _own_errors(*data: Any) -> Iterator[None]:
+def _own_errors(kinds: tuple[type[Exception], ...], *data: Any) -> Iterator[None]:
     """Raises what batches could not be made for, in place of the backend's error about it."""
+    with_failure = [one for one in data if hasattr(one, "failure")]
+    for one in with_failure:
+        one.failure = None  # of an earlier `fit`
     try:
         yield
-    except Exception as error:
-        for one in data:
-            cause = getattr(one, "failure", None)
-            if cause is not None and cause is not error:
-                raise cause from error
+    except kinds as error:
+        for one in with_failure:
+            # A batch may fail while it is made ahead, and the training by something else.
+            if one.failure is not None and type(one.failure).__name__ in str(error):
+                raise one.failure from error
         raise
+
+
+def fit_arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    """What `keras.Model.fit` is given, by name: each of its arguments may come by position."""
+    given = inspect.signature(keras.Model.fit).bind(None, *args, **kwargs).arguments
+    return {name: value for name, value in given.items() if name != "self"}
 
 
 def _as_list(callbacks: Any) -> list[Any]:

@@ -14,6 +14,8 @@ __all__ = ["StepModel", "gradient_by_input"]
 class StepModel(TrainedModel):
     """A model whose `fit` and `evaluate` run `compute_step` on TensorFlow."""
 
+    pipeline_errors = (tf.errors.OpError,)
+
     def make_train_function(self, force: bool = False) -> Any:
         """As Keras's, with the optimizer of a built model built too.
 

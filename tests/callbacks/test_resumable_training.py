@@ -1,3 +1,6 @@
+import json
+import zipfile
+
 import keras
 import numpy as np
 import pytest
@@ -5,6 +8,7 @@ from support import same_bits, values_of
 
 from keras_vqvae import layers, models
 from keras_vqvae.callbacks import CodebookMetrics, ResumableTraining
+from keras_vqvae.callbacks.training_state import TrainingState
 from keras_vqvae.data import ArraySource, ImageBatches
 
 RNG = np.random.default_rng(0)
@@ -35,8 +39,10 @@ class Kill(keras.callbacks.Callback):
 EAGER = {"run_eagerly": True} if keras.backend.backend() == "tensorflow" else {}
 
 
-def vqvae(**compiled):
-    model = models.convolutional_vqvae((4, 4, 1), num_embeddings=4, embedding_dim=2, widths=(4,))
+def vqvae(quantizer=None, **compiled):
+    model = models.convolutional_vqvae(
+        (4, 4, 1), num_embeddings=4, embedding_dim=2, widths=(4,), quantizer=quantizer
+    )
     model.compile(**{"optimizer": keras.optimizers.Adam(0.01), **EAGER, **compiled})
     return model
 
@@ -72,7 +78,7 @@ def fit_arrays(model, callbacks):
 
 
 def fit_positional(model, callbacks):
-    model.fit(IMAGES, None, 4, EPOCHS, verbose=0, callbacks=callbacks)
+    model.fit(IMAGES, None, 4, EPOCHS, 0, callbacks)
 
 
 def fit_validated(model, callbacks):
@@ -120,6 +126,13 @@ CASES = {
         fit_arrays,
     ),
     "two optimizers": (
+        lambda: vqvae(
+            quantizer=layers.VectorQuantizer(4, 2, update="gradient"),
+            codebook_optimizer=keras.optimizers.SGD(0.1, momentum=0.9),
+        ),
+        fit_arrays,
+    ),
+    "loss scaling": (
         lambda: classifier(
             optimizer=keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01))
         ),
@@ -159,6 +172,15 @@ def test_the_end_is_that_of_an_uninterrupted_training(case, tmp_path):
     found, resumed = attempt("killed", seed=9)
     assert resumed == history
     assert same_bits(found, expected)
+
+
+def test_callbacks_given_by_position_are_found(tmp_path):
+    model = vqvae()
+    shuffled = 0.0, None, True  # and what stands after them in the signature of `fit`
+    fitted = model.fit(IMAGES, None, 11, 1, 0, [ResumableTraining(tmp_path)], *shuffled)
+    assert fitted.params["steps"] == 2
+    with pytest.raises(ValueError, match="`validation_split`"):
+        model.fit(IMAGES, None, 11, 1, 0, [ResumableTraining(tmp_path)], 0.5)
 
 
 def test_a_finished_training_is_not_repeated(tmp_path):
@@ -226,19 +248,20 @@ def test_steps_that_are_done_are_not_read_again(tmp_path):
     assert read[-5:] == [[0], [4], [8], [12, 13, 14, 15], [16, 17, 18, 19]]
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "missing"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "missing"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, tmp_path):
     model, resumable = vqvae(), ResumableTraining(tmp_path)
     fit_arrays(model, [resumable])
     last = tmp_path / "last.npz"
     content = bytearray(last.read_bytes())
-    if damage == "flipped":
-        content[len(content) // 2] ^= 64
-    elif damage == "cut":
-        content = content[: len(content) // 2]
-    last.unlink() if damage == "missing" else last.write_bytes(
-        b"" if damage == "empty" else content
-    )
+    half = len(content) // 2
+    if damage == "missing":
+        last.unlink()
+    elif damage == "flipped":
+        content[half] ^= 64
+        last.write_bytes(content)
+    else:
+        last.write_bytes(content[:half] if damage == "cut" else b"")
     again = ResumableTraining(tmp_path)
     redone = vqvae()
     if damage == "missing":
@@ -251,11 +274,44 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, tmp_path):
     assert same_bits(values_of(redone), values_of(model))
 
 
+def test_what_a_killed_training_left_of_a_write_is_removed(tmp_path):
+    (tmp_path / f".last.{'0a' * 6}.tmp.npz").write_bytes(b"half")
+    (tmp_path / ".mine.tmp.npz").write_bytes(b"mine")
+    vqvae().fit(IMAGES, verbose=0, callbacks=[ResumableTraining(tmp_path)])
+    assert {p.name for p in tmp_path.iterdir()} == {"last.npz", ".mine.tmp.npz"}
+
+
 def test_no_whole_checkpoint_is_an_error(tmp_path):
     (tmp_path / "last.npz").write_bytes(b"no")
     (tmp_path / "previous.npz").write_bytes(b"no")
     with pytest.raises(ValueError, match=r"is damaged.*to begin anew"):
         fit_arrays(vqvae(), [ResumableTraining(tmp_path)])
+
+
+def of_version(path, version):
+    """Rewrites a checkpoint as one of another version, with checksums that fit."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    about = {**json.loads(members["about.json"]), "version": version}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, json.dumps(about) if name == "about.json" else content)
+
+
+@pytest.mark.parametrize("later", [["last.npz"], ["last.npz", "previous.npz"], ["previous.npz"]])
+def test_a_checkpoint_of_a_later_version_is_refused_and_stays(later, tmp_path):
+    state = TrainingState(1, 0, [{"loss": 1.0}])
+    paths = tmp_path / "last.npz", tmp_path / "previous.npz"
+    for _ in range(2):
+        state.save(*paths)
+    for name in later:
+        of_version(tmp_path / name, 2)
+    if later == ["previous.npz"]:
+        paths[0].write_bytes(b"no")  # and the later one would be what is left
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=rf"{later[0]}' has version 2.*reads 1\. Use the package"):
+        TrainingState.newest(*paths)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
 def test_a_write_that_fails_leaves_the_checkpoint(tmp_path, monkeypatch):

@@ -1,10 +1,12 @@
 import errno
 import os
 import resource
+import shutil
 
 import pytest
 
 from keras_vqvae.data import atomic_write
+from keras_vqvae.data.files import remove_leftovers
 
 
 def names(folder):
@@ -88,3 +90,29 @@ def test_long_names(tmp_path):
     with atomic_write(tmp_path / ("ž" * 120 + ".npz")) as file:
         file.write_text("")
     assert len(names(tmp_path)) == 1
+
+
+def test_what_a_killed_process_left_of_a_write_is_removed_and_nothing_else(tmp_path):
+    for name in ("a[1].npz", "ž" * 120 + ".npz", "plain"):
+        target = tmp_path / "folder" / name
+        with atomic_write(target) as temporary:
+            half = temporary.name
+        (target.parent / half).write_text("half")
+        # One letter too many, no random part, another suffix: none of them is this file's.
+        others = {half.replace(".tmp", "0.tmp"), f".{target.stem}.tmp{target.suffix}", half + "x"}
+        for other in others:
+            (target.parent / other).write_text("mine")
+        remove_leftovers(target)
+        assert set(names(target.parent)) == {name, *others}
+        shutil.rmtree(target.parent)
+        remove_leftovers(target)
+
+
+def test_leftovers_lie_beside_what_a_link_points_to(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder" / "real")
+    with atomic_write(tmp_path / "link") as temporary:
+        pass
+    temporary.write_text("half")
+    remove_leftovers(tmp_path / "link")
+    assert names(tmp_path / "folder") == ["real"]

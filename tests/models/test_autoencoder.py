@@ -137,6 +137,14 @@ def test_weights_are_refused(weights, y):
         fit(autoencoder(), grey_images(2), y, **{weights: given})
 
 
+def test_arguments_by_position_are_looked_at():
+    images, before = grey_images(4), (None, 2, 1, 0, None, 0.0)  # up to `validation_data`
+    with pytest.raises(ValueError, match="`validation_data`"):
+        autoencoder().fit(images, *before, images[:, :4])
+    with pytest.raises(ValueError, match="Leave `class_weight` out"):
+        autoencoder().fit(images, *before, None, True, {0: 2.0})
+
+
 def test_compile_metrics_compare_images_with_reconstructions():
     model = models.Autoencoder(encoder(), decoder())
     model.compile("adam", run_eagerly=True, metrics=["mae"])

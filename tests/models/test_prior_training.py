@@ -259,6 +259,28 @@ def test_training_on_images_encoded_on_the_fly():
         models.EncodedBatches(vqvae, images)
 
 
+def test_steps_that_are_done_are_not_encoded(monkeypatch):
+    vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=5, widths=(4,))
+    images = data.ArraySource(grey_images(7, 8, 1), labels=np.arange(7) % 3)
+    encoded = models.EncodedBatches(vqvae, data.ImageBatches(images, 3, with_labels=True))
+    expected = [encoded[i] for i in range(3)]
+    made, encode = [], encoded._encode
+    monkeypatch.setattr(encoded, "_encode", lambda x: made.append(len(x)) or encode(x))
+    encoded.pass_over(2)
+    given = [encoded[i] for i in range(3)]
+    assert made == [1]
+    assert (
+        [c.shape for c, _ in given]
+        == [c.shape for c, _ in expected]
+        == [(3, 4, 4)] * 2 + [(1, 4, 4)]
+    )
+    assert {c.dtype for c, _ in given} == {np.dtype("int32")}
+    for found, wanted in zip(given[2], expected[2], strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    encoded.batches.set_epoch(1)
+    np.testing.assert_array_equal(encoded[0][0], expected[0][0])
+
+
 def test_refuses_losses_and_weights():
     prior = KINDS["gated"].make(scale=None)
     with pytest.raises(ValueError, match="its own loss"):

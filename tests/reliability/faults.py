@@ -7,7 +7,6 @@ import os
 import resource
 import shutil
 import signal
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,15 +14,13 @@ from pathlib import Path
 
 import keras
 from click.testing import CliRunner
+from runs_support import tiny_config, write_images
 
 from keras_vqvae.cli import main
 from keras_vqvae.cli.application import _report
 from keras_vqvae.cli.training import ending
 from keras_vqvae.runs import DataConfig, Run, TrainingConfig
 from reliability.kills import hashes
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "runs"))
-from runs_support import tiny_config, write_images
 
 EPOCHS = 6
 
@@ -139,7 +136,7 @@ def flip_last(run: Run) -> None:
 
 TRAINING = [
     Fault(
-        *("Ctrl-C in the first epoch", 0, "train_batch 0", control_c, nothing),
+        *("Ctrl-C in the first epoch", 0, "train_batch 1", control_c, nothing),
         *("interrupted: 0 of 6 epochs and 2 steps", "step 2 of epoch 1"),
     ),
     Fault(
@@ -199,7 +196,14 @@ def train(run: Run, *callbacks) -> tuple:
 def meet_faults(folder: Path) -> list:
     """One run that meets every fault of training; the rows, and whether it ended as another did."""
     # A shell's background job ignores Ctrl-C, and so would what it starts.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return _meet_faults(folder)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _meet_faults(folder: Path) -> list:
     whole = begin(folder, "whole")
     whole.train("vqvae", verbose=0)
     rows = []

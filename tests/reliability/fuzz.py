@@ -91,7 +91,7 @@ def try_image(number: int, folder: Path) -> str:
             source = data.FolderSource(folder, image_size=8, color="rgb")
             images = source.as_array()
     except ValueError as error:
-        return _documented(error, "image")
+        return _documented(error, folder)
     finally:
         damaged.unlink()
     if images.shape[1:] != (8, 8, 3) or images.dtype != np.uint8 or not len(images):
@@ -118,14 +118,23 @@ def try_codes(number: int, folder: Path) -> str:
     try:
         found = data.load_codes(path, model_fingerprint="f")
     except ValueError as error:
-        return _documented(error, "code")
-    if tampered:
-        # Another content with right checksums is another file; it must be one of codes.
-        if found.codes.dtype != np.int32 or found.codes.min() < 0 or found.codes.max() >= 200:
-            raise SurpriseError("codes out of range")
-        return "loaded: other codes, with right checksums"
-    if not np.array_equal(found.codes, CODES) or not np.array_equal(found.labels, CODES[:, 0, 0]):
-        raise SurpriseError("other codes than were saved")
+        return _documented(error, path)
+    # Another content with right checksums is another file; it must be one of codes.
+    if found.codes.dtype != np.int32 or found.codes.min() < 0 or found.codes.max() >= 200:
+        raise SurpriseError("codes out of range")
+    changed = [
+        name
+        for name, ours, theirs in (
+            ("codes", found.codes, CODES),
+            ("labels", found.labels, CODES[:, 0, 0]),
+            ("number of codes", found.num_embeddings, 200),
+        )
+        if not np.array_equal(ours, theirs)
+    ]
+    if changed and not tampered:
+        raise SurpriseError(f"other {' and '.join(changed)} than were saved")
+    if changed:
+        return f"loaded: other {' and '.join(changed)}, with right checksums"
     return "loaded as it was"
 
 
@@ -160,7 +169,7 @@ def try_model(number: int, whole: Path, values: list, folder: Path) -> str:
             warnings.simplefilter("ignore")
             model = load_model(path)
     except ValueError as error:
-        return _documented(error, "model.keras")
+        return _documented(error, path)
     finally:
         if MARK in os.listdir() or set(os.listdir()) - before:
             raise SurpriseError("something was run")
@@ -207,9 +216,9 @@ def _other_json(content: bytes, draw: random.Random) -> bytes:
     return json.dumps(tree).encode()
 
 
-def _documented(error: ValueError, word: str) -> str:
+def _documented(error: ValueError, path: Path) -> str:
     text = str(error)
-    if word not in text:
+    if str(path) not in text:
         raise SurpriseError(f"an error that does not say what file it is about: {text}") from error
     return "refused by a ValueError that names the file"
 

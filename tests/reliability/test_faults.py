@@ -1,3 +1,5 @@
+import signal
+
 import pytest
 from runs_support import tiny_config, write_images
 
@@ -29,3 +31,18 @@ def test_a_damaged_file_of_a_run_is_named_in_one_line(tmp_path):
     run.files.model("vqvae").unlink()
     Run.open(run.directory).train(verbose=0)
     assert run.files.model("vqvae").read_bytes() == weights
+
+
+def test_the_handler_of_interrupts_is_put_back(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("reliability.faults.begin", fail)
+    mine = lambda number, frame: None  # noqa: E731
+    before = signal.signal(signal.SIGINT, mine)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            meet_faults(tmp_path)
+        assert signal.getsignal(signal.SIGINT) is mine
+    finally:
+        signal.signal(signal.SIGINT, before)

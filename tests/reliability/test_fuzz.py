@@ -11,8 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keras_vqvae import data
+from keras_vqvae.callbacks.training_state import TrainingState
 from keras_vqvae.runs.checkpoints import load_model
-from reliability.fuzz import EVIL, LAMBDA, MARK, SurpriseError, fuzz, small_model, try_codes
+from keras_vqvae.runs.directory import RunDirectory
+from keras_vqvae.runs.newest_checkpoint import newest
+from reliability.fuzz import CODES, EVIL, LAMBDA, MARK, SurpriseError, fuzz, small_model, try_codes
 
 
 def test_some_mutations_of_each_kind(tmp_path, monkeypatch):
@@ -101,11 +104,34 @@ def test_what_unpacks_to_gigabytes_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "model.keras"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", b" " * (1 << 22))
-    with pytest.raises(ValueError, match=r"model\.keras'.*unpacks to"):
+    refused = r"^the file '.*{}' has \d+ bytes and unpacks to \d+, more than 100 times.*savez"
+    with pytest.raises(ValueError, match=refused.format(r"model\.keras")):
         load_model(path)
     np.savez_compressed(tmp_path / "codes.npz", codes=np.zeros(1 << 22, "uint8"))
-    with pytest.raises(ValueError, match="unpacks to"):
-        data.load_codes(tmp_path / "codes.npz")
+    for read in (data.load_codes, data.load_images):
+        with pytest.raises(ValueError, match=refused.format(r"codes\.npz")):
+            read(tmp_path / "codes.npz")
+    with zipfile.ZipFile(tmp_path / "last.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("about.json", b" " * (1 << 22))
+    with pytest.raises(ValueError, match=refused.format(r"last\.npz")):
+        TrainingState.newest(tmp_path / "last.npz", tmp_path / "previous.npz")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "last.npz").rename(tmp_path / "checkpoints" / "vqvae_last.keras")
+    with pytest.raises(ValueError, match=refused.format(r"vqvae_last\.keras")):
+        newest(RunDirectory(tmp_path), "vqvae")
+
+
+def test_codes_that_are_all_alike_are_read_back(tmp_path, monkeypatch):
+    codes = np.zeros((1 << 17, 4, 8), "int32")
+    sizes = {}
+    for name, harmless in (("small", 1 << 30), ("large", 1 << 20)):  # of megabytes, here
+        monkeypatch.setattr("keras_vqvae.data.files._HARMLESS", harmless)
+        path = tmp_path / f"{name}.npz"
+        data.save_codes(path, codes, num_embeddings=9, model_fingerprint="f")
+        assert np.array_equal(data.load_codes(path).codes, codes)
+        sizes[name] = path.stat().st_size
+    # A byte each: what is large is not compressed.
+    assert sizes["small"] < codes.size / 100 < codes.size < sizes["large"]
 
 
 def test_a_model_of_a_later_version_says_so_or_loads(tmp_path):
@@ -126,3 +152,32 @@ def test_the_fuzzer_notices_a_wrong_result(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "load_codes", lambda *a, **k: data.CodeFile(np.ones(3), 4, "f"))
     with pytest.raises(SurpriseError):
         try_codes(0, tmp_path)
+
+
+def test_the_fuzzer_wants_the_file_named_and_not_a_word_of_its_kind(tmp_path, monkeypatch):
+    def refuse(path, **kwargs):
+        raise ValueError("a code file should have codes")
+
+    monkeypatch.setattr(data, "load_codes", refuse)
+    with pytest.raises(SurpriseError, match="does not say what file"):
+        try_codes(0, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        ({}, "loaded as it was"),
+        ({"labels": CODES[:, 1, 1]}, "loaded: other labels, with right checksums"),
+        ({"codes": CODES[::-1]}, "loaded: other codes, with right checksums"),
+        ({"num_embeddings": 201}, "loaded: other number of codes, with right checksums"),
+    ],
+)
+def test_the_fuzzer_says_what_is_other(tmp_path, monkeypatch, other, expected):
+    values = {"codes": CODES, "labels": CODES[:, 0, 0], "num_embeddings": 200, **other}
+
+    def tampered(path, number, members):
+        data.save_codes(path, model_fingerprint="f", **values)
+        return path.read_bytes()
+
+    monkeypatch.setattr("reliability.fuzz._tampered", tampered)
+    assert try_codes(1, tmp_path) == expected

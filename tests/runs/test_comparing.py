@@ -138,8 +138,30 @@ def test_trained_models_stay_and_further_ones_are_added(done, folder):
     again = Comparison.create(comparison.directory, config_for(folder), ["vae", "finite_scalar"])
     more = again.run(samples=0)
     assert [file.stat().st_mtime_ns for file in files] == before
-    assert list(more["models"]) == ["vae", "finite_scalar"]
-    assert more["models"]["vae"]["mse"] == found["models"]["vae"]["mse"]
+    assert list(more["models"]) == [*MODELS, "finite_scalar"]
+    for name in MODELS:
+        assert more["models"][name]["mse"] == found["models"][name]["mse"]
+    assert more["models"]["finite_scalar"]["mse"] > 0
+    page = again.page.read_text()
+    assert all(name in page for name in ("autoencoder", "lookup_free", "finite_scalar"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"models": {}}, r"comparison\.json' is damaged.*`config`.*Restore it, or.*`--output`"),
+        ({"config": None}, r"comparison\.json' is damaged.*`config`"),
+        ({"models": {"gan": {}}}, r"comparison\.json' is damaged.*`models` are not some of auto"),
+        ({"config": {"sede": 3}}, r"comparison\.json': .*sede.*Restore it, or"),
+    ],
+)
+def test_a_comparison_file_without_what_it_should_have_is_named(folder, tmp_path, content, message):
+    if "config" not in content and content["models"]:
+        content = {**content, "config": config_for(folder).to_dict()}
+    (tmp_path / "comparison.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message):
+        Comparison.create(tmp_path, config_for(folder), ["vae"])
+    assert [p.name for p in tmp_path.iterdir()] == ["comparison.json"]
 
 
 def test_rows_have_a_price_each(done):
@@ -166,7 +188,13 @@ def test_rows_have_a_price_each(done):
 def test_binary_images_have_prices_under_a_bernoulli_and_grey_ones_none(folder, tmp_path):
     vqvae = VQVAEConfig(num_embeddings=4, embedding_dim=2, widths=(4,), likelihood="bernoulli")
     comparison = Comparison.create(tmp_path / "c", config_for(folder, vqvae=vqvae), ["vae"])
+    # What a process that was killed had begun to write.
+    files = [comparison.figures_file, comparison.page, tmp_path / "c" / "vae" / "vae.keras"]
+    for file in [*files, tmp_path / "c" / "vae" / "checkpoints" / "vae_last.keras"]:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.with_name(f".{file.stem}.{'0a' * 6}.tmp{file.suffix}").write_bytes(b"half")
     found = comparison.run(samples=0)
+    assert not list(comparison.directory.rglob(".*"))
     assert found["models"]["vae"]["bits_per_dimension"] == {}
     assert comparison_rows(found)[0][1:5] == ("–", "–", "–", "–")
 

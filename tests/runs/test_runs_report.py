@@ -187,6 +187,22 @@ def test_images_without_labels_are_compared_by_the_encoder(tmp_path):
     assert not run.files.classifier.exists()
 
 
+@pytest.mark.parametrize("number", [2, 4])
+def test_images_that_cannot_be_read_are_an_error_and_no_note(run, monkeypatch, number):
+    before, features, calls = run.metrics(), evaluation.image_features, []
+
+    def broken(*args, **kwargs):  # of samples, or of training images
+        calls.append(1)
+        if len(calls) == number:
+            raise ValueError("the image 'a/000.png' cannot be read")
+        return features(*args, **kwargs)
+
+    monkeypatch.setattr(evaluation, "image_features", broken)
+    with pytest.raises(ValueError, match=r"^the image 'a/000\.png' cannot be read"):
+        run.write_report()
+    assert run.metrics() == before
+
+
 def test_images_are_read_in_batches(run, monkeypatch):
     asked = []
     source = run.parts.test

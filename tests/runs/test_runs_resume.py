@@ -10,6 +10,7 @@ from support import same_bits, to_numpy, values_of
 
 from keras_vqvae.runs import NonFiniteLossError, Run, RunExistsError, TrainingConfig, VQVAEConfig
 from keras_vqvae.runs.checkpoints import Progress
+from keras_vqvae.runs.newest_checkpoint import newest
 
 
 @pytest.fixture(scope="module")
@@ -246,15 +247,44 @@ def test_a_damaged_best_checkpoint_leaves_the_last_one(copy):
     assert Progress.load(copy.files.model("vqvae")).epochs == 3
 
 
-def test_a_checkpoint_of_before_is_read_without_the_newer_fields(copy):
-    path = copy.files.last("vqvae")
+def test_a_best_checkpoint_of_another_epoch_is_not_taken(copy):
+    best, found = copy.files.best("vqvae"), copy.progress("vqvae").best_epoch
+    other = found % 3 + 1
+    change_progress(best, lambda about: about.update(history=about["history"][:1] * other))
+    with pytest.warns(UserWarning, match=rf"best epoch so far \({found}\), holds epoch {other};"):
+        _, progress = newest(copy.files, "vqvae")
+    assert progress.best_epoch is progress.best_loss is None
+    # Killed between the writing of a better one and of the last one: that epoch comes again.
+    change_progress(best, lambda about: about.update(history=about["history"][:1] * 4))
+    copy.files.model("vqvae").unlink()
+    copy.train("vqvae", verbose=0)
+    assert Progress.load(copy.files.model("vqvae")).epochs == 3
+
+
+def change_progress(path, change):
+    """Rewrites what a checkpoint says, with checksums that fit."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     about = json.loads(members["keras_vqvae_progress.json"])
-    del about["steps"]
+    change(about)
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, json.dumps(about) if name.endswith("progress.json") else content)
+
+
+def test_a_checkpoint_of_a_later_package_is_refused_and_stays(copy):
+    copy.files.model("vqvae").unlink()
+    change_progress(copy.files.last("vqvae"), lambda about: about.update(news=1))
+    before = {p: p.read_bytes() for p in copy.files.checkpoints.iterdir()}
+    with pytest.raises(ValueError, match=r"vqvae_last\.keras' says more.*'news'.*Use the package"):
+        copy.train("vqvae", verbose=0)
+    with pytest.raises(ValueError, match="says more"):
+        newest(copy.files, "vqvae")
+    assert {p: p.read_bytes() for p in copy.files.checkpoints.iterdir()} == before
+
+
+def test_a_checkpoint_of_before_is_read_without_the_newer_fields(copy):
+    change_progress(copy.files.last("vqvae"), lambda about: about.pop("steps"))
     assert copy.progress("vqvae").steps == 0
     assert copy.progress("vqvae").epochs == 3
 

@@ -9,12 +9,18 @@ from keras_vqvae.runs import PriorConfig, Run
 
 
 @pytest.mark.slow
-def test_both_stages_are_shown_and_trained_as_ever(tmp_path):
+def test_both_stages_are_shown_and_trained_as_ever(tmp_path, monkeypatch):
     folder = write_images(tmp_path / "images")
     config = tiny_config(folder, prior=PriorConfig(4, 1, 4, conditional=True))
     shown, plain = (Run.create(tmp_path / name, config) for name in ("shown", "plain"))
     shown.train(verbose=0, tensorboard=True)
-    plain.train(verbose=0)
+    said, drawn, draw = [], [], Run.sample
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "sample", lambda self, n, **k: drawn.append(n) or draw(self, n, **k))
+        plain.train(verbose=0, report=said.append)
+    # Six rows of the two classes.
+    assert drawn == [12]
+    assert "Drawing 12 new images" in said
     vqvae, prior = (shown.files.tensorboard / stage for stage in ("vqvae", "prior"))
     assert {"reconstructions", "codes"} <= set(tags(vqvae))
     assert (vqvae / "projector_config.pbtxt").exists()

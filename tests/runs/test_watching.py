@@ -1,12 +1,8 @@
-import os
-import signal
-import threading
 import types
 
 import pytest
 
 from keras_vqvae.runs.errors import NonFiniteLossError
-from keras_vqvae.runs.interrupting import first_interrupt
 from keras_vqvae.runs.watching import StopOnNonFiniteLoss, WarnOfCollapse
 
 
@@ -51,42 +47,3 @@ def test_the_terms_that_failed_are_named():
     )
     with pytest.raises(NonFiniteLossError, match=match):
         callback.on_train_batch_end(7, bad)
-
-
-@pytest.fixture
-def ordinary_interrupts():
-    """As in a program that a shell has in front; one in the background ignores Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def test_a_process_that_ignores_interrupts_goes_on_ignoring_them(ordinary_interrupts):
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with first_interrupt(lambda: None):
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-
-
-def test_the_first_interrupt_is_noted_and_the_second_is_ordinary(ordinary_interrupts):
-    noted = []
-    before = signal.getsignal(signal.SIGINT)
-    with first_interrupt(lambda: noted.append(1)):
-        os.kill(os.getpid(), signal.SIGINT)
-        assert noted == [1]
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert noted == [1]
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_another_thread_changes_no_handler():
-    before, found = signal.getsignal(signal.SIGINT), []
-
-    def work():
-        with first_interrupt(lambda: None):
-            found.append(signal.getsignal(signal.SIGINT))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert found == [before]

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from support import normal, same_bits, to_numpy, values_of
 
+from keras_vqvae.data import ArraySource, ImageBatches
 from keras_vqvae.training import StepModel, StepOutput, TrainedModel
 from keras_vqvae.training.step import guarded
 
@@ -211,6 +212,104 @@ def test_learning_rate_schedules_and_callbacks_work():
         callbacks=[keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))],
     )["learning_rate"]
     assert rates == pytest.approx([0.1, 0.05])
+
+
+# -- errors of batches ----------------------------------------------------------------------------
+
+
+class UnreadableError(OSError):
+    """An error of a class that no backend knows."""
+
+
+def batches_that_fail(errors):
+    """Batches that raise the next one of these errors, where it is one."""
+
+    def augment(images, seeds):
+        error = errors.pop(0) if errors else None
+        if error is not None:
+            raise error
+        return images
+
+    source = ArraySource(np.ones((2, 1, 1), "uint8"))
+    return ImageBatches(source, 1, augmentation=augment)
+
+
+class Pixel(Line):
+    """`Line` for images of one pixel."""
+
+    def build(self, input_shape):
+        super().build((None, 1))
+
+    def compute_step(self, data, training):
+        x, *_ = keras.utils.unpack_x_y_sample_weight(data)
+        x = keras.ops.cast(keras.ops.reshape(x, (-1, 1)), "float32")
+        return super().compute_step((x,), training)
+
+
+def pixel():
+    model = Pixel()
+    model.build((None, 1, 1, 1))
+    model.compile("sgd", run_eagerly=True)
+    return model
+
+
+@pytest.mark.parametrize("part", ["training", "validation"])
+def test_what_batches_fail_of_is_raised_and_not_the_backends_word_for_it(part):
+    errors = [None, UnreadableError("the drive is gone")] if part == "training" else []
+    batches = batches_that_fail(errors)
+    other = batches_that_fail([UnreadableError("the drive is gone")])
+    validation = {"validation_data": other} if part == "validation" else {}
+    with pytest.raises(UnreadableError, match=r"^the drive is gone$"):
+        pixel().fit(batches, verbose=0, **validation)
+
+
+def test_other_errors_are_not_replaced_by_what_batches_fail_of():
+    errors = [UnreadableError("first")]
+    batches = batches_that_fail(errors)
+    with pytest.raises(UnreadableError):
+        pixel().fit(batches, verbose=0)
+    assert isinstance(batches.failure, UnreadableError)
+
+    def fail(epoch, logs):
+        raise ArithmeticError("mine")
+
+    # In another `fit` of the same batches, which are sound now.
+    with pytest.raises(ArithmeticError, match="mine"):
+        pixel().fit(
+            batches, verbose=0, callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=fail)]
+        )
+    assert batches.failure is None
+
+    # In the same one, while a batch fails that was read ahead.
+    def ask(batch, logs):
+        errors.append(UnreadableError("ahead"))
+        with pytest.raises(UnreadableError):
+            batches[0]
+        raise ArithmeticError("mine")
+
+    with pytest.raises(ArithmeticError, match="mine"):
+        pixel().fit(
+            batches, verbose=0, callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=ask)]
+        )
+    assert isinstance(batches.failure, UnreadableError)
+
+
+@pytest.mark.tensorflow_only
+def test_an_error_of_a_step_is_not_replaced_by_what_batches_fail_of():
+    import tensorflow as tf
+
+    batches = batches_that_fail([])
+
+    class Broken(Pixel):
+        def compute_step(self, data, training):
+            batches.failure = UnreadableError("ahead")
+            tf.debugging.Assert(False, ["mine"])
+
+    model = Broken()
+    model.build((None, 1, 1, 1))
+    model.compile("sgd", run_eagerly=True)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="mine"):
+        model.fit(batches, verbose=0)
 
 
 # -- the guard ------------------------------------------------------------------------------------
