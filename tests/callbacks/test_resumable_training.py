@@ -146,7 +146,7 @@ def state_of(model, resumable):
 
 
 # These stand for the others where time is short.
-QUICK = {"arrays", "compiled", "another model, our batches", "several steps at once"}
+QUICK = {"arrays", "compiled"}
 
 
 @pytest.mark.parametrize(
