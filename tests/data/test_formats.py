@@ -1,7 +1,9 @@
 """Files of every released version load, and give what they gave: see formats/make_formats.py."""
 
 import importlib.util
+import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -50,20 +52,33 @@ def test_models_and_codes_of_a_run(stored):
     assert codes.codes.shape == (18, 4, 4)
 
 
+def run_of(stored_run, folder):
+    """A copy of a stored run, with its images."""
+    directory = shutil.copytree(stored_run, folder / "run")
+    np.save(folder / "images.npy", maker().images())
+    config = directory / "config.json"
+    config.write_text(config.read_text().replace('"images.npy"', f'"{folder}/images.npy"'))
+    return Run.open(directory)
+
+
 def test_a_checkpoint_goes_on(stored, tmp_path):
     folder, _ = stored
-    run = Run.open(shutil.copytree(folder / "run", tmp_path / "run"))
-    (run.directory / "vqvae.keras").unlink()
+    run = run_of(folder / "run", tmp_path)
+    run.files.model("vqvae").unlink()
     assert run.progress("vqvae").epochs == 1
-    np.save(tmp_path / "images.npy", maker().images())
-    text = (run.directory / "config.json").read_text()
-    (run.directory / "config.json").write_text(
-        text.replace('"images.npy"', f'"{tmp_path}/images.npy"')
-    )
-    run = Run.open(run.directory)
     run.train("vqvae", verbose=0)  # what is done is not done again
     assert run.progress("vqvae").epochs == 1
     assert run.finished("vqvae")
+
+
+def test_a_checkpoint_within_an_epoch_goes_on_to_the_same_end(stored, tmp_path):
+    folder, expected = stored
+    run = run_of(folder / "run_interrupted", tmp_path)
+    assert (run.progress("vqvae").epochs, run.progress("vqvae").steps) == (1, 2)
+    run.train("vqvae", verbose=0)
+    found = run.vqvae().reconstruct(maker().images())
+    # Three steps on another machine or backend.
+    np.testing.assert_allclose(found, expected["interrupted_run"], rtol=1e-3, atol=0.05)
 
 
 def test_settings_of_runs_and_searches(stored, tmp_path):
@@ -81,3 +96,17 @@ def test_a_training_of_ones_own_goes_on(stored):
     history = model.fit(make.images(), epochs=1, batch_size=8, verbose=0, callbacks=[keeper])
     assert history.epoch == []
     np.testing.assert_array_equal(model.encode(make.images()), expected["resumed"])
+
+
+def test_a_training_of_ones_own_goes_on_within_an_epoch_to_the_same_end(stored):
+    folder, expected = stored
+    make, model = maker(), maker().resumable_model()
+    directory = folder / "training_interrupted"
+    with zipfile.ZipFile(directory / "last.npz") as archive:
+        about = json.loads(archive.read("about.json"))
+    assert (about["epochs"], about["steps"]) == (1, 2)
+    keeper = callbacks.ResumableTraining(directory)
+    model.fit(make.images(), epochs=2, batch_size=8, verbose=0, callbacks=[keeper])
+    assert len(keeper.history) == 2
+    found = model.reconstruct(make.images())
+    np.testing.assert_allclose(found, expected["interrupted_training"], rtol=1e-3, atol=0.05)

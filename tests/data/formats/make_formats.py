@@ -7,6 +7,7 @@ makes a folder named after the version, once for each release; what is there is 
 """
 
 # ruff: noqa: E402 -- the folder of the tests' helpers has to be found first
+import contextlib
 import dataclasses
 import shutil
 import sys
@@ -17,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "runs"))
 
 import numpy as np
-from runs_support import tiny_config
+from runs_support import Interrupt, tiny_config
 
 import keras_vqvae
 from keras_vqvae import callbacks, models
@@ -35,6 +36,24 @@ def resumable_model():
     model = models.convolutional_vqvae((8, 8, 1), 4, 2, widths=(4,))
     model.compile("adam")
     return model
+
+
+def interrupted_run(directory, source):
+    """Two epochs of which the second is interrupted after two of its five steps."""
+    run = Run.create(directory, tiny_config(source, (2, 1)))
+    with contextlib.suppress(KeyboardInterrupt):
+        run.train("vqvae", verbose=0, checkpoint_minutes=1e-9, callbacks=[Interrupt(1, batch=2)])
+    return run
+
+
+def interrupted_training(directory):
+    """As a run's: two epochs of three steps, interrupted after two steps of the second."""
+    model = resumable_model()
+    stop = Interrupt(1, batch=2, stage=model.name)
+    keeper = callbacks.ResumableTraining(directory, save_freq=2)
+    with contextlib.suppress(KeyboardInterrupt):
+        model.fit(images(), epochs=2, batch_size=8, verbose=0, callbacks=[stop, keeper])
+    (directory / "previous.npz").unlink()
 
 
 def make(folder, work):
@@ -61,12 +80,25 @@ def make(folder, work):
     keeper = callbacks.ResumableTraining(folder / "training")
     model.fit(images(), epochs=1, batch_size=8, verbose=0, callbacks=[keeper])
 
+    interrupted_training(folder / "training_interrupted")
+    interrupted = interrupted_run(work / "interrupted", work / "images.npy")
+    (folder / "run_interrupted" / "checkpoints").mkdir(parents=True)
+    shutil.copyfile(interrupted.files.config, folder / "run_interrupted" / "config.json")
+    for file in (interrupted.files.last("vqvae"), interrupted.files.best("vqvae")):
+        shutil.copyfile(file, folder / "run_interrupted" / "checkpoints" / file.name)
+    interrupted.train("vqvae", verbose=0)
+    ended = resumable_model()
+    keeper = callbacks.ResumableTraining(work / "ended")
+    ended.fit(images(), epochs=2, batch_size=8, verbose=0, callbacks=[keeper])
+
     np.savez_compressed(
         folder / "expected.npz",
         codes=run.vqvae().encode(images()),
         reconstructions=run.vqvae().reconstruct(images()),
         log_probs=run.prior().log_prob(run.vqvae().encode(images())),
         resumed=model.encode(images()),
+        interrupted_run=interrupted.vqvae().reconstruct(images()),
+        interrupted_training=ended.reconstruct(images()),
     )
     for file in folder.rglob("*.json"):
         # Where the images were is nobody's business.
