@@ -1,16 +1,19 @@
-"""All twenty kills, all faults, and the long fuzzing; the results go to results.json and the docs.
+"""All kills and faults, long fuzzing and long jobs; the results go to results.json and the docs.
 
-    python tests/reliability/run_all.py [kills [--go-on]] [faults] [fuzz]
+    python tests/reliability/run_all.py [kills [--go-on]] [faults] [fuzz] [long]
 
-Without a word, all three; with `--go-on`, the kills that are not in the results yet. Tests run a
+Without a word, all four; with `--go-on`, the kills that are not in the results yet. Tests run a
 part of each: four kills, all faults, a few mutations.
 """
 
 import json
+import os
 import platform
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +53,17 @@ def fuzz(folder: Path) -> dict:
     return {name: dict(found) for name, found in fuzz(MUTATIONS, folder).items()}
 
 
+def long(_: Path) -> list:
+    """On both backends, each in a process of its own."""
+    found = []
+    for backend in ("tensorflow", "jax"):
+        command = [sys.executable, str(HERE / "long_jobs.py")]
+        environment = {**os.environ, "KERAS_BACKEND": backend}
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        found.append(json.loads(done.stdout.strip().splitlines()[-1]))
+    return found
+
+
 def main(parts: list) -> None:
     from reliability.tables import DOCUMENT, RESULTS, with_tables
 
@@ -69,15 +83,16 @@ def main(parts: list) -> None:
             keep("faults", faults(Path(folder) / "faults"))
         if not parts or "fuzz" in parts:
             keep("fuzz", fuzz(Path(folder) / "fuzz"))
+        if not parts or "long" in parts:
+            keep("long", long(Path(folder)))
     DOCUMENT.write_text(with_tables(DOCUMENT.read_text(), results))
 
 
 def versions() -> str:
-    import keras
-    import tensorflow
-
-    python = platform.python_version()
-    return f"Python {python}, Keras {keras.__version__}, TensorFlow {tensorflow.__version__}"
+    packages = {"Keras": "keras", "TensorFlow": "tensorflow", "JAX": "jax"}
+    found = {"Python": platform.python_version()}
+    found |= {name: metadata.version(package) for name, package in packages.items()}
+    return ", ".join(f"{name} {version}" for name, version in found.items())
 
 
 if __name__ == "__main__":

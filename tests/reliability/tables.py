@@ -34,6 +34,7 @@ def tables(results: dict) -> dict:
         "faults": faults_table(results["faults"]["training"]) + made["faults"],
         "files": files_table(results["faults"]["files"]),
         "fuzz": fuzz_table(results["fuzz"]) + made["fuzz"],
+        "long": long_table(results["long"]) + made["long"],
     }
 
 
@@ -65,6 +66,30 @@ def fuzz_table(found: dict) -> str:
     for kind, outcomes in found.items():
         rows += [f"| {kind} | {what} | {count} |" for what, count in sorted(outcomes.items())]
     return "\n".join(rows)
+
+
+def long_table(found: list) -> str:
+    rows = ["| | " + " | ".join(f"`{one['backend']}`" for one in found) + " |"]
+    rows.append("|---" * (len(found) + 1) + "|")
+    lines = {
+        "MiB over {steps} training steps": [_growth(one["training"]) for one in found],
+        "MiB over {calls} calls of `sample`": [_growth(one["sampling"]) for one in found],
+        "seconds to the first step of {images} images": [
+            f"{one['start']['clock']} ({one['start']['cpu']} of CPU)" for one in found
+        ],
+    }
+    counts = {
+        name: f"{number:,}".replace(",", " ")
+        for part in found[0].values()
+        if isinstance(part, dict)
+        for name, number in part.items()
+    }
+    rows += [f"| {name.format(**counts)} | {' | '.join(cells)} |" for name, cells in lines.items()]
+    return "\n".join(rows)
+
+
+def _growth(part: dict) -> str:
+    return f"{part['before']:.0f} → {part['after']:.0f}"
 
 
 def _code(line: str) -> str:

@@ -24,6 +24,13 @@ def test_the_last_results_are_good():
         assert row["lines"] == 1, row
     assert all(sum(counts.values()) >= 500 for counts in FOUND["fuzz"].values())
     assert len(FOUND["fuzz"]) == 3
+    assert [one["backend"] for one in FOUND["long"]] == ["tensorflow", "jax"]
+    for one in FOUND["long"]:
+        assert one["training"]["steps"] >= 2000
+        assert one["sampling"]["calls"] >= 20
+        assert one["start"]["images"] >= 200_000
+        for part in (one["training"], one["sampling"]):
+            assert part["after"] - part["before"] < 24  # MiB
 
 
 def test_a_document_without_a_place_for_a_table_is_an_error():
