@@ -167,8 +167,9 @@ class ImageViews:
             data: array, or data set of batches.
             batch_size: rows at one time, for arrays. Defaults to `128`.
         """
+        # Apart from the functions of rows on the unit scale, which may have the same name.
         compiled = self.compiled_function(
-            key, function, jit_compile=resolve_jit_compile("auto") is not False
+            ("data", key), function, jit_compile=resolve_jit_compile("auto") is not False
         )
         size = batch_size if hasattr(data, "__array__") else None
         parts = []

@@ -171,6 +171,22 @@ def test_the_bound_depends_on_seed_and_index_alone():
     assert model.log_prob_bound(images[:0]).shape == (0,)
 
 
+def test_the_bound_and_encoding_do_not_disturb_each_other():
+    """Both have the encoder compiled, one for images on the unit scale."""
+    images = grey_images(4)
+
+    def same():
+        keras.utils.set_random_seed(1)
+        return vae()
+
+    bound, latents = same().log_prob_bound(images), same().encode(images)
+    for first in ("encode", "log_prob_bound"):
+        model = same()
+        getattr(model, first)(images)
+        np.testing.assert_allclose(model.encode(images), latents, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(model.log_prob_bound(images), bound, rtol=1e-5)
+
+
 def test_the_bound_follows_training():
     model, images = vae(), grey_images(4)
     before = model.log_prob_bound(images)
