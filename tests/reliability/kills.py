@@ -29,10 +29,10 @@ ROOT = Path(__file__).resolve().parents[2]
 EPOCHS = 5
 # Both stages with all that has a state: dropout in the prior, k-means and revival in the table,
 # images that are mirrored at random, a learning rate that falls. Within an epoch, a checkpoint
-# about every 0.2 seconds.
+# about every 0.03 seconds.
 SETTINGS = f"""
     --num-embeddings 8 --embedding-dim 4 --widths 8 --epochs {EPOCHS} --batch-size 16
-    --schedule cosine --horizontal-flip --checkpoint-minutes 0.003 --prior-conditional
+    --schedule cosine --horizontal-flip --checkpoint-minutes 0.0005 --prior-conditional
     --prior-filters 8 --prior-residual-blocks 1 --prior-embedding-dim 4 --prior-dropout 0.2
     --prior-epochs {EPOCHS} --prior-batch-size 16 --seed 5
 """.split()
