@@ -69,6 +69,7 @@ def test_the_same_command_again_shows_the_results(trained, folder):
     assert (output / "vqvae.keras").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_sample(run):
     for number in (1, 2):
         result = call("sample", run, "-n", 3, "--temperature", 0.8, "--top-k", 2, "--seed", 5)

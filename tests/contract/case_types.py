@@ -80,10 +80,12 @@ class ChoiceCase(Case):
     """An option of a codebook: equal if its config is."""
 
 
-def marked(cases: list[Any]) -> list[Any]:
-    """The cases, with the mark `option` on those that are options."""
+def marked(cases: list[Any], *more: pytest.MarkDecorator) -> list[Any]:
+    """The cases, with the mark `option`, and perhaps more, on those that are options."""
     return [
-        pytest.param(case, marks=pytest.mark.option) if getattr(case, "option", False) else case
+        pytest.param(case, marks=[pytest.mark.option, *more])
+        if getattr(case, "option", False)
+        else case
         for case in cases
     ]
 

@@ -76,7 +76,7 @@ NOTHING_NEW_TO_XLA = {
 }
 
 
-@each_layer
+@pytest.mark.parametrize("case", marked(LAYERS, pytest.mark.slow), ids=by_name)
 def test_fits(case):
     """Compiled once: the trace is the same with XLA and without, but XLA takes not all of it."""
     train_a_step(keras_model(case), case.inputs(0), xla=case.name not in NOTHING_NEW_TO_XLA)

@@ -14,9 +14,9 @@ each_model = pytest.mark.parametrize("case", MODELS, ids=by_name)
 # The step of each network is compiled by XLA: the VQ-VAE of a gradient table differs in the
 # quantizer alone, and quantizers have `test_fits` of their own. All priors have one step, and
 # `test_prior_training.py` trains each of them as a plain graph.
-_AS_A_GRAPH = {"autoencoder", "vqvae_gradient", "vqvae_ema", "pixelcnn"}
-# By XLA they take ten seconds and more each; their layers are compiled in the layers' own tests.
-_LONG = {"gated_pixelcnn", "pixelsnail", "transformer_prior"}
+_AS_A_GRAPH = {"autoencoder", "vae", "vqvae_gradient", "vqvae_ema", "pixelcnn"}
+# By XLA they take five seconds and more each; their layers are compiled in the layers' own tests.
+_LONG = {"autoencoder", "vae", "gated_pixelcnn", "pixelsnail", "transformer_prior"}
 COMPILED = [
     pytest.param(
         case,

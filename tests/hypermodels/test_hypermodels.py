@@ -180,6 +180,7 @@ def test_the_first_trial_has_the_defaults_and_all_are_scored(kind, tmp_path):
     assert json.loads((tmp_path / "s" / "oracle.json").read_text())["end_order"]
 
 
+@pytest.mark.slow
 def test_promoted_trials_go_on_from_their_last_epoch(tmp_path, monkeypatch):
     """With weights and optimizer; KerasTuner's own takes the best epoch's weights alone."""
     hypermodel = tiny(num_embeddings=[8, 16, 32], beta=0.25, learning_rate=0.01, update="gradient")

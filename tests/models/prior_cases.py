@@ -99,14 +99,19 @@ TWO = {name: CASES[name] for name in ("gated-labels_and_grid", "pixelcnn-depths_
 # What the base class does for all alike, and no trunk has a part in.
 one_kind = pytest.mark.parametrize("case", [KINDS["pixelcnn"]], ids=["pixelcnn"])
 each_kind = pytest.mark.parametrize("case", KINDS.values(), ids=KINDS)
-# For what takes seconds, and differs little.
-each_kind_slowly = pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, id=name, marks=[pytest.mark.slow] if name != "pixelcnn" else [])
-        for name, case in KINDS.items()
-    ],
-)
+
+
+def slow_but(*quick):
+    """Each kind, for what takes seconds and differs little; all but a few are slow tests."""
+    return pytest.mark.parametrize(
+        "case",
+        [
+            pytest.param(case, id=name, marks=[] if name in quick else [pytest.mark.slow])
+            for name, case in KINDS.items()
+        ],
+    )
+
+
 each_of_two = pytest.mark.parametrize("case", TWO.values(), ids=TWO)
 each_of_few = pytest.mark.parametrize("case", FEW.values(), ids=FEW)
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)

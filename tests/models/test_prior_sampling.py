@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from causal_support import random_codes
 from keras import ops
-from prior_cases import FEW, KINDS, each_kind, each_of_two, one_kind
+from prior_cases import FEW, KINDS, each_kind, each_of_two, one_kind, slow_but
 from support import run_python, to_numpy
 
 from keras_vqvae import sampling
@@ -38,7 +38,7 @@ def test_the_same_samples_for_any_batch_split(case):
     assert not np.array_equal(prior.sample(7, seed=4, **conditions), whole)
 
 
-@each_kind
+@slow_but("pixelcnn", "transformer")
 @pytest.mark.parametrize("depth", [2])
 def test_samples_are_those_of_the_naive_loop(case, depth):
     """A whole forward pass for every code, and the same draw from its logits."""

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from causal_support import random_codes
-from prior_cases import KINDS, each_kind, each_kind_slowly, each_of_few, each_of_two, one_kind
+from prior_cases import KINDS, each_kind, each_of_few, each_of_two, one_kind, slow_but
 from support import grey_images, to_numpy
 
 from keras_vqvae import data, models
@@ -36,7 +36,7 @@ WIDER = {
 }
 
 
-@each_kind_slowly
+@slow_but("pixelcnn")
 def test_learns_a_rule(case):
     """Each code is the one to the left plus one; rows begin with the label."""
     rng = np.random.default_rng(0)

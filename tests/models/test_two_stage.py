@@ -112,6 +112,7 @@ def test_log_prob_refuses_what_cannot_be_scored(fitted):
         fitted.log_prob(_images(2))
 
 
+@pytest.mark.slow
 def test_labels_condition_the_prior():
     vqvae = _vqvae()
     model = models.TwoStage(vqvae, _prior(vqvae, num_classes=3))

@@ -217,6 +217,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_tensorflow_and_jax_take_the_same_step_from_equal_weights(tmp_path):
     """The design asks for equal losses to 1e-5 from one step."""
     pytest.importorskip("jax")

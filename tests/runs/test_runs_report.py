@@ -111,6 +111,7 @@ def test_the_page_shows_what_there_is(trained):
     assert page.count("<img") > 12
 
 
+@pytest.mark.slow
 def test_a_second_report_is_the_same_and_trains_no_classifier(trained, run, monkeypatch):
     before, page = run.metrics(), run.files.report.read_text()
 
@@ -203,6 +204,7 @@ def test_images_that_cannot_be_read_are_an_error_and_no_note(run, monkeypatch, n
     assert run.metrics() == before
 
 
+@pytest.mark.slow
 def test_images_are_read_in_batches(run, monkeypatch):
     asked = []
     source = run.parts.test

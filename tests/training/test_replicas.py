@@ -180,6 +180,7 @@ def test_revival_gives_all_replicas_the_same_table(few):
     assert two["logs"]["codebook_usage"][-1] > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", ["few", "none"])
 @pytest.mark.parametrize("kind", ["diversity", "lfq", "bsq", "ibq"])
 def test_trap_17_losses_and_gradients_of_two_replicas_are_those_of_one_device(losses, kind, mask):
