@@ -175,8 +175,8 @@ def _reconstruct(
     progress = keras.utils.Progbar(len(batches), verbose=verbose) if verbose else None
     for step in range(len(batches)):
         batch = np.asarray(batches[step])
-        latents = model.encode(batch)
-        decoded = model.decode(latents)
+        latents = model.encode(batch, batch_size)
+        decoded = model.decode(latents, batch_size)
         found.update(batch, latents, decoded)
         look(latents)
         if progress:
