@@ -4,9 +4,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
-from keras_vqvae.compilation import CompiledFunction, resolve_jit_compile
 from keras_vqvae.models.vqvae import VQVAE
 
 __all__ = ["EncodedBatches"]
@@ -52,10 +50,6 @@ class EncodedBatches(keras.utils.PyDataset):
         self.batches = batches
         #: Of the model, so that a prior is fitted on the codes of one model only.
         self.fingerprint = vqvae.fingerprint()
-        model = vqvae.codes_model()
-        self._encode = CompiledFunction(
-            model, lambda: model.variables, resolve_jit_compile("auto") is not False
-        )
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -63,12 +57,10 @@ class EncodedBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> np.ndarray | tuple[Any, ...]:
         batch = self.batches[index]
         images, *others = batch if isinstance(batch, tuple) else (batch,)
-        self.vqvae.check_images(images, "images")
         if index < getattr(self.batches, "passed_over", 0):
             codes = np.zeros((len(images), *self.vqvae.code_shape), "int32")
         else:
-            images = ops.convert_to_tensor(np.asarray(images, "float32"))
-            codes = ops.convert_to_numpy(self._encode(images))
+            codes = self.vqvae.encode(np.asarray(images), batch_size=len(images))
         return (codes, *others) if others else codes
 
     def on_epoch_begin(self) -> None:
