@@ -61,11 +61,7 @@ class RunHyperModel(keras_tuner.HyperModel):
                 "trials are compared"
             )
         callbacks = [self.logging(validation), *kwargs.pop("callbacks", [])]
-        if args and isinstance(args[0], ImageBatches):
-            # The order of an epoch is the same in every trial, whatever came before it.
-            callbacks.append(args[0].epoch_callback())
-            kwargs.setdefault("shuffle", False)
-        else:
+        if not (args and isinstance(args[0], ImageBatches)):  # which have their own
             kwargs.setdefault("batch_size", self.batch_size(hp))
         return model.fit(*args, callbacks=callbacks, **kwargs)
 
