@@ -52,8 +52,9 @@ def draw_normals(
 
 
 def _generators(seed: int, first: int, count: int, stream: int) -> Iterator[np.random.Generator]:
-    """The generator of each sample, to be used before the next one is asked for: it is the same
-    object with another key, which takes a third of the time of making one.
+    """The generator of each sample, to be used before the next one is asked for.
+
+    It is one object with another key each time; making one for each would cost more than drawing.
     """
     bits = np.random.Philox(key=[seed, first], counter=[0, 0, 0, stream])
     generator, state = np.random.Generator(bits), bits.state
