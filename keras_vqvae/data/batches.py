@@ -125,6 +125,7 @@ class ImageBatches(keras.utils.PyDataset):
         self._lock = threading.RLock()
         self._order: tuple[int, npt.NDArray[np.int64]] | None = None
         self._within_epoch = False
+        self._served: set[int] = set()  # indices of this epoch that were given
         self._part_is_over = False
         #: What went wrong when a batch was made, since `fit` began. TensorFlow wraps it in an error
         #: of its own.
@@ -206,7 +207,7 @@ class ImageBatches(keras.utils.PyDataset):
             self.failure = error
             raise
         with self._lock:
-            self._served += self._within_epoch
+            self._served.add(index)
         return batch
 
     def on_epoch_begin(self) -> None:
@@ -222,17 +223,21 @@ class ImageBatches(keras.utils.PyDataset):
 
     def on_epoch_end(self) -> None:
         """Called by Keras, also before the first epoch and after a look at the shapes."""
-        if self._within_epoch and self._served >= len(self):
+        # With `steps_per_epoch` a pass goes over several of fit's epochs, and TensorFlow prefetches
+        # between them, too: so what was given outside of an epoch counts until `fit` begins.
+        if self._within_epoch and len(self._served) == len(self):
             self._part_is_over, self._part_length = self._first_step > 0, len(self)
             self._go_to(self._epoch + 1, 0)
         elif not self._within_epoch:
             self._part_is_over = False
+            self._served.clear()
         self._within_epoch = False
 
     def _go_to(self, epoch: int, step: int) -> None:
         with self._lock:
-            self._epoch, self._first_step, self._served = epoch, step, 0
+            self._epoch, self._first_step = epoch, step
             self._passed_over = 0
+            self._served.clear()
             for future in self._pending.values():
                 future.cancel()
             self._pending.clear()

@@ -229,6 +229,23 @@ class TestEpochs:
         compiled().fit(batches, epochs=4, steps_per_epoch=2, shuffle=False, verbose=0)
         assert batches.epoch == 2  # two of fit's epochs are one pass
 
+    def test_what_is_prefetched_between_epochs_belongs_to_the_pass(self):
+        batches = ImageBatches(SOURCE, **SHUFFLED)
+        batches.on_epoch_begin()
+        batches[0], batches[1]
+        batches.on_epoch_end()
+        batches[2], batches[3]
+        batches.on_epoch_begin()
+        assert batches.epoch == 0
+        batches.on_epoch_end()
+        assert batches.epoch == 1
+        list(batches)
+        batches.on_epoch_end()  # fit begins: what was asked for before it is no part of a pass
+        batches.on_epoch_begin()
+        batches[0]
+        batches.on_epoch_end()
+        assert batches.epoch == 1
+
 
 def test_predict_and_images_alone():
     model = compiled()
