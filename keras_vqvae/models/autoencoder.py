@@ -10,7 +10,7 @@ from keras_vqvae.compilation import resolve_jit_compile
 from keras_vqvae.likelihoods import get as get_likelihood
 from keras_vqvae.models.image_layers import FromUnitScale, ToUnitScale
 from keras_vqvae.models.image_views import ImageViews
-from keras_vqvae.models.images import check_image_data
+from keras_vqvae.models.images import check_image_data, check_training_data
 from keras_vqvae.training import StepModel, StepOutput
 from keras_vqvae.training.step import fit_arguments
 
@@ -38,6 +38,7 @@ class Autoencoder(ImageViews, StepModel):
     Images go in as they are on disk, `(batch, height, width, channels)` in `value_range`; the model
     scales them. Calling it, and `predict`, give reconstructions in `value_range`. It trains on the
     images alone; data sets of `(image, label)` pairs are taken, and the labels are not looked at.
+    Images as labels are refused, unless they are the images themselves: no model here denoises.
 
     The loss is the likelihood's, in nats per dimension, plus the terms of the bottleneck. Each term
     is logged under its name.
@@ -168,20 +169,26 @@ class Autoencoder(ImageViews, StepModel):
     # -- training ---------------------------------------------------------------------------------
 
     def compile(
-        self, optimizer: Any = "adam", jit_compile: bool | str = "auto", **kwargs: Any
+        self,
+        optimizer: Any = "adam",
+        loss: None = None,
+        *,
+        jit_compile: bool | str = "auto",
+        **kwargs: Any,
     ) -> None:
         """Configures training.
 
         Args:
             optimizer: as for `keras.Model.compile`. Defaults to `"adam"`.
+            loss: none; it stands here so that a second argument is refused as the loss it is.
             jit_compile: `"auto"` is XLA on an accelerator and on JAX, and none for training on a
                 CPU with TensorFlow, where convolutions are slower with it.
-            **kwargs: the other arguments of `keras.Model.compile`; the loss is the model's own.
+            **kwargs: the other arguments of `keras.Model.compile`.
 
         Raises:
-            ValueError: if a `loss` is given.
+            ValueError: if a `loss` is given: it is the model's own.
         """
-        if kwargs.pop("loss", None) is not None or kwargs.pop("loss_weights", None) is not None:
+        if loss is not None or kwargs.pop("loss_weights", None) is not None:
             raise ValueError(
                 f"Model '{self.name}' has its own loss. Leave `loss` out, and choose the "
                 "reconstruction loss by the `likelihood` of the constructor."
@@ -205,23 +212,28 @@ class Autoencoder(ImageViews, StepModel):
         """As `keras.Model.fit`, after a look at the images: all of an array, else a first batch.
 
         Raises:
-            ValueError: for images of another shape or scale, or with NaN or infinite pixels, and
-                for sample or class weights.
+            TypeError: for a path, or an `ImageSource` that is in no batches.
+            ValueError: for images of another shape or scale, or with NaN or infinite pixels; for
+                other images as `y`, which the model would not look at; and for sample or class
+                weights.
         """
         given = fit_arguments(x, *args, **kwargs)
         self.refuse_weights(**given)
-        self.check_images(x)
+        self._check_training_data(x, given.get("y"))
         validation = given.get("validation_data")
         if validation is not None:
-            images = validation[0] if isinstance(validation, tuple) else validation
-            self.check_images(images, "validation_data")
+            images, y, _ = keras.utils.unpack_x_y_sample_weight(validation)
+            self._check_training_data(images, y, "validation_data")
         return super().fit(**given)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`, after the same look at the images as `fit` takes."""
         self.refuse_weights(**kwargs)
-        self.check_images(x)
+        self._check_training_data(x, args[0] if args else kwargs.get("y"))
         return super().evaluate(x, *args, **kwargs)
+
+    def _check_training_data(self, x: Any, y: Any, argument: str = "x") -> None:
+        check_training_data(x, y, self.value_range, self._image_shape, argument)
 
     def check_images(self, images: Any, argument: str = "x") -> None:
         """Raises a ValueError for images of another shape or scale than the model's."""

@@ -195,7 +195,12 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         )
 
     def compile(
-        self, optimizer: Any = "adam", jit_compile: bool | str = "auto", **kwargs: Any
+        self,
+        optimizer: Any = "adam",
+        loss: None = None,
+        *,
+        jit_compile: bool | str = "auto",
+        **kwargs: Any,
     ) -> None:
         """As `keras.Model.compile`, with a loss of its own and the package's XLA policy.
 
@@ -203,6 +208,7 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
             ValueError: if a `loss` or `metrics` are given: the cross-entropy is the loss, and
                 `bits_per_code` is logged.
         """
+        kwargs["loss"] = loss
         for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
             if kwargs.pop(name, None) is not None:
                 raise ValueError(

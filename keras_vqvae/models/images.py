@@ -1,11 +1,12 @@
 """Checks of images on the host, where an error can say what is wrong."""
 
-import itertools
+import os
 from typing import Any
 
+import keras
 import numpy as np
 
-__all__ = ["check_image_data", "check_images"]
+__all__ = ["check_image_data", "check_images", "check_training_data"]
 
 
 def check_images(
@@ -20,25 +21,25 @@ def check_images(
         argument: the name of the argument, for the message.
 
     Raises:
-        ValueError: for another shape, for values that are not finite or not in `value_range`, and
-            for floats in [0, 1] where `value_range` is (0, 255).
+        ValueError: for another shape, for values that are not finite or not in `value_range`; and
+            where `value_range` is not (0, 1) for booleans, where it is (0, 255) for floats in
+            [0, 1] and for integers 0 and 1, unless they are all but black.
     """
     expected = tuple(image_shape) if image_shape is not None else (None, None, None)
-    fits = images.ndim == 4 and all(
-        want is None or want == got for want, got in zip(expected, images.shape[1:], strict=True)
-    )
-    if not fits:
+    if not _fits(images.shape, expected):
         wanted = ", ".join("any" if n is None else str(n) for n in expected)
-        hint = ""
-        if images.ndim == 3:
-            hint = f" Add the missing axis: `{argument}[..., None]` for grey images."
         raise ValueError(
             f"`{argument}` should be images of shape (batch, {wanted}). "
-            f"Received: shape {images.shape}.{hint}"
+            f"Received: shape {images.shape}.{_missing_axis(images.shape, expected, argument)}"
         )
     if images.size == 0:
         return
     low, high = value_range
+    if images.dtype == bool and (low, high) != (0.0, 1.0):
+        raise ValueError(
+            f"`{argument}` holds booleans, which are 0 and 1, but value_range=({low:g}, {high:g}). "
+            "Pass `value_range=(0, 1)` to the model."
+        )
     least, most = float(images.min()), float(images.max())
     if not (np.isfinite(least) and np.isfinite(most)):
         bad = np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(axis=1))
@@ -51,29 +52,115 @@ def check_images(
             f"`{argument}` should be within value_range=({low:g}, {high:g}). Received: values in "
             f"[{least:g}, {most:g}]. Pass the `value_range` that your images have to the model."
         )
-    if images.dtype.kind == "f" and (low, high) == (0.0, 255.0) and 0.0 < most <= 1.0:
+    if (low, high) == (0.0, 255.0) and 0.0 < most <= 1.0 and not _may_be_dark(images):
+        kind = "floats" if images.dtype.kind == "f" else "integers"
         raise ValueError(
-            f"`{argument}` holds floats in [{least:g}, {most:g}], but value_range=(0, 255). Pass "
+            f"`{argument}` holds {kind} in [{least:g}, {most:g}], but value_range=(0, 255). Pass "
             "`value_range=(0, 1)` to the model if your images are already scaled."
         )
+
+
+def _may_be_dark(images: np.ndarray) -> bool:
+    """Whether integers 0 and 1 may be grey levels: of one image, or of images mostly all black."""
+    if images.dtype.kind == "f":
+        return False
+    with_ones = images.reshape(len(images), -1).max(axis=1) > 0
+    return len(images) == 1 or float(with_ones.mean()) <= 0.5
+
+
+def _fits(shape: tuple[int, ...], expected: tuple[Any, ...]) -> bool:
+    return len(shape) == 4 and all(
+        want is None or want == got for want, got in zip(expected, shape[1:], strict=True)
+    )
+
+
+def _missing_axis(shape: tuple[int, ...], expected: tuple[Any, ...], argument: str) -> str:
+    """What to add to images of this shape that lack an axis, if that is what is wrong."""
+    one_image = ("[None]", (1, *shape), "one image")
+    grey = ("[..., None]", (*shape, 1), "grey images")
+    one_grey = ("[None, ..., None]", (1, *shape, 1), "one grey image")
+    # Where the model has no size yet, both may do: the last axis looks like channels or does not.
+    first = [one_image, grey] if shape and shape[-1] <= 4 else [grey, one_image]
+    for index, with_axis, kind in [*first, one_grey]:
+        if _fits(with_axis, expected):
+            return f" Add the missing axis: `{argument}{index}` for {kind}."
+    return ""
 
 
 def check_image_data(
     data: Any, value_range: tuple[float, float], image_shape: Any, argument: str = "x"
 ) -> None:
     """Checks arrays as a whole, and the first batch of a data set; generators are left alone."""
-    if data is None:
+    images, _ = _first_look(data, argument)
+    if images is not None:
+        check_images(np.asarray(images), value_range, image_shape, argument)
+
+
+def check_training_data(
+    data: Any,
+    targets: Any,
+    value_range: tuple[float, float],
+    image_shape: Any,
+    argument: str = "x",
+) -> None:
+    """As `check_image_data`; and refuses images as targets, for the model learns its own input.
+
+    Labels of any kind pass, and the images themselves, as in `fit(x, x)`.
+
+    Args:
+        data: array or data set of images.
+        targets: what was given beside an array, or `None`. Of a data set of pairs, the first batch
+            says.
+        value_range: what black and white are.
+        image_shape: `(H, W, C)` with `None` for what may vary, or `None` if it is not known yet.
+        argument: the name of the argument, for the message.
+
+    Raises:
+        ValueError: as `check_images`, and for targets of the images' shape that are other images.
+    """
+    images, of_data_set = _first_look(data, argument)
+    if images is None:
         return
+    targets = of_data_set if targets is None else targets
+    is_same = targets is images
+    images = np.asarray(images)
+    check_images(images, value_range, image_shape, argument)
+    shape = tuple(getattr(targets, "shape", ()))
+    if is_same or len(shape) != 4 or shape[1:] != images.shape[1:]:
+        return
+    if shape != images.shape or not _are_equal(images, targets):
+        raise ValueError(
+            f"The targets beside `{argument}` are images, of shape {shape}, and are not those of "
+            f"`{argument}`. The model learns to reconstruct its own input, so they would be left "
+            "out without a word. Pass the images alone, `fit(images)`; labels may stand beside "
+            "them. To learn one image from another takes a `keras.Model` of your own."
+        )
+
+
+def _are_equal(images: np.ndarray, targets: Any, rows: int = 256) -> bool:
+    # In parts: either may be a memory-mapped file.
+    return all(
+        np.array_equal(images[i : i + rows], np.asarray(targets[i : i + rows]))
+        for i in range(0, len(images), rows)
+    )
+
+
+def _first_look(data: Any, argument: str) -> tuple[Any, Any]:
+    """An array and `None`; images and targets of a data set's first batch; else `None` twice."""
+    is_path = isinstance(data, str | os.PathLike)
+    if is_path or hasattr(data, "as_array"):  # an `ImageSource`
+        load = f"`source = data.load_images({str(data)!r})` loads it; pass" if is_path else "Pass"
+        raise TypeError(
+            f"`{argument}` should be an array of images or batches of them. Received: {data!r}. "
+            f"{load} `data.ImageBatches(source, batch_size)` or `source.as_array()`."
+        )
     if isinstance(data, np.ndarray):
-        batch: Any = data
-    elif hasattr(data, "take") and hasattr(data, "element_spec"):  # tf.data
+        return data, None
+    if hasattr(data, "take") and hasattr(data, "element_spec"):  # tf.data
         batch = next(iter(data.take(1)), None)
     elif hasattr(data, "__getitem__") and hasattr(data, "__len__") and hasattr(data, "workers"):
         batch = data[0] if len(data) else None  # a PyDataset
-    elif hasattr(data, "__array__"):
-        batch = data
     else:
-        return
-    batch = next(itertools.islice(batch, 1)) if isinstance(batch, tuple | list) else batch
-    if batch is not None:
-        check_images(np.asarray(batch), value_range, image_shape, argument)
+        return (data, None) if hasattr(data, "__array__") else (None, None)
+    images, targets, _ = keras.utils.unpack_x_y_sample_weight(batch)
+    return images, targets
