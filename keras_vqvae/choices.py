@@ -1,11 +1,13 @@
 """Options: one way to name a choice (by name, by config, or by instance), and the value range."""
 
+import math
+from numbers import Real
 from typing import Any, TypeVar
 
 import keras
 import numpy as np
 
-__all__ = ["Choice", "check_value_range", "get_choice"]
+__all__ = ["Choice", "check_number", "check_value_range", "get_choice"]
 
 PACKAGE = "keras_vqvae"
 
@@ -37,6 +39,19 @@ class Choice:
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
         return f"{type(self).__name__}({settings})"
+
+
+def check_number(name: str, value: Any, above_zero: bool = False, hint: str = "") -> float:
+    """A finite number ≥ 0, or > 0, that a user gave as the argument `name`.
+
+    Raises:
+        ValueError: for anything else; `hint` follows what it should be.
+    """
+    good = isinstance(value, Real) and 0 <= float(value) < math.inf
+    if not good or (above_zero and value == 0):
+        bound = "> 0" if above_zero else "≥ 0"
+        raise ValueError(f"`{name}` should be {bound}{hint}. Received: {name}={value!r}")
+    return float(value)
 
 
 def get_choice(identifier: Any, base: type[T], names: dict[str, type[T]], argument: str) -> T:

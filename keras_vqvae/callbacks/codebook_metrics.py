@@ -71,15 +71,17 @@ class CodebookMetrics(keras.callbacks.Callback):
         for layer in quantizers:
             metrics = _metrics(layer, quantizers, "val_")
             # Functional and built at call time: a stored model would miss JAX's newest weights.
-            to_vectors = keras.Model(self.model.inputs, layer.input)
-            vectors = to_vectors.predict(
+            # Behind a mask, the layer has two inputs: vectors, and which of them are valid.
+            given = layer.input if isinstance(layer.input, list) else [layer.input]
+            inputs = keras.Model(self.model.inputs, tuple(given)).predict(
                 self.validation_data, batch_size=self.batch_size, verbose=0
             )
-            for first in range(0, len(vectors), self.batch_size):
-                indices = ops.convert_to_numpy(
-                    layer.encode(vectors[first : first + self.batch_size])
-                )
-                if len(layer.table_sizes) == 1:
+            inputs = [inputs] if len(given) == 1 else inputs
+            for first in range(0, len(inputs[0]), self.batch_size):
+                vectors, *mask = (rows[first : first + self.batch_size] for rows in inputs)
+                output = layer.discretize(vectors, mask=mask[0] if mask else None)
+                indices = ops.convert_to_numpy(output.indices)
+                if not layer.has_index_axis:
                     indices = indices[..., None]
                 for metric, use in zip(metrics, layer.tables(), strict=True):
                     metric.update_state(indices[..., list(use.positions)])

@@ -108,7 +108,7 @@ class TensorBoardProjector(TensorBoardCallback):
     def _tiles(self, use: Any, size: int) -> np.ndarray:
         """Grids filled with one code, decoded: uint8 `(K, h, w, 3)`, small enough for a sprite."""
         model = self.model
-        several = len(model.quantizer.table_sizes) > 1
+        several = model.quantizer.has_index_axis
         side = min(_TILE_SIDE, _SPRITE_SIDE // math.ceil(math.sqrt(size)))
         parts = []
         for first in range(0, size, _AT_ONCE):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, get_choice
+from keras_vqvae.choices import PACKAGE, Choice, check_number, get_choice
 from keras_vqvae.ops import sampled_code
 
 if TYPE_CHECKING:
@@ -51,9 +51,8 @@ class SampledCode(Assignment):
     """
 
     def __init__(self, temperature: float = 1.0) -> None:
-        if not temperature > 0.0:
-            raise ValueError(f"`temperature` should be > 0. Received: temperature={temperature}")
-        self.temperature = temperature
+        hint = "; one that changes over training is that of `GumbelQuantizer`"
+        self.temperature = check_number("temperature", temperature, above_zero=True, hint=hint)
 
     def choose(self, codebook: "Codebook", vectors: Any) -> Any:
         uniforms = keras.random.uniform((ops.shape(vectors)[0],), seed=codebook.seed_generator)

@@ -12,7 +12,7 @@ from keras_vqvae.codebooks.distances import get_distance
 from keras_vqvae.codebooks.initialization import DataInitializer, get_embeddings_initializer
 from keras_vqvae.codebooks.revival import get_revival
 from keras_vqvae.codebooks.update_rules import get_update_rule
-from keras_vqvae.ops import all_reduce_sum, code_counts, gather_rows, nearest_code
+from keras_vqvae.ops import all_finite, all_reduce_sum, code_counts, gather_rows, nearest_code
 from keras_vqvae.saved_generator import SavedGenerator
 
 __all__ = ["Codebook"]
@@ -39,7 +39,7 @@ class Codebook(SavedGenerator, keras.layers.Layer):
             `Assignment`.
         chunk_size: how many vectors the search compares at one time. By default as many as keep the
             scores within 32 MiB.
-        seed: seed of the random draws of initialisation and revival.
+        seed: seed of the random draws: where codes start, initialisation from data, and revival.
         **kwargs: as for `keras.layers.Layer`.
 
     Example:
@@ -77,7 +77,7 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         self.update_rule = get_update_rule(update)
         self.frozen_codes = self.update_rule.frozen_mask(self.num_embeddings)
         self.embeddings_initializer = get_embeddings_initializer(
-            embeddings_initializer, self.num_embeddings
+            embeddings_initializer, self.num_embeddings, seed
         )
         self.revival = get_revival(revival)
         self.distance = get_distance(distance)
@@ -99,7 +99,7 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         self.embedding_dim = int(dim)
         from_data = isinstance(self.embeddings_initializer, DataInitializer)
         start = (
-            get_embeddings_initializer("uniform", self.num_embeddings)
+            get_embeddings_initializer("uniform", self.num_embeddings, self.seed)
             if from_data
             else self.embeddings_initializer
         )
@@ -135,6 +135,17 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         stored = ops.convert_to_tensor(self.embeddings)
         return self.distance.normalize(self.update_rule.transform(self, stored))
 
+    def table_learning_from(self, vectors: Any, training: bool = True) -> Any:
+        """As `table`; but in training a batch `(N, D)` that is not finite gives it no gradient.
+
+        That would be NaN, and so would be the table from then on. The losses of such a batch are
+        NaN as ever, so it is seen.
+        """
+        table = self.table()
+        if not training or not self.trainable_weights:
+            return table
+        return ops.where(all_finite(vectors), table, ops.stop_gradient(table))
+
     def store(self, table: Any) -> None:
         """Sets the weight to `table` `(K, D)`, but for codes that are frozen."""
         if self.frozen_codes is not None:
@@ -153,12 +164,8 @@ class Codebook(SavedGenerator, keras.layers.Layer):
     def lookup(self, indices: Any) -> Any:
         """The codes of indices `(...)` as float32 `(..., D)`; an index of −1 gives zeros."""
         indices = ops.convert_to_tensor(indices)
-        codes = self.take(ops.maximum(indices, 0))
+        codes = ops.take(self.table(), ops.maximum(indices, 0), axis=0)
         return ops.where(ops.expand_dims(indices >= 0, -1), codes, 0.0)
-
-    def take(self, indices: Any) -> Any:
-        """As `lookup`, for indices without −1, as `search` and `choose` give them."""
-        return ops.take(self.table(), indices, axis=0)
 
     def initialize(self, vectors: Any, weights: Any = None) -> None:
         """Sets the table from `vectors` `(N, D)` if its start is from data and has not been made.
@@ -207,7 +214,7 @@ class Codebook(SavedGenerator, keras.layers.Layer):
             return
         vectors = ops.stop_gradient(vectors)
         counts = all_reduce_sum(code_counts(indices, self.num_embeddings, weights))
-        finite = ops.isfinite(all_reduce_sum(ops.sum(vectors)))
+        finite = all_finite(vectors)
         usable = ops.logical_and(finite, ops.sum(counts) > 0)
         self.code_counts.assign_add(ops.where(usable, counts, 0.0))
         self.refused_batches.assign_add(1.0 - ops.cast(finite, "float32"))

@@ -72,11 +72,13 @@ class KMeans(DataInitializer):
         return {"iterations": self.iterations}
 
 
-def get_embeddings_initializer(identifier: Any, num_embeddings: int) -> Any:
+def get_embeddings_initializer(
+    identifier: Any, num_embeddings: int, seed: int | None = None
+) -> Any:
     """A `DataInitializer` or a Keras initializer.
 
     `"kmeans"` is `KMeans()`; `"uniform"` is uniform in ±1/K, as the authors' and most other codes
-    start; everything else goes to `keras.initializers.get`.
+    start, by `seed`; everything else goes to `keras.initializers.get`.
     """
     if isinstance(identifier, dict):
         identifier = keras.saving.deserialize_keras_object(identifier)
@@ -85,7 +87,7 @@ def get_embeddings_initializer(identifier: Any, num_embeddings: int) -> Any:
     if identifier == "kmeans":
         return KMeans()
     if identifier == "uniform":
-        return keras.initializers.RandomUniform(-1.0 / num_embeddings, 1.0 / num_embeddings)
+        return keras.initializers.RandomUniform(-1.0 / num_embeddings, 1.0 / num_embeddings, seed)
     try:
         return keras.initializers.get(identifier)
     except ValueError as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice
+from keras_vqvae.choices import PACKAGE, Choice, check_number
 from keras_vqvae.codebooks.distances import Cosine
 from keras_vqvae.ops import all_reduce_sum
 
@@ -32,9 +32,7 @@ class Regularizer(Choice):
     needs_trainable_table = False
 
     def __init__(self, weight: float) -> None:
-        if not weight >= 0.0:
-            raise ValueError(f"`weight` should be ≥ 0. Received: weight={weight}")
-        self.weight = weight
+        self.weight = check_number("weight", weight)
 
     def loss(self, codebook: "Codebook", vectors: Any, weights: Any = None) -> Any:
         """The term as it enters the loss, a scalar.
@@ -110,12 +108,10 @@ class Diversity(Regularizer):
 
     def __init__(self, weight: float = 0.1, temperature: float = 0.01) -> None:
         super().__init__(weight)
-        if not temperature > 0.0:
-            raise ValueError(f"`temperature` should be > 0. Received: temperature={temperature}")
-        self.temperature = temperature
+        self.temperature = check_number("temperature", temperature, above_zero=True)
 
     def loss(self, codebook: "Codebook", vectors: Any, weights: Any = None) -> Any:
-        table = codebook.table()
+        table = codebook.table_learning_from(vectors)
         half_norms = 0.5 * ops.sum(ops.square(table), axis=-1)
         scores = ops.matmul(vectors, ops.transpose(table)) - half_norms
         shares = ops.softmax((2.0 / self.temperature) * scores, axis=-1)

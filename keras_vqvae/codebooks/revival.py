@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, get_choice
+from keras_vqvae.choices import PACKAGE, Choice, check_number, get_choice
 from keras_vqvae.codebooks.draws import uniform_rows
-from keras_vqvae.ops import gather_rows, nearest_code, share_rows
+from keras_vqvae.ops import gather_rows, nearest_code
 
 if TYPE_CHECKING:
     from keras_vqvae.codebooks.codebook import Codebook
@@ -82,7 +82,7 @@ class ReplaceDead(Revival):
         old_share = ops.convert_to_tensor(codebook.revival_state["share"])
         share = self.decay * old_share + (1.0 - self.decay) * counts / ops.maximum(total, 1.0)
         uniforms = keras.random.uniform((K,), seed=codebook.seed_generator)
-        rows = share_rows(uniform_rows(vectors, uniforms, weights))
+        rows = _rows_of_all(vectors, uniforms, weights)
         dead = ops.logical_and(share < self.threshold / K, usable)
         codebook.replace(dead, rows)
         share = ops.where(usable, share, old_share)
@@ -119,10 +119,8 @@ class ReplaceUnused(Revival):
             raise ValueError(
                 f"`after_steps` should be a positive integer. Received: after_steps={after_steps!r}"
             )
-        if not noise_scale >= 0.0:
-            raise ValueError(f"`noise_scale` should be ≥ 0. Received: noise_scale={noise_scale}")
         self.after_steps = int(after_steps)
-        self.noise_scale = noise_scale
+        self.noise_scale = check_number("noise_scale", noise_scale)
 
     def build(self, codebook: "Codebook") -> dict[str, Any]:
         unused = codebook.add_statistic("unused_steps", (codebook.num_embeddings,))
@@ -132,10 +130,10 @@ class ReplaceUnused(Revival):
         self, codebook: "Codebook", vectors: Any, weights: Any, counts: Any, usable: Any
     ) -> None:
         uniforms = keras.random.uniform((codebook.num_embeddings,), seed=codebook.seed_generator)
-        rows = uniform_rows(vectors, uniforms, weights)
+        rows = _rows_of_all(vectors, uniforms, weights)
         noise = keras.random.normal(ops.shape(rows), seed=codebook.seed_generator)
         length = ops.sqrt(ops.sum(ops.square(rows), axis=-1, keepdims=True))
-        rows = share_rows(rows + self.noise_scale * length * noise)
+        rows = rows + self.noise_scale * length * noise
         variable = codebook.revival_state["unused_steps"]
         old = ops.convert_to_tensor(variable)
         unused = ops.where(usable, ops.where(counts > 0, 0.0, old + 1.0), old)
@@ -190,7 +188,8 @@ class AnchorRevival(Revival):
         alpha = ops.exp(-10.0 * K * share / (1.0 - self.decay) - 1e-3)
         alpha = ops.where(usable, alpha, 0.0)
         table = ops.convert_to_tensor(codebook.embeddings)
-        anchors = self._anchors(ops.stop_gradient(codebook.table()), gather_rows(vectors), weights)
+        codes = ops.stop_gradient(codebook.table())
+        anchors = self._anchors(codes, vectors, weights, codebook.chunk_size)
         anchors = codebook.update_rule.inverse_transform(codebook, anchors)
         # 0 · NaN would be NaN, so a batch that is not finite is left out whole.
         way = ops.where(usable, anchors - table, 0.0)
@@ -200,20 +199,26 @@ class AnchorRevival(Revival):
         variable.assign(ops.where(usable, share, old))
 
     @staticmethod
-    def _anchors(codes: Any, vectors: Any, weights: Any) -> Any:
+    def _anchors(codes: Any, vectors: Any, weights: Any, chunk_size: int | None) -> Any:
         """For each code the nearest valid vector of all replicas."""
-        if weights is not None:
-            weights = gather_rows(weights)
+        vectors = gather_rows(vectors)
+        weights = None if weights is None else gather_rows(weights)
         # In place of masked rows stands a valid one, which is a candidate anyway; it is also put in
         # front, so that the search never runs over nothing.
         valid = uniform_rows(vectors, ops.zeros((1,)), weights)
         if weights is not None:
             vectors = ops.where(ops.expand_dims(weights > 0, -1), vectors, valid)
         candidates = ops.concatenate([valid, vectors], axis=0)
-        return ops.take(candidates, nearest_code(codes, candidates), axis=0)
+        return ops.take(candidates, nearest_code(codes, candidates, chunk_size), axis=0)
 
     def get_config(self) -> dict[str, Any]:
         return {"decay": self.decay}
+
+
+def _rows_of_all(vectors: Any, uniforms: Any, weights: Any) -> Any:
+    """A random valid row of all replicas' vectors for each of the uniforms: the same on each."""
+    weights = None if weights is None else gather_rows(weights)
+    return uniform_rows(gather_rows(vectors), uniforms, weights)
 
 
 def get_revival(identifier: Any) -> Revival | None:

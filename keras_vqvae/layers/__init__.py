@@ -9,6 +9,7 @@ from keras_vqvae.layers.finite_scalar_quantizer import (
     FiniteScalarQuantizer as FiniteScalarQuantizer,
 )
 from keras_vqvae.layers.gated_masked_conv2d import GatedMaskedConv2D as GatedMaskedConv2D
+from keras_vqvae.layers.grouped_quantizer import GroupedQuantizer as GroupedQuantizer
 from keras_vqvae.layers.grouped_residual_vector_quantizer import (
     GroupedResidualVectorQuantizer as GroupedResidualVectorQuantizer,
 )
@@ -34,6 +35,7 @@ from keras_vqvae.layers.random_projection_quantizer import (
 from keras_vqvae.layers.residual_finite_scalar_quantizer import (
     ResidualFiniteScalarQuantizer as ResidualFiniteScalarQuantizer,
 )
+from keras_vqvae.layers.residual_quantizer import ResidualQuantizer as ResidualQuantizer
 from keras_vqvae.layers.residual_vector_quantizer import (
     ResidualVectorQuantizer as ResidualVectorQuantizer,
 )
@@ -46,6 +48,7 @@ __all__ = [
     "CausalLayer",
     "FiniteScalarQuantizer",
     "GatedMaskedConv2D",
+    "GroupedQuantizer",
     "GroupedResidualVectorQuantizer",
     "GumbelQuantizer",
     "IndexBackpropQuantizer",
@@ -60,6 +63,7 @@ __all__ = [
     "QuantizerOutput",
     "RandomProjectionQuantizer",
     "ResidualFiniteScalarQuantizer",
+    "ResidualQuantizer",
     "ResidualVectorQuantizer",
     "SimVQ",
     "TableUse",

@@ -12,6 +12,7 @@ from keras_vqvae.ops import (
     check_index_bits,
     mean_distribution_entropy,
     mean_over_valid,
+    mean_square,
     pack_digits,
     unpack_digits,
     with_value,
@@ -48,7 +49,7 @@ class BinaryQuantizer(ScheduledQuantizer):
                     f"`{name}` should be a positive integer{limit}. Received: {name}={value!r}"
                 )
         check_index_bits(
-            (2,) * num_bits, "Use fewer bits, or `ProductQuantizer` with several indices."
+            (2,) * num_bits, "Use fewer bits, or several indices by `GroupedQuantizer`."
         )
         self.set_numbers(
             beta=beta, entropy_weight=entropy_weight, diversity_weight=diversity_weight
@@ -82,13 +83,13 @@ class BinaryQuantizer(ScheduledQuantizer):
         bits = ops.cast(x > 0, "int32")
         codes = self._codes_of_bits(bits)
         indices = pack_digits(bits, (2,) * self.num_bits)
-        commitment = mean_over_valid(ops.square(x - codes), valid)
+        commitment = mean_square(x - codes, valid)
         losses = {
             "commitment_loss": self.number("beta") * commitment,
             "entropy_loss": self.number("entropy_weight") * self._entropy_difference(x, valid),
         }
         if training:
-            self.count(indices, valid)
+            self.count(indices, valid, x)
             self.advance(valid)
         return self.restore(z_e, valid, with_value(x, codes), indices, losses, codes)
 

@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.scheduled_quantizer import ScheduledQuantizer
-from keras_vqvae.ops import mean_over_valid
+from keras_vqvae.ops import mean_square
 
 __all__ = ["CodebookQuantizer"]
 
@@ -35,10 +35,9 @@ class CodebookQuantizer(ScheduledQuantizer):
         """`‖sg(x) − q‖²`, if the table learns by it, and `β ‖x − sg(q)‖²`, for `(N, D)` each."""
         losses = {}
         if "codebook_loss" in self.loss_names:
-            error = ops.square(ops.stop_gradient(x) - codes)
-            losses["codebook_loss"] = mean_over_valid(error, valid)
-        error = ops.square(x - ops.stop_gradient(codes))
-        losses["commitment_loss"] = self.number("beta") * mean_over_valid(error, valid)
+            losses["codebook_loss"] = mean_square(ops.stop_gradient(x) - codes, valid)
+        commitment = mean_square(x - ops.stop_gradient(codes), valid)
+        losses["commitment_loss"] = self.number("beta") * commitment
         return losses
 
     def codes_of(self, indices: Any) -> Any:

@@ -12,9 +12,13 @@ __all__ = [
     "ChannelSplit",
     "Composite",
     "check_one_size",
+    "check_part",
+    "check_parts",
     "concatenated_counts",
+    "known_dim",
     "mean_losses",
     "part_config",
+    "parts_config",
     "spread_initializers",
 ]
 
@@ -29,10 +33,12 @@ def check_one_size(sizes: tuple[int, ...]) -> None:
 
 
 def mean_losses(losses: list[dict[str, Any]], weights: Sequence[float]) -> dict[str, Any]:
-    """The mean over parts of each weighted loss."""
+    """The mean over parts of each weighted loss; of parts that do not have it, it is 0."""
+    names = dict.fromkeys(name for part in losses for name in part)
+    pairs = list(zip(weights, losses, strict=True))
     return {
-        name: sum(w * part[name] for w, part in zip(weights, losses, strict=True)) / len(losses)
-        for name in losses[0]
+        name: sum(w * part[name] for w, part in pairs if name in part) / len(losses)
+        for name in names
     }
 
 
@@ -44,8 +50,11 @@ def concatenated_counts(tables: tuple[TableUse, ...]) -> Any:
     return ops.concatenate([ops.convert_to_tensor(count) for count in counts])
 
 
-def spread_initializers(initializer: Any, count: int) -> list[Any]:
-    """An initializer for each table. One random instance would start all tables alike."""
+def spread_initializers(initializer: Any, count: int, step: int = 1) -> list[Any]:
+    """An initializer for each table, by seeds `step` apart.
+
+    One random instance would start all tables alike.
+    """
     if isinstance(initializer, dict):
         initializer = keras.saving.deserialize_keras_object(initializer)
     if not isinstance(initializer, keras.initializers.Initializer):
@@ -54,7 +63,7 @@ def spread_initializers(initializer: Any, count: int) -> list[Any]:
     for i in range(count):
         config = initializer.get_config()
         if isinstance(config.get("seed"), int):
-            config["seed"] += i
+            config["seed"] += i * step
         found.append(type(initializer).from_config(config))
     return found
 
@@ -67,8 +76,65 @@ def part_config(part: Any) -> dict[str, Any]:
     return config
 
 
+def check_part(part: Any, argument: str) -> Quantizer:
+    """A quantizer of vectors that a user gave, or its config."""
+    if isinstance(part, dict):
+        part = keras.saving.deserialize_keras_object(part)
+    if not isinstance(part, Quantizer):
+        raise ValueError(
+            f"`{argument}` should be a quantizer such as `VectorQuantizer(512)`. "
+            f"Received: {argument}={part!r}"
+        )
+    if part.indices_shape((2, 3, 5, 4))[:3] != (2, 3, 5):
+        raise ValueError(
+            f"`{argument}` should give indices to each position. "
+            f"Received: {argument}={part!r}, which takes whole grids"
+        )
+    return part
+
+
+def check_parts(quantizers: Any) -> list[Quantizer]:
+    """The list of quantizers of vectors that a user gave, or their configs."""
+    if not isinstance(quantizers, (list, tuple)) or not quantizers:
+        raise ValueError(
+            "`quantizers` should be a list of quantizers, such as `[SimVQ(512), SimVQ(512)]`. "
+            f"Received: quantizers={quantizers!r}"
+        )
+    parts = [check_part(part, f"quantizers[{i}]") for i, part in enumerate(quantizers)]
+    for i, part in enumerate(parts):
+        if any(_layers_of(part) & _layers_of(other) for other in parts[:i]):
+            raise ValueError(
+                f"`quantizers[{i}]`, or a part of it, stands in the list before: each is a layer "
+                "of its own. Make a new one, or use `shared_codebook=True` of "
+                "`ResidualVectorQuantizer` and `ProductQuantizer`. "
+                f"Received: quantizers[{i}]={part!r}"
+            )
+    dims = sorted({part.embedding_dim for part in parts if part.embedding_dim is not None})
+    if len(dims) > 1:
+        raise ValueError(f"`quantizers` should all take vectors of one length. Received: {dims}")
+    return parts
+
+
+def _layers_of(part: Quantizer) -> set[int]:
+    return {id(layer) for layer in part._flatten_layers()}
+
+
+def known_dim(quantizers: Sequence[Quantizer]) -> int | None:
+    """The length of the vectors that all take, from one of them that knows it."""
+    dims = (part.embedding_dim for part in quantizers)
+    return next((dim for dim in dims if dim is not None), None)
+
+
+def parts_config(quantizers: Sequence[Quantizer]) -> list[dict[str, Any]]:
+    """The configs of quantizers inside another one, which builds them."""
+    configs = [keras.saving.serialize_keras_object(part) for part in quantizers]
+    for config in configs:
+        config.pop("build_config", None)
+    return configs
+
+
 class Composite(Quantizer):
-    """Made of quantizers with the same loss names, which a subclass puts into `self.quantizers`."""
+    """Made of quantizers, which a subclass puts into `self.quantizers`."""
 
     quantizers: list[Any]
 
@@ -80,11 +146,11 @@ class Composite(Quantizer):
 
     @property
     def loss_names(self) -> tuple[str, ...]:
-        return self.quantizers[0].loss_names
+        return tuple(dict.fromkeys(name for part in self.quantizers for name in part.loss_names))
 
     @property
     def learns_by_gradient(self) -> bool:
-        return self.quantizers[0].learns_by_gradient
+        return any(part.learns_by_gradient for part in self.quantizers)
 
     @property
     def code_counts(self) -> Any:
@@ -119,6 +185,8 @@ class ChannelSplit(Composite):
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
         self.check_built("discretize")
         z_e = ops.convert_to_tensor(z_e)
+        self.check_last_axis(z_e.shape)
+        mask = None if mask is None else self.checked_mask(z_e, mask)
         pieces = ops.split(ops.cast(z_e, "float32"), len(self.quantizers), axis=-1)
         outputs = [
             part.discretize(piece, training=training, mask=mask)
@@ -126,10 +194,10 @@ class ChannelSplit(Composite):
         ]
         quantized = ops.concatenate([output.quantized for output in outputs], axis=-1)
         return QuantizerOutput(
-            ops.cast(quantized, z_e.dtype),
+            self.like_input(z_e, quantized),
             ops.concatenate(
                 [
-                    output.indices if len(part.table_sizes) > 1 else output.indices[..., None]
+                    output.indices if part.has_index_axis else output.indices[..., None]
                     for part, output in zip(self.quantizers, outputs, strict=True)
                 ],
                 axis=-1,
@@ -142,7 +210,8 @@ class ChannelSplit(Composite):
         codes, first = [], 0
         for part in self.quantizers:
             depth = len(part.table_sizes)
-            mine = indices[..., first : first + depth] if depth > 1 else indices[..., first]
+            axis = part.has_index_axis
+            mine = indices[..., first : first + depth] if axis else indices[..., first]
             codes.append(part.codes_of(mine))
             first += depth
         return ops.concatenate(codes, axis=-1)
@@ -164,13 +233,16 @@ class ChannelSplit(Composite):
     @property
     def embedding_dim(self) -> int | None:
         """D, the length of a whole vector; `None` until it is known."""
-        dim = self.quantizers[0].embedding_dim
+        dim = known_dim(self.quantizers)
         return None if dim is None else dim * self.num_groups
 
     @property
     def codebook_shape(self) -> tuple[int | None, ...]:
-        """The pieces' `codebook_shape` with the number of pieces in front."""
-        return (len(self.quantizers), *self.quantizers[0].codebook_shape)
+        """The pieces' `codebook_shape` with G in front, or `(ΣK, D/G)` if they differ in it."""
+        shapes = {part.codebook_shape for part in self.quantizers}
+        if len(shapes) == 1:
+            return (len(self.quantizers), *shapes.pop())
+        return (sum(self.table_sizes), known_dim(self.quantizers))
 
     @staticmethod
     def piece_dim(embedding_dim: int | None, num_groups: Any) -> int | None:

@@ -81,9 +81,7 @@ class FiniteScalarQuantizer(Quantizer):
     def __init__(self, levels: Sequence[int], symmetric: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.levels = check_levels(levels)
-        check_index_bits(
-            self.levels, "Use fewer levels, or `ProductQuantizer` or a residual quantizer for more."
-        )
+        check_index_bits(self.levels, "Use fewer levels, or several indices by `GroupedQuantizer`.")
         self.symmetric = bool(symmetric)
         self._sizes = np.array(self.levels, "float32")
         self._counter: Any = None
@@ -130,9 +128,10 @@ class FiniteScalarQuantizer(Quantizer):
         digits = self.rounded(steps)
         quantized = self.scaled(with_value(steps, digits))
         codes = ops.stop_gradient(quantized)
-        indices = pack_digits(digits, self.levels)
+        # A number that is not finite has no digit, and gets any index of the table.
+        indices = ops.clip(pack_digits(digits, self.levels), 0, self.num_embeddings - 1)
         if training:
-            self.count(indices, valid)
+            self.count(indices, valid, x)
         return self.restore(z_e, valid, quantized, indices, {}, codes)
 
     def codes_of(self, indices: Any) -> Any:
@@ -178,6 +177,9 @@ def check_levels(levels: Any) -> tuple[int, ...]:
         raise ValueError(
             f"`levels` should be a sequence of integers ≥ 2. Received: levels={levels!r}"
         )
-    if min(levels) < 2:
-        raise ValueError(f"`levels` should be integers ≥ 2. Received: levels={levels!r}")
+    if min(levels) < 2 or max(levels) > 2**20:
+        raise ValueError(
+            "`levels` should be integers from 2 to 2**20, beyond which float32 holds no finer "
+            f"ones. Received: levels={levels!r}"
+        )
     return tuple(int(n) for n in levels)

@@ -96,7 +96,8 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
         dim = self.piece_dim(embedding_dim, num_groups)
         self.num_groups = num_groups
         self.seed = seed
-        starts = spread_initializers(embeddings_initializer, num_groups)
+        # Depth i of a piece takes seed + i.
+        starts = spread_initializers(embeddings_initializer, num_groups, num_quantizers)
         self.quantizers = [
             ResidualVectorQuantizer(
                 num_quantizers,
@@ -114,7 +115,6 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
                 regularizer=regularizer,
                 beam_size=beam_size,
                 chunk_size=chunk_size,
-                # Depth i of a piece takes seed + i.
                 seed=None if seed is None else seed + i * num_quantizers,
                 dtype="float32",
                 name=f"group_{i}",

@@ -134,9 +134,10 @@ class GumbelQuantizer(CodebookQuantizer):
         losses = {"kl_loss": self.number("kl_weight") * divergence}
         scores = logits + self._gumbel(logits) if training else logits
         indices = highest_score(scores)
-        codes = self.codebook.take(indices)
+        table = self.codebook.table_learning_from(x, training)
+        codes = ops.take(table, indices, axis=0)
         p = ops.softmax(scores / self.number("temperature"), axis=-1)
-        quantized = with_soft_gradient(codes, p, self.codebook.table())
+        quantized = with_soft_gradient(codes, p, table)
         if training:
             self.codebook.learn(x, indices, valid)
             self.advance(valid)

@@ -15,6 +15,7 @@ from keras_vqvae.ops import (
     entropy,
     highest_score,
     mean_over_valid,
+    mean_square,
     with_soft_gradient,
 )
 
@@ -114,13 +115,13 @@ class IndexBackpropQuantizer(CodebookQuantizer):
         x, valid = self.flatten(z_e, mask)
         if training:
             self.codebook.initialize(x, valid)
-        table = self.codebook.table()
+        table = self.codebook.table_learning_from(x, training)
         logits = ops.matmul(x, ops.transpose(table))
         indices = highest_score(logits)
-        codes = self.codebook.take(indices)
+        codes = ops.take(table, indices, axis=0)
         quantized = with_soft_gradient(codes, ops.softmax(logits, axis=-1), table)
         losses = {
-            "quantization_loss": mean_over_valid(ops.square(x - quantized), valid),
+            "quantization_loss": mean_square(x - quantized, valid),
             **self.table_losses(x, codes, valid),
         }
         if "entropy_loss" in self.loss_names:

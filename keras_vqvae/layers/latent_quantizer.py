@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_number
 from keras_vqvae.layers.composite import ChannelSplit
 from keras_vqvae.layers.finite_scalar_quantizer import check_levels
 from keras_vqvae.layers.quantizer import QuantizerOutput
@@ -69,22 +69,18 @@ class LatentQuantizer(ChannelSplit):
         self,
         levels: Sequence[int],
         codebook_weight: float = 0.1,
-        beta: float = 0.1,
+        beta: Any = 0.1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.levels = check_levels(levels)
         self.num_groups = len(self.levels)
-        for name, weight in (("codebook_weight", codebook_weight), ("beta", beta)):
-            if weight < 0:
-                raise ValueError(f"`{name}` should be ≥ 0. Received: {name}={weight}")
-        self.codebook_weight = float(codebook_weight)
-        self.beta = float(beta)
+        self.codebook_weight = check_number("codebook_weight", codebook_weight)
         self.quantizers = [
             VectorQuantizer(
                 size,
                 1,
-                beta=self.beta,
+                beta=beta,
                 embeddings_initializer=keras.initializers.Constant(
                     np.linspace(-0.5, 0.5, size, dtype="float32")[:, None]
                 ),
@@ -111,5 +107,5 @@ class LatentQuantizer(ChannelSplit):
             **super().get_config(),
             "levels": list(self.levels),
             "codebook_weight": self.codebook_weight,
-            "beta": self.beta,
+            "beta": self.quantizers[0].get_config()["beta"],
         }

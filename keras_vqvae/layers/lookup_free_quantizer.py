@@ -1,8 +1,10 @@
 """Quantization to signs."""
 
+from typing import Any
+
 import keras
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_number
 from keras_vqvae.layers.binary_quantizer import BinaryQuantizer
 
 __all__ = ["LookupFreeQuantizer"]
@@ -13,7 +15,7 @@ class LookupFreeQuantizer(BinaryQuantizer):
     """Replaces each number of a vector by its sign (LFQ): K = 2^D codes without a table.
 
     ```
-    q     = sign(z)                          0 counts as −1
+    q     = s · sign(z)                      0 counts as −1
     index = Σ_i 2^i · [z_i > 0]              the first number counts fastest
     ```
 
@@ -27,9 +29,9 @@ class LookupFreeQuantizer(BinaryQuantizer):
 
     The first entropy makes each vector sure of its code, the second one makes all codes be used.
     Their difference is often negative. The first one is computed exactly, bit by bit: the softmax
-    is a product of `σ(4 z_i / τ)`. The second one is exact up to `entropy_group_bits` bits; beyond
-    it, bits are divided into groups of that size, and the entropies of the groups are added up,
-    which is an upper bound. The distribution of K codes for each vector is never formed.
+    is a product of `σ(4 s z_i / τ)`. The second one is exact up to `entropy_group_bits` bits;
+    beyond it, bits are divided into groups of that size, and the entropies of the groups are added
+    up, which is an upper bound. The distribution of K codes for each vector is never formed.
 
     Masked positions get index −1 and zeros and count in no mean. Usage is counted for up to 2²⁰
     codes.
@@ -43,6 +45,8 @@ class LookupFreeQuantizer(BinaryQuantizer):
         temperature: τ; a number or a schedule. Defaults to `0.01`.
         entropy_group_bits: bits in a group of the second entropy, at most 20; time grows with
             2^bits, memory with 2^(bits/2). Defaults to `10`.
+        scale: s, the absolute value of a code's numbers: ½, ¼ and so on for the deeper ones of
+            several in a `ResidualQuantizer`. Defaults to `1.0`.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy the arithmetic is float32, and
             that of indices is of integers.
 
@@ -69,7 +73,36 @@ class LookupFreeQuantizer(BinaryQuantizer):
         - [Language Model Beats Diffusion](https://arxiv.org/abs/2310.05737), §3
     """
 
+    def __init__(
+        self,
+        num_bits: int,
+        beta: Any = 0.25,
+        entropy_weight: Any = 0.1,
+        diversity_weight: Any = 1.0,
+        temperature: Any = 0.01,
+        entropy_group_bits: int = 10,
+        scale: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            num_bits,
+            beta,
+            entropy_weight,
+            diversity_weight,
+            temperature,
+            entropy_group_bits,
+            **kwargs,
+        )
+        self.scale = check_number("scale", scale, above_zero=True)
+
     @property
     def corner(self) -> float:
-        """1."""
-        return 1.0
+        """The `scale`."""
+        return self.scale
+
+    @property
+    def passes_straight_through(self) -> bool:
+        return True
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "scale": self.scale}

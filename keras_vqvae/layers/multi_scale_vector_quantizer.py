@@ -12,7 +12,13 @@ from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
-from keras_vqvae.ops import area_matrix, cubic_matrix, resize_grid, straight_through
+from keras_vqvae.ops import (
+    area_matrix,
+    cubic_matrix,
+    mean_square,
+    resize_grid,
+    straight_through,
+)
 
 __all__ = ["MultiScaleVectorQuantizer"]
 
@@ -160,18 +166,19 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
         target, codebook = ops.stop_gradient(x), self.codebook
         if training:
             codebook.initialize(ops.reshape(x, (-1, self.embedding_dim)))
+        table = codebook.table_learning_from(x, training)
         residual, total = target, None
         codebook_error, commitment_error = ops.zeros(()), ops.zeros(())
         seen, indices = [], []
         for i, (height, width) in enumerate(self.scales):
             seen.append(ops.reshape(resize_grid(residual, *self._down[i]), (-1, x.shape[-1])))
             indices.append(codebook.search(seen[-1]))
-            codes = codebook.lookup(ops.reshape(indices[-1], (-1, height, width)))
+            codes = ops.take(table, ops.reshape(indices[-1], (-1, height, width)), axis=0)
             part = self._spread(codes, i)
             total = part if total is None else total + part
             residual = residual - ops.stop_gradient(part)
-            codebook_error += ops.mean(ops.square(target - total))
-            commitment_error += ops.mean(ops.square(x - ops.stop_gradient(total)))
+            codebook_error += mean_square(target - total)
+            commitment_error += mean_square(x - ops.stop_gradient(total))
         losses = {
             "codebook_loss": codebook_error / len(self.scales),
             "commitment_loss": self.number("beta") * commitment_error / len(self.scales),
@@ -183,7 +190,7 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
             ops.reshape(index, (-1, h * w))
             for index, (h, w) in zip(indices, self.scales, strict=True)
         ]
-        quantized = ops.cast(straight_through(x, total), z_e.dtype)
+        quantized = self.like_input(z_e, straight_through(x, total))
         return QuantizerOutput(quantized, ops.concatenate(flat, axis=-1), losses, total)
 
     def _spread(self, codes: Any, scale: int) -> Any:

@@ -10,6 +10,8 @@ from keras_vqvae.ops import (
     estimator_places_vectors,
     estimator_trains_codes,
     get_gradient_estimator,
+    named_estimator,
+    straight_through,
 )
 
 __all__ = ["NearestCodeQuantizer"]
@@ -26,7 +28,7 @@ class NearestCodeQuantizer(CodebookQuantizer):
     def set_estimator(self, estimator: Any) -> None:
         """Resolves the estimator and keeps it, as a name if it was given as one."""
         self._pass_gradient = get_gradient_estimator(estimator)
-        self.estimator = estimator if isinstance(estimator, str) else self._pass_gradient
+        self.estimator = named_estimator(self._pass_gradient)
 
     def choose(self, x: Any, training: bool, indices: Any = None) -> tuple[Any, Any, Any]:
         """Where vectors go: by the table's assignment, or by an estimator that does it itself.
@@ -41,19 +43,24 @@ class NearestCodeQuantizer(CodebookQuantizer):
         """
         codebook = self.codebook
         seed = codebook.seed_generator if training else None
-        if training and estimator_places_vectors(self._pass_gradient):
-            return self._pass_gradient.place(x, codebook.table(), seed, codebook.chunk_size)
-        if indices is None:
-            indices = codebook.choose(x) if training else codebook.search(x)
-            codes = codebook.take(indices)
-        else:
+        if indices is not None:
             codes = codebook.lookup(indices)
+            return self._pass_gradient(x, codes, seed), codes, indices
+        table = codebook.table_learning_from(x, training)
+        if training and estimator_places_vectors(self._pass_gradient):
+            return self._pass_gradient.place(x, table, seed, codebook.chunk_size)
+        indices = codebook.choose(x) if training else codebook.search(x)
+        codes = ops.take(table, indices, axis=0)
         return self._pass_gradient(x, codes, seed), codes, indices
 
     def indices_of(self, z_e: Any) -> Any:
-        x = ops.reshape(ops.cast(z_e, "float32"), (-1, self.embedding_dim))
+        x, _ = self.flatten(z_e)
         indices = self.codebook.search(self.codebook.distance.normalize(x))
         return ops.reshape(indices, ops.shape(z_e)[:-1])
+
+    @property
+    def passes_straight_through(self) -> bool:
+        return self._pass_gradient is straight_through
 
     @property
     def loss_names(self) -> tuple[str, ...]:

@@ -140,10 +140,12 @@ class ProductQuantizer(ChannelSplit):
         self.check_built("discretize")
         # To one table, the pieces are so many more vectors.
         z_e = ops.convert_to_tensor(z_e)
+        self.check_last_axis(z_e.shape)
         shape = ops.shape(z_e)
         pieces = ops.reshape(z_e, (*shape[:-1], self.num_groups, z_e.shape[-1] // self.num_groups))
         if mask is not None:
-            mask = ops.repeat(ops.expand_dims(mask, -1), self.num_groups, axis=-1)
+            mask = ops.expand_dims(self.checked_mask(z_e, mask), -1)
+            mask = ops.repeat(mask, self.num_groups, axis=-1)
         output = self.quantizers[0].discretize(pieces, training=training, mask=mask)
         return output._replace(
             quantized=ops.reshape(output.quantized, shape), codes=ops.reshape(output.codes, shape)
@@ -171,8 +173,6 @@ class ProductQuantizer(ChannelSplit):
         """`(G, K, D/G)`, or `(ΣK, D/G)` if tables differ in size; `(K, D/G)` of a shared table."""
         if self.shared_codebook:
             return self.quantizers[0].codebook_shape
-        if isinstance(self.num_embeddings, tuple):
-            return (sum(self.table_sizes), self.quantizers[0].embedding_dim)
         return super().codebook_shape
 
     def get_config(self) -> dict[str, Any]:

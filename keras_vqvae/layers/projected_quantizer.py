@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.layers.composite import spread_initializers
+from keras_vqvae.layers.composite import check_part, parts_config, spread_initializers
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
 
 __all__ = ["ProjectedQuantizer"]
@@ -76,13 +76,7 @@ class ProjectedQuantizer(Quantizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if isinstance(quantizer, dict):
-            quantizer = keras.saving.deserialize_keras_object(quantizer)
-        if not isinstance(quantizer, Quantizer):
-            raise ValueError(
-                "`quantizer` should be a quantizer such as `VectorQuantizer(512)`. "
-                f"Received: quantizer={quantizer!r}"
-            )
+        quantizer = check_part(quantizer, "quantizer")
         dim = quantizer.embedding_dim if codebook_dim is None else codebook_dim
         if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
             raise ValueError(
@@ -132,7 +126,7 @@ class ProjectedQuantizer(Quantizer):
             self.project_out(ops.reshape(q, (-1, self.codebook_dim)))
             for q in (output.quantized, output.codes)
         )
-        several = () if len(self.table_sizes) == 1 else (len(self.table_sizes),)
+        several = (len(self.table_sizes),) if self.has_index_axis else ()
         indices = ops.reshape(output.indices, (-1, *several))
         return self.restore(z_e, valid, quantized, indices, output.losses, codes)
 
@@ -147,7 +141,7 @@ class ProjectedQuantizer(Quantizer):
         vectors = ops.reshape(flat, (*ops.shape(codes)[:-1], self._dim))
         # The bias is no code: where no index is left, zeros.
         present = ops.expand_dims(indices >= 0, -1)
-        if len(self.table_sizes) > 1:
+        if self.has_index_axis:
             present = ops.any(present, axis=-2)
         return ops.where(present, vectors, 0.0)
 
@@ -189,11 +183,9 @@ class ProjectedQuantizer(Quantizer):
         return self.quantizer.indices_shape(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        quantizer = keras.saving.serialize_keras_object(self.quantizer)
-        quantizer.pop("build_config", None)  # it is built by this layer, and not with its config
         return {
             **super().get_config(),
-            "quantizer": quantizer,
+            "quantizer": parts_config([self.quantizer])[0],
             "codebook_dim": self.codebook_dim,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "use_bias": self.use_bias,

@@ -39,17 +39,23 @@ class QuantizeDropout(Choice):
         self.multiple_of = multiple_of
 
     def check(self, num_quantizers: int) -> None:
-        """Refuses more depths than there are."""
+        """Refuses more depths than there are, and steps that are larger."""
         if self.minimum > num_quantizers:
             raise ValueError(
                 f"`minimum` of the dropout should be at most `num_quantizers`={num_quantizers}. "
                 f"Received: minimum={self.minimum}"
             )
+        if self.multiple_of > num_quantizers:
+            raise ValueError(
+                "`multiple_of` of the dropout should be at most "
+                f"`num_quantizers`={num_quantizers}, or nothing is ever dropped. "
+                f"Received: multiple_of={self.multiple_of}"
+            )
 
     def draw(self, shape: Any, num_quantizers: int, seed: Any) -> Any:
         """The number of depths for each position: int32 `(N,)` for positions of shape `shape`."""
-        first = shape[0] if self.per == "sample" else 1
-        size = (first,) + (1,) * (len(shape) - 1)
+        # One draw for each entry of the first axis, or one for all.
+        size = tuple(shape[i] if self.per == "sample" and i == 0 else 1 for i in range(len(shape)))
         u = keras.random.uniform(size, seed=seed)
         kept = self.minimum + ops.floor(u * (num_quantizers - self.minimum + 1))
         kept = ops.ceil(kept / self.multiple_of) * self.multiple_of

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.compilation import is_concrete
-from keras_vqvae.ops import all_reduce_sum, code_counts
+from keras_vqvae.ops import all_finite, all_reduce_sum, code_counts
 
 __all__ = ["Quantizer", "QuantizerOutput", "TableUse"]
 
@@ -74,7 +74,7 @@ class Quantizer(keras.layers.Layer):
             ValueError: before the layer is built, if weights are needed: none can be made in
                 compiled code.
         """
-        raise NotImplementedError
+        raise self._missing("discretize")
 
     def indices_of(self, z_e: Any) -> Any:
         """int32 indices of the codes of `z_e`, as in evaluation."""
@@ -82,12 +82,12 @@ class Quantizer(keras.layers.Layer):
 
     def codes_of(self, indices: Any) -> Any:
         """The codes of indices; zeros for −1."""
-        raise NotImplementedError
+        raise self._missing("codes_of")
 
     @property
     def num_embeddings(self) -> Any:
         """K: an index is in [0, K). A tuple if the Q indices of a position have different sizes."""
-        raise NotImplementedError
+        raise self._missing("num_embeddings")
 
     @property
     def table_sizes(self) -> tuple[int, ...]:
@@ -100,6 +100,11 @@ class Quantizer(keras.layers.Layer):
         return (TableUse("", self, (0,)),)
 
     @property
+    def has_index_axis(self) -> bool:
+        """Whether the indices of a position have an axis, `(..., Q)`, even if Q is 1."""
+        return len(self.indices_shape((1, 2, 3, 4))) > 3
+
+    @property
     def is_counted(self) -> bool:
         """Whether usage is counted: not of tables so large that no data set would show it."""
         return max(self.table_sizes) <= _MAX_COUNTED
@@ -107,7 +112,7 @@ class Quantizer(keras.layers.Layer):
     @property
     def embedding_dim(self) -> int | None:
         """D, the length of the vectors; `None` until it is known."""
-        raise NotImplementedError
+        raise self._missing("embedding_dim")
 
     @property
     def learns_by_gradient(self) -> bool:
@@ -115,14 +120,23 @@ class Quantizer(keras.layers.Layer):
         return "codebook_loss" in self.loss_names
 
     @property
+    def passes_straight_through(self) -> bool:
+        """Whether vectors get the gradient of `quantized` as it is, and nothing else gets any.
+
+        All that learns then learns from `losses`, so that quantizers made of others may put
+        another estimator in its place.
+        """
+        return False
+
+    @property
     def loss_names(self) -> tuple[str, ...]:
         """Names of the terms in `QuantizerOutput.losses`, known before the first call."""
-        raise NotImplementedError
+        raise self._missing("loss_names")
 
     @property
     def codebook_shape(self) -> tuple[int | None, ...]:
         """Shape of the table (or of the tables, stacked)."""
-        raise NotImplementedError
+        raise self._missing("codebook_shape")
 
     @property
     def code_counts(self) -> Any:
@@ -131,7 +145,13 @@ class Quantizer(keras.layers.Layer):
         `None` where K is too large to count. Of a quantizer made of others, the counts of all its
         tables, one after another.
         """
-        raise NotImplementedError
+        raise self._missing("code_counts")
+
+    def _missing(self, name: str) -> NotImplementedError:
+        return NotImplementedError(
+            f"`{type(self).__name__}` should give `{name}`, as `layers.Quantizer` says of its "
+            "subclasses (a property may be a class attribute)."
+        )
 
     def flatten(self, z_e: Any, mask: Any = None) -> tuple[Any, Any]:
         """Vectors as a flat list, and which of them are valid.
@@ -144,12 +164,21 @@ class Quantizer(keras.layers.Layer):
             float32 `(N, D)` with zeros where masked, and float32 `(N,)` of 0 and 1, or `None`.
 
         Raises:
-            ValueError: for a mask of another shape than `(...)`.
+            ValueError: for a mask of another shape than `(...)`, or vectors of another length than
+                D.
         """
+        self.check_last_axis(z_e.shape)
         x = ops.reshape(ops.cast(z_e, "float32"), (-1, z_e.shape[-1]))
         if mask is None:
             return x, None
-        mask = ops.convert_to_tensor(mask)
+        mask = self.checked_mask(z_e, mask)
+        valid = ops.reshape(ops.cast(mask, "float32"), (-1,))
+        # What padding holds must not matter, not even if it is NaN.
+        return ops.where(ops.expand_dims(valid > 0, -1), x, 0.0), valid
+
+    def checked_mask(self, z_e: Any, mask: Any) -> Any:
+        """The mask as a boolean tensor, which has to have the shape of the positions."""
+        mask = ops.cast(ops.convert_to_tensor(mask), "bool")
         expected = tuple(z_e.shape[:-1])
         pairs = zip(mask.shape, expected, strict=False)
         if len(mask.shape) != len(expected) or any(
@@ -159,9 +188,12 @@ class Quantizer(keras.layers.Layer):
                 f"The mask of layer '{self.name}' should have a value for each position, shape "
                 f"{expected}. Received: a mask of shape {tuple(mask.shape)}"
             )
-        valid = ops.reshape(ops.cast(mask, "float32"), (-1,))
-        # What padding holds must not matter, not even if it is NaN.
-        return ops.where(ops.expand_dims(valid > 0, -1), x, 0.0), valid
+        return mask
+
+    def like_input(self, z_e: Any, quantized: Any) -> Any:
+        """Values in the dtype of the vectors; of integers, in the layer's `compute_dtype`."""
+        floating = keras.backend.is_float_dtype(keras.backend.standardize_dtype(z_e.dtype))
+        return ops.cast(quantized, z_e.dtype if floating else self.compute_dtype)
 
     def restore(
         self, z_e: Any, valid: Any, quantized: Any, indices: Any, losses: dict[str, Any], codes: Any
@@ -174,7 +206,7 @@ class Quantizer(keras.layers.Layer):
             per_index = valid if len(indices.shape) == 1 else row
             indices = ops.where(per_index > 0, indices, -1)
         return QuantizerOutput(
-            ops.reshape(ops.cast(quantized, z_e.dtype), shape),
+            ops.reshape(self.like_input(z_e, quantized), shape),
             ops.reshape(indices, (*shape[:-1], *indices.shape[1:])),
             losses,
             ops.reshape(codes, shape),
@@ -188,33 +220,46 @@ class Quantizer(keras.layers.Layer):
             )
 
     def check_last_axis(self, input_shape: Any) -> None:
-        """Refuses, in `build`, vectors of another length than `embedding_dim`."""
+        """Refuses vectors of another length than `embedding_dim`."""
         dim = self.embedding_dim
-        if input_shape[-1] is None or (dim is not None and input_shape[-1] != dim):
+        if not input_shape or input_shape[-1] is None or dim not in (None, input_shape[-1]):
+            length = "a known length" if dim is None else f"length {dim}"
             raise ValueError(
-                f"Layer '{self.name}' expects vectors of length {dim or '(a known number)'} on the "
-                f"last axis of its input. Received: input_shape={tuple(input_shape)}"
+                f"Layer '{self.name}' expects vectors of {length} on the last axis of its input. "
+                f"Received: input_shape={tuple(input_shape)}"
             )
 
     def make_counter(self) -> Any:
-        """The weight behind `code_counts` for a quantizer without a `Codebook`, or `None`."""
+        """The weight behind `code_counts` for a quantizer without a `Codebook`, or `None`.
+
+        Beside it a weight `refused_batches`, as codebooks have it.
+        """
         if not self.is_counted:
             return None
-        return self.add_weight(
-            name="code_counts",
-            shape=(self.num_embeddings,),
-            initializer="zeros",
-            dtype="float32",
-            trainable=False,
-            autocast=False,
-        )
+        kind = {"initializer": "zeros", "dtype": "float32", "trainable": False, "autocast": False}
+        self.refused_batches = self.add_weight(name="refused_batches", shape=(), **kind)
+        return self.add_weight(name="code_counts", shape=(self.num_embeddings,), **kind)
 
-    def count(self, indices: Any, valid: Any = None) -> None:
-        """Adds indices `(N,)` to `code_counts`, if there is such a weight."""
+    def count(self, indices: Any, valid: Any = None, vectors: Any = None) -> None:
+        """Adds a training step's indices to `code_counts`, if there is such a weight.
+
+        Args:
+            indices: int32 `(N,)`.
+            valid: float32 `(N,)`, 0 for rows to be left out, or `None`.
+            vectors: what the indices were chosen for, `(N, D)`: where it is not finite, the batch
+                counts as a refused one, on all replicas. By default nothing is refused.
+
+        A frozen layer (`trainable = False`) counts nothing.
+        """
         self.check_built("discretize")
-        if self.code_counts is not None:
-            counts = code_counts(indices, self.num_embeddings, valid)
-            self.code_counts.assign_add(all_reduce_sum(counts))
+        if self.code_counts is None or not self.trainable:
+            return
+        counts = all_reduce_sum(code_counts(indices, self.num_embeddings, valid))
+        if vectors is not None:
+            finite = all_finite(vectors)
+            counts = ops.where(finite, counts, 0.0)
+            self.refused_batches.assign_add(1.0 - ops.cast(finite, "float32"))
+        self.code_counts.assign_add(counts)
 
     # -- for users --------------------------------------------------------------------------------
 
@@ -253,6 +298,7 @@ class Quantizer(keras.layers.Layer):
         """
         self._refuse_symbolic("encode", z_e, "`quantizer(z_e, return_indices=True)`")
         z_e = ops.convert_to_tensor(z_e)
+        self.check_last_axis(z_e.shape)
         if not self.built:
             self.build(tuple(z_e.shape))
         return self.indices_of(z_e)
@@ -284,18 +330,20 @@ class Quantizer(keras.layers.Layer):
                 f"`indices` of layer '{self.name}' should be integers. "
                 f"Received: dtype {indices.dtype}"
             )
-        several = len(self.table_sizes)
-        if several > 1 and (indices.ndim == 0 or indices.shape[-1] != several):
+        sizes = self.table_sizes
+        if self.has_index_axis and (indices.ndim == 0 or indices.shape[-1] != len(sizes)):
             raise ValueError(
-                f"`indices` of layer '{self.name}' should have {several} indices a position on the "
-                f"last axis. Received: shape {indices.shape}"
+                f"`indices` of layer '{self.name}' should have {len(sizes)} indices a position on "
+                f"the last axis. Received: shape {indices.shape}"
             )
-        sizes = np.array(self.table_sizes if several > 1 else self.table_sizes[0])
-        if indices.size and (indices.min() < -1 or (indices >= sizes).any()):
-            raise ValueError(
-                f"`indices` of layer '{self.name}' should be in [0, {self.num_embeddings}), or −1 "
-                f"for masked positions. Received: values in [{indices.min()}, {indices.max()}]"
-            )
+        columns = np.moveaxis(indices, -1, 0) if self.has_index_axis else [indices]
+        for i, (column, size) in enumerate(zip(columns, sizes, strict=True)):
+            if column.size and (column.min() < -1 or column.max() >= size):
+                which = f"`indices[..., {i}]`" if self.has_index_axis else "`indices`"
+                raise ValueError(
+                    f"{which} of layer '{self.name}' should be in [0, {size}), or −1 for masked "
+                    f"positions. Received: values in [{column.min()}, {column.max()}]"
+                )
 
     def _refuse_symbolic(self, method: str, x: Any, instead: str) -> None:
         if isinstance(x, keras.KerasTensor):

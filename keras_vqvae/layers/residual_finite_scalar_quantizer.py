@@ -9,8 +9,8 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.finite_scalar_quantizer import FiniteScalarQuantizer
-from keras_vqvae.layers.quantizer import QuantizerOutput, TableUse
-from keras_vqvae.layers.residual_quantizer import ResidualQuantizer
+from keras_vqvae.layers.quantizer import QuantizerOutput
+from keras_vqvae.layers.residual_depths import ResidualDepths
 from keras_vqvae.ops import pack_digits, with_value
 
 __all__ = ["ResidualFiniteScalarQuantizer"]
@@ -20,7 +20,7 @@ _MAX_CELLS = 2**20
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class ResidualFiniteScalarQuantizer(ResidualQuantizer):
+class ResidualFiniteScalarQuantizer(ResidualDepths):
     """Bounds each number and rounds it to L levels, then what is left over to L finer ones (RFSQ).
 
     A position has Q indices, one for each depth, as in `ResidualVectorQuantizer`, and there is no
@@ -89,7 +89,7 @@ class ResidualFiniteScalarQuantizer(ResidualQuantizer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(num_quantizers, dropout, seed, **kwargs)
+        super().__init__(num_quantizers, dropout, seed, None, **kwargs)
         self.quantizers = [
             FiniteScalarQuantizer(levels, symmetric=True, dtype="float32", name=f"depth_{i}")
             for i in range(self.num_quantizers)
@@ -115,13 +115,13 @@ class ResidualFiniteScalarQuantizer(ResidualQuantizer):
             part = self.quantizers[i]
             steps = part.steps_to(residual * self._finer[i])
             digits = ops.clip(part.rounded(steps), 0.0, self._sizes - 1.0)
-            index = pack_digits(digits, self.levels)
+            index = ops.clip(pack_digits(digits, self.levels), 0, part.num_embeddings - 1)
             code = part.scaled(digits) / self._finer[i]
             if used is not None:
                 index = ops.where(used > 0, index, -1)
                 code = code * ops.expand_dims(used, -1)
             if training:
-                part.count(index, used)
+                part.count(index, used, x)
             total = code if total is None else total + code
             residual = residual - code
             indices.append(index)
@@ -137,23 +137,6 @@ class ResidualFiniteScalarQuantizer(ResidualQuantizer):
         for code in codes[1:]:  # in the order of `discretize`, for equal bits
             total = total + code
         return total
-
-    @property
-    def table_sizes(self) -> tuple[int, ...]:
-        return (self.quantizers[0].num_embeddings,) * self.num_quantizers
-
-    def tables(self) -> tuple[TableUse, ...]:
-        return tuple(TableUse(f"depth_{i}", q, (i,)) for i, q in enumerate(self.quantizers))
-
-    @property
-    def embedding_dim(self) -> int:
-        """D, the number of levels."""
-        return len(self.levels)
-
-    @property
-    def codebook_shape(self) -> tuple[int | None, ...]:
-        """`(Q, K, D)`, of the tables that are not stored."""
-        return (self.num_quantizers, self.table_sizes[0], self.embedding_dim)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "levels": list(self.levels)}

@@ -1,65 +1,98 @@
-"""What quantizers of several depths share: their number, and dropping the deeper ones."""
+"""Any quantizers, each for what the ones before it left over."""
 
-from numbers import Integral
+from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import ops
 
-from keras_vqvae.layers.composite import Composite
-from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
-from keras_vqvae.saved_generator import SavedGenerator
+from keras_vqvae.choices import PACKAGE
+from keras_vqvae.layers.composite import check_parts, parts_config
+from keras_vqvae.layers.residual_depths import ResidualDepths
 
 __all__ = ["ResidualQuantizer"]
 
 
-class ResidualQuantizer(SavedGenerator, Composite):
-    """Q indices a position, each for what the ones before it left over.
+@keras.saving.register_keras_serializable(PACKAGE)
+class ResidualQuantizer(ResidualDepths):
+    """Quantizes a vector by one quantizer, what is left over by the next one, and so on.
 
-    A subclass gives what a `Quantizer` with several indices gives, and asks `kept` in its
-    `discretize` how much of each depth is in use.
+    ```
+    r_0 = z_e,   q_i = quantizer i of r_i,   r_{i+1} = r_i − sg(q_i)
+    z_q = Σ_i q_i
+    ```
+
+    It is `ResidualVectorQuantizer` with a quantizer of one's own choice at each depth: `SimVQ` for
+    large tables, `LookupFreeQuantizer` with halved `scale` for no table at all, or different ones.
+    A position has Q indices, `(..., Q)`. The gradient of the sum is handed to the vector once,
+    straight through. Losses are means over the depths of those of the quantizers, each weighted by
+    its `depth_weights`; a depth without one of them counts as 0 in it. Dropout and masks are as in
+    `ResidualVectorQuantizer`.
+
+    Args:
+        quantizers: a list of Q quantizers, each with one index a position, which hand on the
+            gradient straight through: `VectorQuantizer` and `SimVQ` (no other `estimator`, no
+            `distance="cosine"`, whose codes have length 1 at every depth),
+            `LookupFreeQuantizer`, or one's own that says so by `passes_straight_through`.
+        depth_weights: a weight for each depth. Defaults to 1 for each.
+        dropout: `None`, `"batch"`, `"sample"` or `layers.QuantizeDropout(...)`. Defaults to `None`.
+        seed: seed of the dropout's draws.
+        **kwargs: as for `keras.layers.Layer`. With any dtype policy the arithmetic is float32.
+
+    Call arguments:
+        z_e: float tensor `(..., D)`.
+        training: whether the tables learn from this call, and depths are dropped.
+        mask: boolean tensor `(...)`, `False` where a position is padding.
+        return_indices: whether to return the indices too.
+
+    Returns:
+        `(..., D)`, or with `return_indices=True` also int32 `(..., Q)`.
+
+    Raises:
+        ValueError: for a list that is empty, or with something in it that cannot be a depth.
+
+    Example:
+    >>> import numpy as np
+    >>> from keras_vqvae.layers import LookupFreeQuantizer
+    >>> layer = ResidualQuantizer([LookupFreeQuantizer(1, scale=2.0**-i) for i in range(3)])
+    >>> z_q, indices = layer(np.array([[0.3]]), return_indices=True)  # 1 − ½ − ¼
+    >>> np.asarray(z_q).tolist(), np.asarray(indices).tolist()
+    ([[0.25]], [[1, 0, 0]])
+
+    References:
+        - [SoundStream](https://arxiv.org/abs/2107.03312), §III-C
     """
 
-    def __init__(self, num_quantizers: int, dropout: Any, seed: int | None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        wrong = isinstance(num_quantizers, bool) or not isinstance(num_quantizers, Integral)
-        if wrong or num_quantizers < 1:
-            raise ValueError(
-                "`num_quantizers` should be a positive integer. "
-                f"Received: num_quantizers={num_quantizers!r}"
-            )
-        self.num_quantizers = int(num_quantizers)
-        self.dropout = get_quantize_dropout(dropout)
-        self.seed = seed
-        self.seed_generator: Any = None
-        if self.dropout is not None:
-            self.dropout.check(self.num_quantizers)
-            self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def build(self, input_shape: Any) -> None:
-        if self.built:
-            return
-        self.check_last_axis(input_shape)
-        for part in self.quantizers:
-            part.build((None, input_shape[-1]))
-        self.built = True
-
-    def kept(self, z_e: Any, valid: Any, training: bool) -> list[Any]:
-        """For each depth which rows of `flatten(z_e)` it answers: float32 `(N,)`, or `None`: all.
-
-        Draws from the dropout, if there is one, in training.
-        """
-        if not training or self.dropout is None:
-            return [valid] * self.num_quantizers
-        depths = self.dropout.draw(ops.shape(z_e)[:-1], self.num_quantizers, self.seed_generator)
-        weights = 1.0 if valid is None else valid
-        return [ops.cast(depths > i, "float32") * weights for i in range(self.num_quantizers)]
+    def __init__(
+        self,
+        quantizers: Sequence[Any],
+        depth_weights: Sequence[float] | None = None,
+        dropout: Any = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        parts = check_parts(quantizers)
+        for i, part in enumerate(parts):
+            if part.has_index_axis:
+                raise ValueError(
+                    f"`quantizers[{i}]` should have one index a position. A `GroupedQuantizer` may "
+                    f"stand around residual ones, not in them. Received: {part!r}"
+                )
+            if not part.passes_straight_through:
+                raise ValueError(
+                    f"`quantizers[{i}]` should hand on the gradient straight through and learn "
+                    "from its losses alone, as `VectorQuantizer`, `SimVQ` and "
+                    "`LookupFreeQuantizer` do by default (no other `estimator`, no "
+                    "`distance='cosine'`), or one's own with `passes_straight_through = True`. "
+                    f"Received: {part!r}"
+                )
+        super().__init__(len(parts), dropout, seed, depth_weights, **kwargs)
+        self.quantizers = parts
 
     def get_config(self) -> dict[str, Any]:
-        dropout = self.dropout
+        config = super().get_config()
+        config.pop("num_quantizers")
         return {
-            **super().get_config(),
-            "num_quantizers": self.num_quantizers,
-            "dropout": None if dropout is None else keras.saving.serialize_keras_object(dropout),
-            "seed": self.seed,
+            **config,
+            "quantizers": parts_config(self.quantizers),
+            "depth_weights": list(self.depth_weights),
         }

@@ -10,20 +10,19 @@ from keras import ops
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.composite import (
     check_one_size,
-    mean_losses,
     part_config,
     spread_initializers,
 )
 from keras_vqvae.layers.quantizer import QuantizerOutput, TableUse
-from keras_vqvae.layers.residual_quantizer import ResidualQuantizer
+from keras_vqvae.layers.residual_depths import ResidualDepths
 from keras_vqvae.layers.vector_quantizer import VectorQuantizer
-from keras_vqvae.ops import get_gradient_estimator, residual_beam_search
+from keras_vqvae.ops import get_gradient_estimator, named_estimator, residual_beam_search
 
 __all__ = ["ResidualVectorQuantizer"]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class ResidualVectorQuantizer(ResidualQuantizer):
+class ResidualVectorQuantizer(ResidualDepths):
     """Quantizes a vector, then what is left over, and so on, Q times (RVQ).
 
     ```
@@ -116,23 +115,19 @@ class ResidualVectorQuantizer(ResidualQuantizer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(num_quantizers, dropout, seed, **kwargs)
+        super().__init__(num_quantizers, dropout, seed, depth_weights, **kwargs)
         wrong = isinstance(beam_size, bool) or not isinstance(beam_size, Integral)
         if wrong or beam_size < 1:
             raise ValueError(
                 f"`beam_size` should be a positive integer. Received: beam_size={beam_size!r}"
             )
         self.beam_size = int(beam_size)
-        sizes = self._per_depth("num_embeddings", num_embeddings)
-        weights = self._per_depth("depth_weights", 1.0 if depth_weights is None else depth_weights)
-        if min(weights) < 0:
-            raise ValueError(f"`depth_weights` should be ≥ 0. Received: {depth_weights!r}")
+        sizes = self.per_depth("num_embeddings", num_embeddings)
         if shared_codebook:
             check_one_size(sizes)
         self.shared_codebook = bool(shared_codebook)
-        self.depth_weights = tuple(float(w) for w in weights)
         self._pass_gradient = get_gradient_estimator(estimator)
-        self.estimator = estimator if isinstance(estimator, str) else self._pass_gradient
+        self.estimator = named_estimator(self._pass_gradient)
         tables = 1 if self.shared_codebook else self.num_quantizers
         starts = spread_initializers(embeddings_initializer, tables)
         self.quantizers = [
@@ -154,85 +149,47 @@ class ResidualVectorQuantizer(ResidualQuantizer):
             for i in range(tables)
         ]
 
-    def _per_depth(self, argument: str, value: Any) -> tuple[Any, ...]:
-        values = (value,) * self.num_quantizers if not hasattr(value, "__len__") else tuple(value)
-        if len(values) != self.num_quantizers:
-            raise ValueError(
-                f"`{argument}` should be one number or one for each of the {self.num_quantizers} "
-                f"depths. Received: {argument}={value!r}"
-            )
-        return values
+    def at(self, depth: int) -> VectorQuantizer:
+        part: VectorQuantizer = self.quantizers[0 if self.shared_codebook else depth]
+        return part
 
-    def _at(self, depth: int) -> VectorQuantizer:
-        return self.quantizers[0 if self.shared_codebook else depth]
-
-    def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
-        self.check_built("discretize")
-        z_e = ops.convert_to_tensor(z_e)
-        x, valid = self.flatten(z_e, mask)
-        if training and self.shared_codebook:
-            self.quantizers[0].codebook.initialize(x, valid)
+    def ask(self, x: Any, kept: list[Any], training: bool) -> list[QuantizerOutput]:
+        shared = self.quantizers[0] if training and self.shared_codebook else None
+        if shared is not None:
+            shared.codebook.initialize(x, kept[0])
         paths = None if training or self.beam_size == 1 else self._search_paths(x)
-        residual, total, outputs, seen = x, None, [], []
-        for i, used in enumerate(self.kept(z_e, valid, training)):
-            part = self._at(i)
-            # A shared table learns behind the loop: until then all depths see the same one.
-            output = part.discretize(
-                residual,
-                training=training,
-                mask=used,
-                learn=not self.shared_codebook,
-                indices=None if paths is None else paths[:, i],
-            )
-            seen.append((residual, output.indices, used))
-            total = output.codes if total is None else total + output.codes
-            residual = residual - ops.stop_gradient(output.codes)
-            outputs.append(output)
-        if training and self.shared_codebook:
-            self._learn_shared(seen)
+        # A shared table learns behind all depths: until then they see the same one.
+        options = [
+            {"learn": shared is None, "indices": None if paths is None else paths[:, i]}
+            for i in range(self.num_quantizers)
+        ]
+        outputs, residuals = self.ask_in_turn(x, kept, training, options)
+        if shared is not None:
+            weights = None if kept[0] is None else ops.concatenate(kept)
+            indices = ops.concatenate([output.indices for output in outputs])
+            shared.learn(ops.concatenate(residuals), indices, weights)
+        return outputs
+
+    def pass_gradient(self, vectors: Any, codes: Any, training: bool) -> Any:
         seed = self.quantizers[0].codebook.seed_generator if training else None
-        quantized = self._pass_gradient(x, total, seed)
-        indices = ops.stack([output.indices for output in outputs], axis=-1)
-        losses = mean_losses([output.losses for output in outputs], self.depth_weights)
-        return self.restore(z_e, valid, quantized, indices, losses, total)
+        return self._pass_gradient(vectors, codes, seed)
 
     def _search_paths(self, x: Any) -> Any:
-        codebooks = [self._at(i).codebook for i in range(self.num_quantizers)]
+        codebooks = [self.at(i).codebook for i in range(self.num_quantizers)]
         tables = [codebook.table() for codebook in codebooks]
         return residual_beam_search(x, tables, self.beam_size, codebooks[0].chunk_size)
-
-    def _learn_shared(self, seen: list[tuple[Any, Any, Any]]) -> None:
-        vectors, indices, used = zip(*seen, strict=True)
-        weights = None if used[0] is None else ops.concatenate(used)
-        self.quantizers[0].learn(ops.concatenate(vectors), ops.concatenate(indices), weights)
-
-    def codes_of(self, indices: Any) -> Any:
-        total = self._at(0).codes_of(indices[..., 0])
-        for i in range(1, self.num_quantizers):
-            total = total + self._at(i).codes_of(indices[..., i])
-        return total
-
-    @property
-    def table_sizes(self) -> tuple[int, ...]:
-        return tuple(self._at(i).num_embeddings for i in range(self.num_quantizers))
 
     def tables(self) -> tuple[TableUse, ...]:
         if self.shared_codebook:
             return (TableUse("", self.quantizers[0], tuple(range(self.num_quantizers))),)
-        return tuple(TableUse(f"depth_{i}", q, (i,)) for i, q in enumerate(self.quantizers))
-
-    @property
-    def embedding_dim(self) -> int | None:
-        """D, the length of a code; `None` until it is known."""
-        return self.quantizers[0].embedding_dim
+        return super().tables()
 
     @property
     def codebook_shape(self) -> tuple[int | None, ...]:
         """`(Q, K, D)`, or `(ΣK, D)` if depths differ in size; `(K, D)` of a shared table."""
-        sizes, dim = self.table_sizes, self.embedding_dim
         if self.shared_codebook:
-            return (sizes[0], dim)
-        return (len(sizes), sizes[0], dim) if len(set(sizes)) == 1 else (sum(sizes), dim)
+            return self.quantizers[0].codebook_shape
+        return super().codebook_shape
 
     def get_config(self) -> dict[str, Any]:
         config = {

@@ -1,11 +1,11 @@
 """Numbers of a layer that may change over training: a temperature, a weight of a loss."""
 
-from numbers import Real
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_vqvae.choices import check_number
 from keras_vqvae.ops import all_reduce_sum
 
 __all__ = ["ScheduledNumbers"]
@@ -26,6 +26,7 @@ class ScheduledNumbers:
     `build`, reads them with `number` and calls `advance` last in a training step.
     """
 
+    name: str
     trainable: bool
     add_weight: Any
 
@@ -45,13 +46,8 @@ class ScheduledNumbers:
             if isinstance(value, dict):
                 value = keras.saving.deserialize_keras_object(value)
             if not isinstance(value, Schedule):
-                number = isinstance(value, Real)
-                if not number or not (value > 0 if above_zero else value >= 0):
-                    raise ValueError(
-                        f"`{name}` should be {'> 0' if above_zero else '≥ 0'}, or a schedule out "
-                        f"of `keras.optimizers.schedules`. Received: {name}={value!r}"
-                    )
-                value = float(value)
+                hint = ", or a schedule out of `keras.optimizers.schedules`"
+                value = check_number(name, value, above_zero, hint)
             setattr(self, name, value)
             self._number_names = (*self._number_names, name)
 
@@ -84,9 +80,19 @@ class ScheduledNumbers:
         )
 
     def number(self, name: str) -> Any:
-        """What the number of this name is now: a float, or a float32 scalar out of its weight."""
+        """What the number of this name is now: a float, or a float32 scalar out of its weight.
+
+        Raises:
+            ValueError: for a schedule, before there is its weight.
+        """
         weight = self._number_weights.get(name)
-        return getattr(self, name) if weight is None else ops.convert_to_tensor(weight)
+        if weight is None and self.is_scheduled(name):
+            raise ValueError(
+                f"'{self.name}' is not built yet, so its `{name}`, a schedule, has no value. Call "
+                "it, or `build` it, first."
+            )
+        # A sum is a value; what TensorFlow makes of the weight itself would go on changing.
+        return getattr(self, name) if weight is None else ops.add(weight, 0.0)
 
     def advance(self, valid: Any = None) -> None:
         """A training step is done: scheduled numbers take their next value.

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.codebooks import Codebook, NearestCode
+from keras_vqvae.codebooks import Codebook, Euclidean, NearestCode
 from keras_vqvae.codebooks.regularizers import get_regularizers
 from keras_vqvae.layers.composite import part_config
 from keras_vqvae.layers.nearest_code_quantizer import NearestCodeQuantizer
@@ -63,7 +63,8 @@ class VectorQuantizer(NearestCodeQuantizer):
             Defaults to `None`.
         chunk_size: how many vectors the search compares at one time, which bounds its memory to
             `chunk_size` × K numbers. By default as many as fit into 32 MiB.
-        seed: seed of the draws of initialisation and revival.
+        seed: seed of the draws: where codes start (a Keras initializer has its own), the start from
+            data, assignment and revival.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy, distances, statistics and
             losses are float32.
 
@@ -174,10 +175,10 @@ class VectorQuantizer(NearestCodeQuantizer):
         quantized, codes, indices = self.choose(x, training, indices)
         losses = self.table_losses(x, codes, valid)
         for one in self.regularizers:
+            # A batch without vectors costs nothing, though the table may.
+            rows = ops.cast(ops.shape(x)[0], "float32") if valid is None else ops.sum(valid)
             loss = one.loss(codebook, x, valid)
-            if valid is not None:  # a batch without vectors costs nothing, though the table may
-                loss = ops.where(all_reduce_sum(ops.sum(valid)) > 0, loss, 0.0)
-            losses[one.loss_name] = loss
+            losses[one.loss_name] = ops.where(all_reduce_sum(rows) > 0, loss, 0.0)
         if training and learn:
             codebook.learn(x, indices, valid)
             self.advance(valid)
@@ -193,6 +194,10 @@ class VectorQuantizer(NearestCodeQuantizer):
         """
         self.codebook.learn(self.codebook.distance.normalize(vectors), indices, valid)
         self.advance(valid)
+
+    @property
+    def passes_straight_through(self) -> bool:
+        return super().passes_straight_through and self.codebook.distance == Euclidean()
 
     @property
     def loss_names(self) -> tuple[str, ...]:

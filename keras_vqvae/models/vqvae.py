@@ -97,21 +97,33 @@ class VQVAE(Autoencoder):
 
     def through_bottleneck(self, z_e: Any, training: bool) -> BottleneckOutput:
         output = self.quantizer.discretize(z_e, training=training)
+        self._check_losses(output.losses)
         observations = {
             _metric_name(use): self._indices_of(use, output.indices)
             for use in self.quantizer.tables()
         }
         return BottleneckOutput(output.quantized, output.losses, observations)
 
+    def _check_losses(self, losses: dict[str, Any]) -> None:
+        """Refuses terms that `loss_names` leaves out: they would train, and be in no log."""
+        if set(losses) != set(self.quantizer.loss_names):
+            raise ValueError(
+                f"Quantizer '{self.quantizer.name}' should give the losses that its `loss_names` "
+                "lists. Received: "
+                f"losses={sorted(losses)}, loss_names={sorted(self.quantizer.loss_names)}"
+            )
+
     def _indices_of(self, use: Any, indices: Any) -> Any:
-        if len(self.quantizer.table_sizes) == 1:
+        if not self.quantizer.has_index_axis:
             return indices
         # The positions of a table are neighbours.
         return indices[..., use.positions[0] : use.positions[-1] + 1]
 
-    def compile(  # type: ignore[override] # one argument more, by keyword
+    def compile(
         self,
         optimizer: Any = "adam",
+        loss: None = None,
+        *,
         codebook_optimizer: Any = None,
         jit_compile: bool | str = "auto",
         **kwargs: Any,
@@ -120,17 +132,18 @@ class VQVAE(Autoencoder):
 
         Args:
             optimizer: as for `keras.Model.compile`. Defaults to `"adam"`.
+            loss: none; it stands here so that a second argument is refused as the loss it is.
             codebook_optimizer: an optimizer of its own for the table, which lets it learn at
                 another rate than encoder and decoder. By default `optimizer` trains both. Learning
                 rate callbacks cannot set the rates of two optimizers: give them schedules
                 (`keras.optimizers.schedules`).
             jit_compile: `"auto"` is XLA on an accelerator and on JAX, and none for training on a
                 CPU with TensorFlow, where convolutions are slower with it.
-            **kwargs: the other arguments of `keras.Model.compile`; the loss is the model's own.
+            **kwargs: the other arguments of `keras.Model.compile`.
 
         Raises:
-            ValueError: if a `loss` is given, or a `codebook_optimizer` for a table that learns
-                without gradients.
+            ValueError: if a `loss` is given: it is the model's own; or a `codebook_optimizer` for
+                a table that learns without gradients.
         """
         if codebook_optimizer is not None:
             if not self.quantizer.learns_by_gradient:
@@ -145,7 +158,7 @@ class VQVAE(Autoencoder):
                     {self._codebook_path_pattern(): keras.optimizers.get(codebook_optimizer)},
                 )
             )
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        super().compile(optimizer, loss, jit_compile=jit_compile, **kwargs)
 
     def _codebook_path_pattern(self) -> str:
         """A regular expression for the paths of the weights that codes are made of."""

@@ -10,10 +10,10 @@ from keras_vqvae.ops.binary_entropy import mean_code_distribution as mean_code_d
 from keras_vqvae.ops.binary_entropy import mean_distribution_entropy as mean_distribution_entropy
 from keras_vqvae.ops.bits import bits_per_dimension as bits_per_dimension
 from keras_vqvae.ops.causal_masks import causal_kernel_mask as causal_kernel_mask
+from keras_vqvae.ops.collectives import all_finite as all_finite
 from keras_vqvae.ops.collectives import all_reduce_sum as all_reduce_sum
 from keras_vqvae.ops.collectives import gather_rows as gather_rows
 from keras_vqvae.ops.collectives import num_replicas as num_replicas
-from keras_vqvae.ops.collectives import share_rows as share_rows
 from keras_vqvae.ops.compensated_sum import two_sum as two_sum
 from keras_vqvae.ops.cumulative import invert_cumulative as invert_cumulative
 from keras_vqvae.ops.draws import draw_normals as draw_normals
@@ -23,11 +23,13 @@ from keras_vqvae.ops.gradient_estimators import (
 )
 from keras_vqvae.ops.gradient_estimators import estimator_trains_codes as estimator_trains_codes
 from keras_vqvae.ops.gradient_estimators import get_gradient_estimator as get_gradient_estimator
+from keras_vqvae.ops.gradient_estimators import named_estimator as named_estimator
 from keras_vqvae.ops.gradient_estimators import rotation_trick as rotation_trick
 from keras_vqvae.ops.gradient_estimators import straight_through as straight_through
 from keras_vqvae.ops.grids import area_matrix as area_matrix
 from keras_vqvae.ops.grids import cubic_matrix as cubic_matrix
 from keras_vqvae.ops.grids import resize_grid as resize_grid
+from keras_vqvae.ops.mean_square import mean_square as mean_square
 from keras_vqvae.ops.mixed_radix import check_index_bits as check_index_bits
 from keras_vqvae.ops.mixed_radix import pack_digits as pack_digits
 from keras_vqvae.ops.mixed_radix import unpack_digits as unpack_digits
@@ -36,7 +38,6 @@ from keras_vqvae.ops.nearest_code import nearest_code as nearest_code
 from keras_vqvae.ops.noise_estimators import NSVQ as NSVQ
 from keras_vqvae.ops.noise_estimators import DiVeQ as DiVeQ
 from keras_vqvae.ops.noise_estimators import SFDiVeQ as SFDiVeQ
-from keras_vqvae.ops.noise_estimators import with_value as with_value
 from keras_vqvae.ops.normal_kl import normal_kl as normal_kl
 from keras_vqvae.ops.reductions import mean_over_valid as mean_over_valid
 from keras_vqvae.ops.sampled_code import sampled_code as sampled_code
@@ -47,11 +48,13 @@ from keras_vqvae.ops.usage import code_sums as code_sums
 from keras_vqvae.ops.usage import codebook_usage as codebook_usage
 from keras_vqvae.ops.usage import entropy as entropy
 from keras_vqvae.ops.usage import perplexity as perplexity
+from keras_vqvae.ops.with_value import with_value as with_value
 
 __all__ = [
     "NSVQ",
     "DiVeQ",
     "SFDiVeQ",
+    "all_finite",
     "all_reduce_sum",
     "area_matrix",
     "binary_entropy",
@@ -79,6 +82,8 @@ __all__ = [
     "mean_code_distribution",
     "mean_distribution_entropy",
     "mean_over_valid",
+    "mean_square",
+    "named_estimator",
     "nearest_code",
     "normal_kl",
     "num_replicas",
@@ -88,7 +93,6 @@ __all__ = [
     "resize_grid",
     "rotation_trick",
     "sampled_code",
-    "share_rows",
     "straight_through",
     "two_sum",
     "unpack_digits",

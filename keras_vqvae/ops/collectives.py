@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["all_reduce_sum", "gather_rows", "num_replicas", "share_rows"]
+__all__ = ["all_finite", "all_reduce_sum", "gather_rows", "num_replicas"]
 
 
 def _replica_context() -> Any:
@@ -35,6 +35,11 @@ def all_reduce_sum(x: Any) -> Any:
     return x if context is None else context.all_reduce("SUM", x)
 
 
+def all_finite(x: Any) -> Any:
+    """Whether the values of all replicas are finite, as their sum is: a boolean scalar."""
+    return ops.isfinite(all_reduce_sum(ops.sum(ops.stop_gradient(x))))
+
+
 def gather_rows(x: Any) -> Any:
     """The rows of all replicas, in order: `(N, ...)` to `(ΣN, ...)`, the same on each."""
     context = _replica_context()
@@ -42,14 +47,3 @@ def gather_rows(x: Any) -> Any:
         return x
     # `all_gather` forgets the shape.
     return ops.reshape(context.all_gather(x, axis=0), (-1, *x.shape[1:]))
-
-
-def share_rows(x: Any) -> Any:
-    """A tensor `(K, ...)` that is the same on all replicas: row k comes from replica k mod R."""
-    context = _replica_context()
-    if context is None:
-        return x
-    rows = ops.arange(x.shape[0])
-    mine = ops.equal(rows % context.num_replicas_in_sync, context.replica_id_in_sync_group)
-    shape = (-1,) + (1,) * (len(x.shape) - 1)
-    return context.all_reduce("SUM", x * ops.cast(ops.reshape(mine, shape), x.dtype))

@@ -12,13 +12,15 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.ops.noise_estimators import NSVQ, DiVeQ, SFDiVeQ, with_value
+from keras_vqvae.ops.noise_estimators import NSVQ, DiVeQ, SFDiVeQ
+from keras_vqvae.ops.with_value import with_value
 
 __all__ = [
     "GRADIENT_ESTIMATORS",
     "estimator_places_vectors",
     "estimator_trains_codes",
     "get_gradient_estimator",
+    "named_estimator",
     "rotation_trick",
     "straight_through",
 ]
@@ -27,8 +29,7 @@ __all__ = [
 def straight_through(vectors: Any, codes: Any, seed: Any = None) -> Any:
     """The codes, with the gradient of the identity to `vectors`.
 
-    Written `sg(q) + (x − sg(x))` rather than `x + sg(q − x)`: the gradient is the same, and the
-    value is `q` to the last bit, since `x − x` is exactly zero.
+    Not written `x + sg(q − x)`, whose gradient is the same: the value is `q` to the last bit.
 
     Args:
         vectors: float tensor `(..., D)`, what the encoder gave.
@@ -131,6 +132,11 @@ def get_gradient_estimator(identifier: Any) -> Callable[..., Any]:
             f"`ops.DiVeQ(noise_std=0.01)`. Received: estimator={identifier!r}"
         )
     return GRADIENT_ESTIMATORS[identifier]
+
+
+def named_estimator(estimator: Callable[..., Any]) -> Any:
+    """The estimator's name if it has one, for configs; else the estimator itself."""
+    return next((name for name, e in GRADIENT_ESTIMATORS.items() if e is estimator), estimator)
 
 
 def estimator_trains_codes(estimator: Callable[..., Any]) -> bool:

@@ -20,10 +20,10 @@ DEFAULT_CHUNK_ELEMENTS = 2**23 - 2**16
 def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any:
     """The index of the nearest row of `table` for each vector, exactly.
 
-    `argmin_k ‖x − e_k‖²` is computed as `argmax_k [x, 1]·[e_k, −½‖e_k‖²]`: one matrix product and
-    nothing else that is as large as N × K. The product runs over `chunk_size` vectors at a time, so
-    that an N × K array never exists. Everything is float32; ties go to the lowest index. No
-    gradient flows through the result.
+    `argmin_k ‖x − e_k‖²` is computed as `argmax_k [x, 1]·[e_k, −½‖e_k‖²]`, with the codes taken
+    from a point in their middle: one matrix product and nothing else that is as large as N × K. The
+    product runs over `chunk_size` vectors at a time, so that an N × K array never exists.
+    Everything is float32; ties go to the lowest index. No gradient flows through the result.
 
     Args:
         vectors: float tensor `(N, D)`. `N` may be unknown when traced.
@@ -47,8 +47,13 @@ def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any
         bound = ops.maximum(DEFAULT_CHUNK_ELEMENTS // ops.shape(table)[0], 1)
     elif bound is None:
         bound = max(1, DEFAULT_CHUNK_ELEMENTS // int(table.shape[0]))
-    half_norms = 0.5 * ops.sum(ops.square(table), axis=-1, keepdims=True)
-    augmented_table = ops.transpose(ops.concatenate([table, -half_norms], axis=-1))
+    # Far from zero, scores would be so large that float32 holds no differences between them. So
+    # codes are taken from a point in their middle, m: ‖x − e‖² − ‖x‖² = −2 x·d + 2 m·d + ‖d‖² + c
+    # with d = e − m. A point of whole numbers keeps the ties of codes of few digits.
+    middle = ops.round(ops.mean(table, axis=0, keepdims=True))
+    offsets = table - middle
+    penalties = ops.sum(offsets * (middle + 0.5 * offsets), axis=-1, keepdims=True)
+    augmented_table = ops.transpose(ops.concatenate([offsets, -penalties], axis=-1))
     # The constant 1 is appended per chunk by `_scores`, not to all of `vectors`: one copy less.
     best = {"tensorflow": _best_tensorflow, "jax": _best_jax}.get(
         keras.backend.backend(), _best_any

@@ -5,15 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice
+from keras_vqvae.choices import PACKAGE, Choice, check_number
 from keras_vqvae.ops.nearest_code import nearest_code
+from keras_vqvae.ops.with_value import with_value
 
-__all__ = ["NSVQ", "DiVeQ", "SFDiVeQ", "with_value"]
-
-
-def with_value(x: Any, value: Any) -> Any:
-    """`value` to the last bit, with the gradient of `x`: `sg(value) + (x − sg(x))`."""
-    return ops.stop_gradient(value) + (x - ops.stop_gradient(x))
+__all__ = ["NSVQ", "DiVeQ", "SFDiVeQ"]
 
 
 def _step_along(vectors: Any, codes: Any, direction: Any) -> Any:
@@ -53,9 +49,7 @@ class DiVeQ(Choice):
     trains_codes = True
 
     def __init__(self, noise_std: float = 0.001) -> None:
-        if noise_std < 0:
-            raise ValueError(f"`noise_std` should be ≥ 0. Received: noise_std={noise_std}")
-        self.noise_std = noise_std
+        self.noise_std = check_number("noise_std", noise_std)
 
     def __call__(self, vectors: Any, codes: Any, seed: Any = None) -> Any:
         vectors, codes = ops.convert_to_tensor(vectors), ops.convert_to_tensor(codes)

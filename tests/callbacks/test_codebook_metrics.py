@@ -93,3 +93,15 @@ def test_a_residual_quantizer_has_the_figures_of_its_depths():
         assert 1 <= history[f"depth_{depth}/perplexity"][0] <= size
         assert 1 <= history[f"val_depth_{depth}/perplexity"][0] <= size
     assert "perplexity" not in history
+
+
+def test_validation_figures_leave_masked_positions_out():
+    x = np.zeros((6, 4, 2), "float32")
+    x[:, 0], x[:, 1] = 1.0, 5.0  # the others are padding
+    quantizer = layers.VectorQuantizer(3, update="ema", embeddings_initializer="kmeans", seed=0)
+    model = keras.Sequential(
+        [keras.Input((4, 2)), keras.layers.Masking(), quantizer, keras.layers.Dense(2)]
+    )
+    history = _fit(model, x, validation_data=x)
+    assert history["val_perplexity"] == [pytest.approx(2.0, rel=1e-6)] * 2
+    assert np.isfinite(history["loss"]).all()

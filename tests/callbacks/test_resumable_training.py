@@ -145,8 +145,8 @@ def state_of(model, resumable):
     return [*values_of(model), *values_of(model.optimizer)], resumable.history
 
 
-# These stand for the others where time is short.
-QUICK = {"arrays", "compiled"}
+# This one stands for the others where time is short.
+QUICK = {"compiled"}
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,8 @@ def test_depths_of_a_residual_quantizer_draw_too(shared):
 def test_arguments_and_names():
     assert Codebook(2).assignment == NearestCode()
     assert Codebook(2, assignment="sampled").assignment == SampledCode(1.0)
-    for wrong in (0.0, -1.0, float("nan")):
+    schedule = keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5)
+    for wrong in (0.0, -1.0, float("nan"), schedule, "warm"):
         with pytest.raises(ValueError, match="`temperature` should be > 0"):
             SampledCode(wrong)
     with pytest.raises(ValueError, match="`assignment` should be one of"):

@@ -39,6 +39,13 @@ def _quantizer(
     return QuantizerCase(name, (cls,), make, inputs, dim=dim, draws=draws)
 
 
+def _made_of(
+    name: str, cls: Any, parts: Callable[[], list[Any]], dim: int = 3, **options: Any
+) -> QuantizerCase:
+    case = _quantizer(name, lambda **kwargs: cls(parts(), **kwargs), dim=dim, **options)
+    return replace(case, covers=(cls,))
+
+
 def _projected(name: str, quantizer: Callable[[], Any], **options: Any) -> QuantizerCase:
     def make(**kwargs: Any) -> Any:
         start = keras.initializers.GlorotUniform(seed=3)
@@ -53,6 +60,7 @@ def _projected(name: str, quantizer: Callable[[], Any], **options: Any) -> Quant
 _OPTIONS = {
     "fsq_symmetric",
     "rvq_beam",
+    "grouped",
     "rvq_shared_ema_dropout",
     "rvq_ema_kmeans_revival",
     "projected_heads",
@@ -160,6 +168,26 @@ _QUANTIZERS = [
         seed=3,
     ),
     _quantizer("grouped_rvq", layers.GroupedResidualVectorQuantizer, 2, 2, 5, dim=4, seed=3),
+    _made_of(
+        "residual",
+        layers.ResidualQuantizer,
+        lambda: [
+            layers.VectorQuantizer(5, seed=3),
+            layers.SimVQ(4, seed=3),
+            layers.LookupFreeQuantizer(3, scale=0.25),
+        ],
+        dropout=layers.QuantizeDropout("batch", minimum=3),  # drawn, but none is dropped
+        seed=3,
+    ),
+    _made_of(
+        "grouped",
+        layers.GroupedQuantizer,
+        lambda: [
+            layers.ResidualFiniteScalarQuantizer(2, (3, 2)),
+            layers.VectorQuantizer(5, seed=3),
+        ],
+        dim=4,
+    ),
     _quantizer("product", layers.ProductQuantizer, 2, 5, dim=4, update=ema(), seed=3),
     _projected(
         "projected_ema_kmeans",

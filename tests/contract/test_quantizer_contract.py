@@ -144,7 +144,7 @@ def test_indices_are_checked(case):
     layer = trained(case)
     good = to_numpy(layer.encode(case.inputs(0)))
     for bad in (-2, max(layer.table_sizes)):
-        with pytest.raises(ValueError, match=r"`indices`.*should be in"):
+        with pytest.raises(ValueError, match=r"`indices.*should be in \[0, "):
             layer.decode(np.full_like(good, bad))
     with pytest.raises(TypeError, match="integers"):
         layer.decode(good.astype("float32"))
@@ -320,17 +320,66 @@ def test_trap_14_mixed_precision_chooses_the_same_codes(case, policy):
     assert np.isfinite([float(b) for b in mixed.losses]).all()
 
 
-@each_quantizer
-@pytest.mark.parametrize("bad", [np.nan])
-def test_a_batch_that_is_not_finite_leaves_all_weights_finite(case, bad):
-    layer = trained(case)
+def not_finite(case):
     x = case.inputs(1)
-    x[0, 0, 0, 0] = bad
-    layer(x, training=True)
+    x[0, 0, 0] = np.nan
+    return x
+
+
+@each_quantizer
+def test_a_batch_that_is_not_finite_is_refused_and_leaves_all_weights_finite(case):
+    layer, x = trained(case), not_finite(case)
+    before = to_numpy(layer.code_counts)
+    indices = to_numpy(layer(x, training=True, return_indices=True)[1])
     assert all(np.isfinite(to_numpy(w)).all() for w in layer.weights)
+    np.testing.assert_array_equal(to_numpy(layer.code_counts), before)
+    refused = [to_numpy(w) for w in layer.weights if w.name == "refused_batches"]
+    assert refused
+    assert all(count == 1 for count in refused)
+    assert (indices < np.array(layer.table_sizes)).all()
+    assert indices.min() >= 0
     fresh = built(case)  # ... nor may it be what a table starts from
     fresh(x, training=True)
     assert all(np.isfinite(to_numpy(w)).all() for w in fresh.weights)
+
+
+@each_class
+def test_a_batch_that_is_not_finite_gives_no_table_a_gradient_that_is_not(case):
+    layer, weights = trained(case), normal(case.inputs(1).shape, 5)
+    tables = [v for v in layer.trainable_variables if "codebook" in v.path]
+
+    def loss(x):
+        out = layer.discretize(x, training=True)
+        return keras.ops.sum(out.quantized * weights) + sum(out.losses.values())
+
+    _, by_tables = gradients(loss, not_finite(case), tables)
+    assert all(np.isfinite(g).all() for g in by_tables)
+
+
+@each_class
+def test_an_empty_batch_costs_nothing(case):
+    layer = trained(case)
+    out = layer.discretize(np.zeros((0, 2, case.dim), "float32"), training=True)
+    assert set(losses_of(out).values()) <= {0.0}
+    assert tuple(out.quantized.shape) == (0, 2, case.dim)
+    assert all(np.isfinite(v).all() for v in values_of(layer))
+
+
+@each_class
+def test_vectors_of_another_length_are_refused_after_the_build_too(case):
+    layer, wrong = trained(case), normal((2, 3, case.dim + 1))
+    for call in (layer.discretize, layer.encode, layer):
+        with pytest.raises(ValueError, match=rf"vectors of length {case.dim} on the last axis"):
+            call(wrong)
+
+
+@each_class
+def test_integers_are_quantized_as_numbers(case):
+    x = np.array([[3, 0, 1, 2]])[:, : case.dim]
+    layer = trained(case)
+    out, same = layer.discretize(x), layer.discretize(x.astype("float32"))
+    assert keras.backend.standardize_dtype(out.quantized.dtype) == "float32"
+    np.testing.assert_array_equal(to_numpy(out.quantized), to_numpy(same.quantized))
 
 
 @each_quantizer

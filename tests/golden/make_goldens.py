@@ -15,7 +15,14 @@ from functools import partial
 import numpy as np
 import torch
 from goldens import FILE
-from vector_quantize_pytorch import FSQ, LFQ, ResidualVQ, VectorQuantize, lookup_free_quantization
+from vector_quantize_pytorch import (
+    FSQ,
+    LFQ,
+    ResidualLFQ,
+    ResidualVQ,
+    VectorQuantize,
+    lookup_free_quantization,
+)
 from vector_quantize_pytorch.vector_quantize_pytorch import rotate_to
 
 STEPS = 10
@@ -212,11 +219,30 @@ def residual():
     )
 
 
+def residual_lookup_free():
+    """Three depths of signs, each of half the size; the gradient is of the values alone."""
+    layer = ResidualLFQ(dim=4, codebook_size=16, num_quantizers=3).train()
+    x, upstream = normal((40, 4), 25), normal((40, 4), 26)
+    leaf = x.clone()[None].requires_grad_()
+    values, indices, _ = layer(leaf)
+    (gradients,) = torch.autograd.grad((values * upstream).sum(), leaf)
+    found = {"values": values[0], "indices": indices[0], "gradients": gradients[0]}
+    return arrays("residual_lfq", x=x, upstream=upstream, **found)
+
+
 def make():
     """All goldens by name."""
     torch.manual_seed(0)  # constructors draw; nothing that is kept depends on it
     result = {"decay": np.float32(DECAY), "beta": np.float32(BETA)}
-    for part in (euclidean, cosine, rotation, finite_scalar, lookup_free, residual):
+    for part in (
+        euclidean,
+        cosine,
+        rotation,
+        finite_scalar,
+        lookup_free,
+        residual,
+        residual_lookup_free,
+    ):
         result |= part()
     return result
 

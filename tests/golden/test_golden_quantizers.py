@@ -11,6 +11,7 @@ from keras_vqvae.layers import (
     BinarySphericalQuantizer,
     FiniteScalarQuantizer,
     LookupFreeQuantizer,
+    ResidualQuantizer,
     ResidualVectorQuantizer,
 )
 from keras_vqvae.ops import pack_digits
@@ -114,3 +115,17 @@ def test_residual_gradients_pass_once():
     ours = by_values(residual(golden), golden.batches[0], golden.upstream)
     np.testing.assert_array_equal(ours, golden.upstream)
     assert_close(golden.by_values[0], 3 * golden.upstream)
+
+
+def test_residual_lfq():
+    golden = Goldens("residual_lfq")
+    layer = ResidualQuantizer([LookupFreeQuantizer(4, scale=0.5**i) for i in range(3)])
+    values, indices = layer(golden.x, return_indices=True)
+    assert_close(to_numpy(values), golden.values)
+    # Their first bit counts most, ours least.
+    reversed_bits = sum(((golden.indices >> i) & 1) << (3 - i) for i in range(4))
+    np.testing.assert_array_equal(to_numpy(indices), reversed_bits)
+    # Theirs passes the gradient once for each depth, as above.
+    ours = by_values(layer, golden.x, golden.upstream)
+    np.testing.assert_array_equal(ours, golden.upstream)
+    assert_close(golden.gradients, 3 * golden.upstream)

@@ -9,7 +9,15 @@ from support import gradients, normal, to_numpy
 
 from keras_vqvae.layers import BinarySphericalQuantizer, LookupFreeQuantizer
 
-CLASSES = [LookupFreeQuantizer, BinarySphericalQuantizer]
+
+class HalfLookupFree(LookupFreeQuantizer):
+    """With codes of ±½."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **{"scale": 0.5, **kwargs})
+
+
+CLASSES = [LookupFreeQuantizer, BinarySphericalQuantizer, HalfLookupFree]
 each_class = pytest.mark.parametrize("cls", CLASSES)
 
 
@@ -21,8 +29,8 @@ def corners(bits, scale):
 
 def compared(cls, z):
     """What is compared with the corners, and their scale."""
-    if cls is LookupFreeQuantizer:
-        return z, 1.0
+    if cls is not BinarySphericalQuantizer:
+        return z, 0.5 if cls is HalfLookupFree else 1.0
     return z / np.linalg.norm(z, axis=-1, keepdims=True), z.shape[-1] ** -0.5
 
 
@@ -121,7 +129,7 @@ def test_trap_15_thirty_bits(cls):
     layer.build((None, 30))
     indices = np.array([0, 2**24 + 1, 2**30 - 2, 2**30 - 1], "int32")
     np.testing.assert_array_equal(to_numpy(layer.encode(layer.decode(indices))), indices)
-    with pytest.raises(ValueError, match=r"at most 2\*\*30 codes.*ProductQuantizer"):
+    with pytest.raises(ValueError, match=r"at most 2\*\*30 codes.*GroupedQuantizer"):
         cls(31)
 
 

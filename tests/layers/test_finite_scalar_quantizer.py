@@ -170,3 +170,16 @@ def test_every_index_is_the_product_of_its_digits():
     grid = itertools.product([-2 / 2, -1 / 2, 0, 1 / 2], [-1, 0, 1])
     expected = [[first, second] for second, first in grid]  # the first number counts fastest
     np.testing.assert_array_equal(to_numpy(layer.decode(np.arange(12))), expected)
+
+
+def test_a_frozen_layer_counts_nothing():
+    layer = FiniteScalarQuantizer((4, 3))
+    layer.build((None, 2))
+    layer.trainable = False
+    layer(normal((6, 2)), training=True)
+    assert not to_numpy(layer.code_counts).any()
+
+
+def test_levels_finer_than_float32_are_refused():
+    with pytest.raises(ValueError, match=r"from 2 to 2\*\*20"):
+        FiniteScalarQuantizer((2**21,))

@@ -121,3 +121,15 @@ def test_arguments_are_checked():
         LatentQuantizer((3, 3), beta=-0.1)
     with pytest.raises(ValueError, match="vectors of length 2"):
         LatentQuantizer((3, 3))(np.ones((2, 3)))
+
+
+def test_beta_takes_a_schedule():
+    x = normal((6, 2))
+    layer = LatentQuantizer((3, 2), beta=keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5))
+    layer.build(x.shape)
+    first, second = (
+        float(layer.discretize(x, training=True).losses["commitment_loss"]) for _ in range(2)
+    )
+    assert second == pytest.approx(first / 2, rel=1e-5)
+    again = LatentQuantizer.from_config(layer.get_config())
+    assert again.get_config() == layer.get_config()

@@ -85,6 +85,24 @@ def test_arguments_are_checked(cls):
         cls(num_groups=3, **{**sizes, "num_embeddings": (4, 4, 4, 4)})
 
 
+def test_a_wrong_mask_is_told_in_the_shape_of_the_positions():
+    for layer in (
+        ProductQuantizer(2, 4, shared_codebook=True, name="whole"),
+        ProductQuantizer(2, 4, name="whole"),
+    ):
+        layer.build((None, 6))
+        with pytest.raises(ValueError, match=r"layer 'whole'.*shape \(2, 3\)\. Received.*\(2, 4\)"):
+            layer.discretize(normal((2, 3, 6)), mask=np.ones((2, 4), bool))
+
+
+def test_depths_of_groups_do_not_start_alike():
+    start = keras.initializers.RandomNormal(seed=0)
+    layer = GroupedResidualVectorQuantizer(2, 3, 4, embeddings_initializer=start)
+    layer.build((None, 6))
+    firsts = [float(to_numpy(v)[0, 0]) for v in layer.trainable_variables]
+    assert len(set(firsts)) == len(firsts) == 6
+
+
 def test_groups_do_not_start_alike():
     layer = GroupedResidualVectorQuantizer(2, 2, 4, 4, seed=0)
     layer.build((None, 4))

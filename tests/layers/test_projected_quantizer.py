@@ -137,7 +137,7 @@ def test_arguments_are_checked():
             ProjectedQuantizer(VectorQuantizer(5), wrong)
     with pytest.raises(ValueError, match="the length of the quantizer's vectors, 3; leave it out"):
         ProjectedQuantizer(VectorQuantizer(5, 3), 2)
-    with pytest.raises(ValueError, match="expects vectors of length"):
+    with pytest.raises(ValueError, match="expects vectors of a known length"):
         ProjectedQuantizer(VectorQuantizer(5), 2).build((None, None))
 
 

@@ -30,7 +30,7 @@ def test_evaluation_searches_with_the_beam_and_training_does_not():
 @pytest.mark.parametrize("shared", [False, True])
 def test_output_and_losses_are_those_of_the_path(shared):
     layer, x = quantizer(5, shared_codebook=shared, beta=0.5), normal((20, 2))
-    tables = [to_numpy(layer._at(i).embeddings) for i in range(3)]
+    tables = [to_numpy(layer.at(i).embeddings) for i in range(3)]
     out = layer.discretize(x)
     residual, squares = x.copy(), []
     for table, found in zip(tables, to_numpy(out.indices).T, strict=True):

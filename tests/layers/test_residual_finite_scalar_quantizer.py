@@ -139,3 +139,8 @@ def test_arguments_are_checked():
         ResidualFiniteScalarQuantizer(2, (3,), dropout="depth")
     with pytest.raises(ValueError, match="vectors of length 2 on the last axis"):
         ResidualFiniteScalarQuantizer(2, (3, 3))(np.ones((2, 3), "float32"))
+
+
+def test_depths_have_no_weights():
+    with pytest.raises(TypeError, match="depth_weights"):
+        ResidualFiniteScalarQuantizer(2, (3, 3), depth_weights=[1.0, 2.0])

@@ -213,12 +213,23 @@ def test_numbers_of_depths(dropout, numbers):
         assert np.abs(counts / 4000 - share).max() < 3 * np.sqrt(share / 2000)
 
 
+@pytest.mark.parametrize("per", ["batch", "sample"])
+def test_a_single_vector_may_have_dropped_depths(per):
+    layer = ResidualVectorQuantizer(3, 4, dropout=per, seed=0)
+    layer.build((None, 2))
+    out = layer.discretize(normal((2,)), training=True)
+    assert tuple(out.indices.shape) == (3,)
+    assert int(to_numpy(out.indices)[0]) >= 0
+
+
 def test_dropout_arguments_are_checked():
     for wrong in ({"per": "depth"}, {"minimum": 0}, {"multiple_of": -1}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             QuantizeDropout(**wrong)
     with pytest.raises(ValueError, match="`minimum` of the dropout"):
         ResidualVectorQuantizer(2, 4, dropout=QuantizeDropout(minimum=3))
+    with pytest.raises(ValueError, match=r"`multiple_of` of the dropout.*nothing is ever dropped"):
+        ResidualVectorQuantizer(2, 4, dropout=QuantizeDropout(multiple_of=3))
     with pytest.raises(ValueError, match="`dropout` should be"):
         ResidualVectorQuantizer(2, 4, dropout=0.5)
 

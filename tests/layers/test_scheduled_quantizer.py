@@ -39,6 +39,16 @@ def test_each_training_step_takes_the_next_value():
     assert float(layer.number("beta")) == 0.5
 
 
+def test_a_number_that_was_read_stays_what_it_was():
+    layer = LookupFreeQuantizer(3, entropy_weight=halving())
+    layer.build((None, 3))
+    seen = []
+    for _ in range(3):
+        seen.append(layer.number("entropy_weight"))
+        layer.discretize(normal((6, 3)), training=True)
+    assert [float(number) for number in seen] == [8.0, 4.0, 2.0]
+
+
 def test_compiled_steps_see_the_change():
     layer = built(halving())
     train_often(layer, normal((6, 3)), 5)
@@ -126,6 +136,14 @@ def test_beta_of_the_quantizers_with_tables(make):
         np.testing.assert_allclose(float(found), expected * float(full), rtol=1e-6)
 
 
+@pytest.mark.parametrize("cls", [LookupFreeQuantizer, BinarySphericalQuantizer])
+def test_before_it_is_built_a_schedule_has_no_value_and_an_error_says_what_to_do(cls):
+    layer = cls(3, entropy_weight=keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5))
+    with pytest.raises(ValueError, match=r"not built yet, so its `entropy_weight`.*`build` it"):
+        layer.discretize(normal((2, 3)))
+    assert to_numpy(layer.encode(normal((2, 3)))).shape == (2,)
+
+
 def test_what_is_neither_number_nor_schedule_is_refused():
     for wrong in (-0.5, "cosine", None, float("nan")):
         with pytest.raises(ValueError, match=r"`beta` should be ≥ 0, or a schedule out of"):
@@ -145,7 +163,7 @@ def test_quantizers_to_signs_take_schedules_and_have_no_weight_without(cls):
     plain = cls(3, entropy_weight=1.0)
     plain.build((None, 3))
     once = float(plain.discretize(x).losses["entropy_loss"])
-    assert [w.path.split("/")[-1] for w in plain.weights] == ["code_counts"]
+    assert [w.path.split("/")[-1] for w in plain.weights] == ["refused_batches", "code_counts"]
     layer = cls(3, entropy_weight=halving(), temperature=0.01)
     layer.build((None, 3))
     for expected in (8.0, 4.0, 2.0):

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from support import gradients, normal, same_bits, set_table, to_numpy, values_of
 
+from keras_vqvae import ops
 from keras_vqvae.codebooks import EMAUpdate
 from keras_vqvae.layers import VectorQuantizer
 
@@ -223,8 +224,36 @@ def test_bad_arguments_are_refused(arguments, message):
 def test_another_length_is_refused_in_build():
     with pytest.raises(ValueError, match="expects vectors of length 3 on the last axis"):
         VectorQuantizer(4, 3)(normal((2, 5)))
-    with pytest.raises(ValueError, match="a known number"):
+    with pytest.raises(ValueError, match="vectors of a known length"):
         VectorQuantizer(4).build((None, None))
+
+
+@pytest.mark.parametrize("name", ["uniform", "kmeans"])
+def test_a_seed_says_where_codes_start(name):
+    tables = []
+    for seed in (1, 1, 2, None, None):
+        layer = VectorQuantizer(4, embeddings_initializer=name, seed=seed)
+        layer.build((None, 2))
+        tables.append(to_numpy(layer.embeddings))
+    assert same_bits(tables[:1], tables[1:2])
+    assert not same_bits(tables[:1], tables[2:3])
+    assert not same_bits(tables[3:4], tables[4:])
+
+
+@pytest.mark.parametrize("name", ["straight_through", "rotation", "diveq"])
+def test_an_estimator_given_as_itself_is_saved_by_its_name(name):
+    estimator = ops.get_gradient_estimator(name)
+    config = VectorQuantizer(4, estimator=estimator).get_config()
+    assert config["estimator"] == name
+    assert VectorQuantizer.from_config(config)._pass_gradient is estimator
+
+
+def test_a_mask_of_numbers_counts_a_position_or_does_not():
+    layer, x = VectorQuantizer(4, embeddings_initializer="random_normal"), normal((3, 2))
+    layer.build(x.shape)
+    half = layer.discretize(x, mask=np.array([0.5, 1.0, 0.0]))
+    whole = layer.discretize(x, mask=np.array([True, True, False]))
+    np.testing.assert_array_equal(to_numpy(half.quantized), to_numpy(whole.quantized))
 
 
 def test_what_it_says_of_itself():

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import scipy.stats
-from models_for_tests import Pairs, ema_quantizer, fit, vqvae, with_rates
+from models_for_tests import Pairs, autoencoder, ema_quantizer, fit, vqvae, with_rates
 from support import grey_images, run_python, same_bits, to_numpy
 
 from keras_vqvae import models
@@ -27,6 +27,17 @@ def test_evaluate_lists_every_figure_once():
     logs = model.evaluate(grey_images(4), verbose=0, return_dict=True)
     values = model.evaluate(grey_images(4), verbose=0)
     assert sorted(values) == sorted(logs.values())
+
+
+def test_a_loss_by_position_is_refused_as_one_by_name():
+    for model in (vqvae(), autoencoder(), models.PixelCNN((2, 2), 5)):
+        for args, kwargs in (((), {"loss": "mse"}), (("mse",), {})):
+            with pytest.raises(ValueError, match=r"has its own loss.*Leave `loss` out"):
+                model.compile("adam", *args, **kwargs)
+        with pytest.raises(TypeError, match="positional"):
+            model.compile("adam", None, "sgd")
+        model.compile("adam", None)
+        assert model.compiled
 
 
 def test_layers_without_a_known_shape_are_built_by_the_first_images():

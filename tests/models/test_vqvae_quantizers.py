@@ -1,5 +1,7 @@
 """`VQVAE` with every kind of quantizer: several indices a position, no table, large tables."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -21,6 +23,20 @@ def fitted(quantizer, dim):
     model.compile("adam", run_eagerly=keras.backend.backend() == "tensorflow")
     images = grey_images(4)
     return model, model.fit(images, validation_data=images, verbose=0).history
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("names", [("codebook_loss",), ("codebook_loss", "commitment_loss", "z")])
+def test_losses_that_are_not_those_listed_are_refused(names, training):
+    class Unlisted(layers.VectorQuantizer):
+        loss_names = names
+
+    model = make(Unlisted(4), 3)
+    model.compile("adam")
+    given = "losses=['codebook_loss', 'commitment_loss'], "
+    message = re.escape(f"{given}loss_names={list(names)}")
+    with pytest.raises(ValueError, match=message):
+        (model.fit if training else model.evaluate)(grey_images(4), verbose=0)
 
 
 def test_residual_codes_have_a_last_axis_and_statistics_of_each_depth(tmp_path):

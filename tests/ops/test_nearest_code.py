@@ -52,6 +52,22 @@ def test_is_brute_force_on_noise():
     np.testing.assert_array_equal(search(vectors, table)[clear], squares.argmin(-1)[clear])
 
 
+@pytest.mark.parametrize("shift", [100.0, 1000.0, -1000.0])
+def test_far_from_zero_it_is_brute_force_too(shift):
+    # Both are whole multiples of 2⁻¹², so that the shift itself rounds nothing.
+    grid = [
+        np.round(normal(shape, seed) * 2**12) / 2**12
+        for shape, seed in (((1000, 8), 0), ((64, 8), 1))
+    ]
+    vectors, table = (np.float32(part + shift) for part in grid)
+    squares = np.square(np.float64(vectors)[:, None] - np.float64(table)[None]).sum(-1)
+    nearest, second = np.sort(squares, axis=-1)[:, :2].T
+    # Products of |x| ≈ 8^½ · shift with offsets of about 3 are rounded to 2⁻²⁴ of that.
+    clear = second - nearest > 1e-6 * abs(shift) * 10
+    assert clear.mean() > 0.95
+    np.testing.assert_array_equal(search(vectors, table)[clear], squares.argmin(-1)[clear])
+
+
 @pytest.mark.parametrize("chunk_size", [1, 2, 7, 49, 50, 51, 1000])
 def test_trap_23_any_chunk_size_gives_the_same(chunk_size):
     vectors, table = normal((50, 4), 0), normal((8, 4), 1)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from support import normal
 
-from keras_vqvae.ops import all_reduce_sum, gather_rows, mean_over_valid, num_replicas, share_rows
+from keras_vqvae.ops import all_reduce_sum, gather_rows, mean_over_valid, num_replicas
 
 
 def test_mean_over_valid_by_hand():
@@ -26,5 +26,4 @@ def test_collectives_of_one_replica_are_the_identity():
     x = normal((4, 3))
     assert num_replicas() == 1
     assert all_reduce_sum(x) is x
-    assert share_rows(x) is x
     assert gather_rows(x) is x

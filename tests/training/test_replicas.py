@@ -22,6 +22,7 @@ start = {"embeddings_initializer": "random_normal"}
 entropy = {"entropy_weight": 1.0, "diversity_weight": 2.0}
 signs = {"temperature": 1.0, "entropy_group_bits": 1, **entropy}
 lfq = lambda: layers.LookupFreeQuantizer(2, **signs)
+both = {"one": tf.distribute.get_strategy(), "two": mirrored}
 """
 
 TRAINING = """
@@ -63,7 +64,6 @@ kinds = {
     for name, options in tables.items()
 }
 kinds["lfq"] = lfq
-both = {"one": tf.distribute.get_strategy(), "two": mirrored}
 found = {
     kind: {name: run(strategy, kinds[kind]) for name, strategy in both.items()}
     for kind in KINDS
@@ -114,10 +114,43 @@ def divided(quantizer, mask):
              for name, v in losses.items()}
     return one, [means, np.concatenate(mirrored.experimental_local_results(by_x)).tolist()]
 
+
+def revived(strategy, revival, mask):
+    # Of three steps in which codes are revived, of vectors far from zero.
+    with strategy.scope():
+        layer = layers.VectorQuantizer(4, update="ema", revival=revival, seed=1)
+        layer.build(z.shape)
+        layer.embeddings.assign(np.arange(8).reshape(4, 2) / 8.0)
+    rows = z.shape[0] // strategy.num_replicas_in_sync
+
+    def mine(a):
+        return strategy.experimental_distribute_values_from_function(
+            lambda c: tf.constant(a[c.replica_id_in_sync_group * rows :][:rows])
+        )
+
+    step = tf.function(lambda x, mask: layer.discretize(x, training=True, mask=mask).indices)
+    for shift in (10.0, 11.0, 12.0):
+        strategy.run(step, args=(mine(z + shift), mine(mask)))
+    copies = strategy.experimental_local_results(layer.embeddings.value)
+    return [copy.numpy().tolist() for copy in copies]
+
+revivals = {
+    "replace_dead": codebooks.ReplaceDead(threshold=0.9, decay=0.1),
+    "replace_unused": codebooks.ReplaceUnused(1),
+    "cvq": codebooks.AnchorRevival(0.5),
+}
+
 masks = {"few": [1, 0, 0, 0, 1, 1, 1, 1], "none": [0, 0, 0, 0, 1, 1, 0, 1]}
 found = {
     kind: {name: divided(quantizer, np.array(mask, bool)) for name, mask in masks.items()}
     for kind, quantizer in quantizers.items()
+}
+found["revived"] = {
+    kind: {
+        name: [revived(s, revival, np.array(mask, bool)) for s in (both["one"], mirrored)]
+        for name, mask in masks.items()
+    }
+    for kind, revival in revivals.items()
 }
 print(json.dumps(found))
 """
@@ -147,8 +180,9 @@ def losses():
     return run_with_two_devices(LOSSES)
 
 
-def test_two_replicas_are_one_device(few):
-    check_replicas(few["gradient"])
+@pytest.mark.parametrize("kind", ["gradient", "revival"])
+def test_two_replicas_are_one_device(few, kind):
+    check_replicas(few[kind])
 
 
 @pytest.mark.slow
@@ -172,12 +206,15 @@ def check_replicas(found):
                 )
 
 
-def test_revival_gives_all_replicas_the_same_table(few):
-    # Not that of one device: each replica offers vectors of its own half.
-    two = few["revival"]["two"]
-    assert two["spread"] == 0.0
-    assert np.isfinite(two["logs"]["loss"]).all()
-    assert two["logs"]["codebook_usage"][-1] > 0.5
+@pytest.mark.slow
+@pytest.mark.parametrize("mask", ["few", "none"])
+@pytest.mark.parametrize("kind", ["replace_dead", "replace_unused", "cvq"])
+def test_codes_are_revived_from_the_vectors_of_all_replicas(losses, kind, mask):
+    """Also where masks leave one of them no vector to give."""
+    (one,), two = losses["revived"][kind][mask]
+    for copy in two:
+        np.testing.assert_allclose(copy, one, rtol=1e-5)
+    assert np.min(one) > 5.0  # at the vectors, away from where they started
 
 
 @pytest.mark.slow

@@ -1,0 +1,155 @@
+"""What residual quantizers share: the sum over depths, and dropping the deeper ones."""
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vqvae.layers.composite import Composite, known_dim, mean_losses
+from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
+from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
+from keras_vqvae.ops import straight_through
+from keras_vqvae.saved_generator import SavedGenerator
+
+__all__ = ["ResidualDepths"]
+
+
+class ResidualDepths(SavedGenerator, Composite):
+    """Q indices a position, each for what the ones before it left over; their codes add up.
+
+    A subclass makes `self.quantizers`. If these are not one for each depth it gives `at`, and it
+    overrides `ask` where a depth is to be told more than its residual.
+    """
+
+    def __init__(
+        self,
+        num_quantizers: int,
+        dropout: Any = None,
+        seed: int | None = None,
+        depth_weights: Sequence[float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        wrong = isinstance(num_quantizers, bool) or not isinstance(num_quantizers, Integral)
+        if wrong or num_quantizers < 1:
+            raise ValueError(
+                "`num_quantizers` should be a positive integer. "
+                f"Received: num_quantizers={num_quantizers!r}"
+            )
+        self.num_quantizers = int(num_quantizers)
+        self.dropout = get_quantize_dropout(dropout)
+        self.seed = seed
+        self.seed_generator: Any = None
+        if self.dropout is not None:
+            self.dropout.check(self.num_quantizers)
+            self.seed_generator = keras.random.SeedGenerator(seed)
+        weights = self.per_depth("depth_weights", 1.0 if depth_weights is None else depth_weights)
+        if not all(w >= 0 for w in weights):
+            raise ValueError(f"`depth_weights` should be ≥ 0. Received: {depth_weights!r}")
+        self.depth_weights = tuple(float(w) for w in weights)
+
+    def per_depth(self, argument: str, value: Any) -> tuple[Any, ...]:
+        """A value for each depth, out of one for all or as many as there are depths."""
+        values = (value,) * self.num_quantizers if not hasattr(value, "__len__") else tuple(value)
+        if len(values) != self.num_quantizers:
+            raise ValueError(
+                f"`{argument}` should be one number or one for each of the {self.num_quantizers} "
+                f"depths. Received: {argument}={value!r}"
+            )
+        return values
+
+    def at(self, depth: int) -> Quantizer:
+        """The quantizer of a depth."""
+        return self.quantizers[depth]
+
+    def build(self, input_shape: Any) -> None:
+        if self.built:
+            return
+        self.check_last_axis(input_shape)
+        for part in self.quantizers:
+            part.build((None, input_shape[-1]))
+        self.built = True
+
+    def kept(self, z_e: Any, valid: Any, training: bool) -> list[Any]:
+        """For each depth which rows of `flatten(z_e)` it answers: float32 `(N,)`, or `None`: all.
+
+        Draws from the dropout, if there is one, in training.
+        """
+        if not training or self.dropout is None:
+            return [valid] * self.num_quantizers
+        depths = self.dropout.draw(ops.shape(z_e)[:-1], self.num_quantizers, self.seed_generator)
+        weights = 1.0 if valid is None else valid
+        return [ops.cast(depths > i, "float32") * weights for i in range(self.num_quantizers)]
+
+    def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
+        self.check_built("discretize")
+        z_e = ops.convert_to_tensor(z_e)
+        x, valid = self.flatten(z_e, mask)
+        outputs = self.ask(x, self.kept(z_e, valid, training), training)
+        total = outputs[0].codes
+        for output in outputs[1:]:
+            total = total + output.codes
+        indices = ops.stack([output.indices for output in outputs], axis=-1)
+        losses = mean_losses([output.losses for output in outputs], self.depth_weights)
+        quantized = self.pass_gradient(x, total, training)
+        return self.restore(z_e, valid, quantized, indices, losses, total)
+
+    def ask(self, x: Any, kept: list[Any], training: bool) -> list[QuantizerOutput]:
+        """The outputs of the depths for vectors `(N, D)` of float32, `kept` as `kept` gives it."""
+        return self.ask_in_turn(x, kept, training, [{}] * self.num_quantizers)[0]
+
+    def ask_in_turn(
+        self, x: Any, kept: list[Any], training: bool, options: Sequence[dict[str, Any]]
+    ) -> tuple[list[QuantizerOutput], list[Any]]:
+        """As `ask`, with further arguments for each depth's `discretize`.
+
+        Returns:
+            The outputs, and the vectors `(N, D)` that each depth was given.
+        """
+        residuals, outputs = [x], []
+        for i, used in enumerate(kept):
+            part = self.at(i)
+            output = part.discretize(residuals[i], training=training, mask=used, **options[i])
+            outputs.append(output)
+            # A table learns from its own depth alone.
+            residuals.append(residuals[i] - ops.stop_gradient(output.codes))
+        return outputs, residuals[:-1]
+
+    def pass_gradient(self, vectors: Any, codes: Any, training: bool) -> Any:
+        """The sums of codes `(N, D)`, with a gradient to the vectors."""
+        return straight_through(vectors, codes)
+
+    def codes_of(self, indices: Any) -> Any:
+        total = self.at(0).codes_of(indices[..., 0])
+        for i in range(1, self.num_quantizers):  # in the order of `discretize`, for equal bits
+            total = total + self.at(i).codes_of(indices[..., i])
+        return total
+
+    @property
+    def table_sizes(self) -> tuple[int, ...]:
+        return tuple(self.at(i).num_embeddings for i in range(self.num_quantizers))
+
+    def tables(self) -> tuple[TableUse, ...]:
+        return tuple(TableUse(f"depth_{i}", q, (i,)) for i, q in enumerate(self.quantizers))
+
+    @property
+    def embedding_dim(self) -> int | None:
+        """D, the length of a code; `None` until it is known."""
+        return known_dim(self.quantizers)
+
+    @property
+    def codebook_shape(self) -> tuple[int | None, ...]:
+        """`(Q, K, D)`, or `(ΣK, D)` if depths differ in size."""
+        sizes, dim = self.table_sizes, self.embedding_dim
+        return (len(sizes), sizes[0], dim) if len(set(sizes)) == 1 else (sum(sizes), dim)
+
+    def get_config(self) -> dict[str, Any]:
+        dropout = self.dropout
+        return {
+            **super().get_config(),
+            "num_quantizers": self.num_quantizers,
+            "dropout": None if dropout is None else keras.saving.serialize_keras_object(dropout),
+            "seed": self.seed,
+        }

@@ -1,0 +1,42 @@
+"""One tensor's value with another one's gradient."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import keras
+from keras import ops
+
+__all__ = ["with_value"]
+
+
+def with_value(x: Any, value: Any) -> Any:
+    """`value` to the last bit, with the gradient of `x`; `value` itself gets none.
+
+    It is `sg(value) + (x − sg(x))`, as `x − x` is exactly zero. On TensorFlow, which would compute
+    that difference and that sum, the gradient is declared instead.
+
+    Args:
+        x: float tensor.
+        value: float tensor of the same shape.
+
+    Example:
+    >>> import numpy as np
+    >>> float(with_value(np.float32(0.3), np.float32(1.0)))
+    1.0
+    """
+    if keras.backend.backend() == "tensorflow":
+        return _with_value_tensorflow()(x, value)
+    return ops.stop_gradient(value) + (x - ops.stop_gradient(x))
+
+
+@cache
+def _with_value_tensorflow() -> Callable[[Any, Any], Any]:
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def declared(x: Any, value: Any) -> Any:
+        return tf.identity(value), lambda upstream: (upstream, None)
+
+    # Variables are read here: inside, they would be ones that the gradient has to know of.
+    return lambda x, value: declared(tf.convert_to_tensor(x), tf.convert_to_tensor(value))
