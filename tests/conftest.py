@@ -1,11 +1,16 @@
 """What every test gets: a seed, the default dtype policy, and skips by backend."""
 
 import os
+import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import pytest
+
+# A shell that starts the tests in the background may have them ignore Ctrl-C, which some send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Needs the extra `oracle` at import, and is no test.
 collect_ignore = ["golden/make_goldens.py"]
