@@ -162,7 +162,11 @@ class VQVAE(Autoencoder):
 
     def _codebook_path_pattern(self) -> str:
         """A regular expression for the paths of the weights that codes are made of."""
-        return rf"(.*/)?{re.escape(self.quantizer.name)}/(.*/)?codebook/[^/]+"
+        inside = rf"(.*/)?{re.escape(self.quantizer.name)}/(.*/)?codebook/[^/]+"
+        # Parts that were built before they were put into a quantizer have paths of their own.
+        paths = [weight.path for weight in self.quantizer.weights]
+        own = [path for path in paths if re.fullmatch(r"(.*/)?codebook/[^/]+", path)]
+        return "|".join([inside, *map(re.escape, own)])
 
     # -- use --------------------------------------------------------------------------------------
 

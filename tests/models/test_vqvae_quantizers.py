@@ -101,12 +101,21 @@ def test_a_codebook_optimizer_needs_a_table_that_learns_by_gradient():
         make(layers.FiniteScalarQuantizer((4, 4)), 2).compile(codebook_optimizer="sgd")
 
 
-def test_a_codebook_optimizer_finds_all_tables_of_a_residual_quantizer():
-    model = make(layers.ResidualVectorQuantizer(2, 4), 3)
+@pytest.mark.parametrize("built_before", [False, True])
+def test_a_codebook_optimizer_finds_all_tables_of_a_residual_quantizer(built_before, tmp_path):
+    parts = [layers.VectorQuantizer(4), layers.VectorQuantizer(4)]
+    if built_before:
+        for part in parts:
+            part.build((None, 3))
+    model = make(layers.ResidualQuantizer(parts), 3)
     zero = keras.optimizers.SGD(0.0)
     model.compile("adam", codebook_optimizer=zero, run_eagerly=True)
     model.build((None, 8, 8, 1))
     before = [to_numpy(part.embeddings) for part in model.quantizer.quantizers]
     model.fit(grey_images(4), verbose=0)
-    for part, old in zip(model.quantizer.quantizers, before, strict=True):
-        np.testing.assert_array_equal(to_numpy(part.embeddings), old)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    loaded.fit(grey_images(4), verbose=0)
+    for quantizer in (model.quantizer, loaded.quantizer):
+        for part, old in zip(quantizer.quantizers, before, strict=True):
+            np.testing.assert_array_equal(to_numpy(part.embeddings), old)
