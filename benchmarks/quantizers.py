@@ -39,9 +39,8 @@ from reporting import Figure, parser, report, require_tensorflow
 from training_step import ratio_interval, time_rounds
 
 from keras_vqvae import codebooks, layers
-from keras_vqvae import ops as quantizer_ops
+from keras_vqvae.ops.nearest_code import default_chunk_size, map_chunks, nearest_code
 
-CHUNK_ELEMENTS = 1_016 * 8_192  # scores that the search holds by default
 AS_FAST = "× as fast"
 ROUNDS = 20
 EMA = codebooks.EMAUpdate(0.99)
@@ -196,28 +195,19 @@ def table_of(case: Case, seed: int) -> np.ndarray:
 
 
 def make_product(x: np.ndarray, table: np.ndarray) -> Callable[[], float]:
-    """The scores of all codes, in as many chunks as the search makes, all of one size."""
-    count, dim = x.shape
-    chunks = -(-count * len(table) // CHUNK_ELEMENTS)
-    rows = -(-count // chunks)
-    padded = tf.constant(np.pad(x, [(0, chunks * rows - count), (0, 0)]))
+    """The scores of all codes in the chunks of the search, of which a column is kept."""
 
     @tf.function(autograph=False)
     def product(x: Any, table: Any) -> Any:
-        # All scores are computed, and a column of them is kept.
-        if chunks == 1:
-            return tf.reduce_sum(tf.matmul(x, table, transpose_b=True)[:, 0])
-        stacked = tf.reshape(x, [chunks, rows, dim])
-        return tf.reduce_sum(
-            tf.map_fn(
-                lambda chunk: tf.matmul(chunk, table, transpose_b=True)[:, 0],
-                stacked,
-                parallel_iterations=1,
-            )
+        kept = map_chunks(
+            lambda rows: tf.cast(tf.matmul(rows, table, transpose_b=True)[:, 0], tf.int32),
+            x,
+            default_chunk_size(int(table.shape[0])),
         )
+        return tf.reduce_sum(kept)
 
-    table = tf.constant(table)
-    return lambda: float(product(padded, table))
+    x, table = tf.constant(x), tf.constant(table)
+    return lambda: float(product(x, table))
 
 
 def compare_search(case: Case, rounds: int, seed: int) -> list[Figure]:
@@ -227,7 +217,7 @@ def compare_search(case: Case, rounds: int, seed: int) -> list[Figure]:
 
     @tf.function(autograph=False)
     def search(x: Any, table: Any) -> Any:
-        return tf.reduce_sum(quantizer_ops.nearest_code(x, table))
+        return tf.reduce_sum(nearest_code(x, table))
 
     searched = partial(search, tf.constant(x), tf.constant(table))
     steps = {

@@ -1,5 +1,6 @@
 """The table of codes as a layer: its weights, and the rules that change them."""
 
+import warnings
 from numbers import Integral
 from typing import Any
 
@@ -12,6 +13,8 @@ from keras_vqvae.codebooks.distances import get_distance
 from keras_vqvae.codebooks.initialization import DataInitializer, get_embeddings_initializer
 from keras_vqvae.codebooks.revival import get_revival
 from keras_vqvae.codebooks.update_rules import get_update_rule
+from keras_vqvae.compilation import is_concrete
+from keras_vqvae.kept_assignments import are_assignments_kept
 from keras_vqvae.ops import all_finite, all_reduce_sum, code_counts, gather_rows, nearest_code
 from keras_vqvae.saved_generator import SavedGenerator
 
@@ -212,6 +215,7 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         """
         if not self.trainable:
             return
+        self._warn_of_lost_assignments()
         vectors = ops.stop_gradient(vectors)
         counts = all_reduce_sum(code_counts(indices, self.num_embeddings, weights))
         finite = all_finite(vectors)
@@ -221,6 +225,18 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         self.update_rule.step(self, vectors, indices, weights, counts, usable)
         if self.revival is not None:
             self.revival.step(self, vectors, weights, counts, usable)
+
+    def _warn_of_lost_assignments(self) -> None:
+        assigns = self.initialized is not None or self.revival is not None
+        if not assigns or not self.embeddings.trainable or are_assignments_kept():
+            return
+        if not is_concrete(ops.convert_to_tensor(self.embeddings)):
+            warnings.warn(
+                f"the table of '{self.path}' will neither start from data nor get codes replaced: "
+                "on JAX, a plain Keras model drops what a step assigns to a trainable weight. Use "
+                "`update='ema'`, or a model of this package (`models.VQVAE`)",
+                stacklevel=2,
+            )
 
     def replace(self, replaced: Any, codes: Any) -> None:
         """Moves the codes marked in `replaced` `(K,)` to `codes` `(K, D)`, as if they were new."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_vqvae.ops.nearest_code import DEFAULT_CHUNK_ELEMENTS, map_chunks
+from keras_vqvae.ops.nearest_code import default_chunk_size, map_chunks
 
 __all__ = ["residual_beam_search"]
 
@@ -42,7 +42,7 @@ def residual_beam_search(
     tables = [ops.stop_gradient(ops.cast(table, "float32")) for table in tables]
     if chunk_size is None:
         widest = max(int(table.shape[0]) for table in tables)
-        chunk_size = DEFAULT_CHUNK_ELEMENTS // max(widest, beam_size * int(vectors.shape[-1]))
+        chunk_size = default_chunk_size(max(widest, beam_size * int(vectors.shape[-1])))
     rows = max(1, chunk_size // beam_size)
     return map_chunks(
         lambda chunk: _search(chunk, tables, beam_size), vectors, rows, (len(tables),)

@@ -1,7 +1,8 @@
 """Nearest-code search: the one file where an operation is chosen by backend for speed.
 
 `keras.ops.argmin` is several times slower than the product it follows, and breaks ONNX and LiteRT
-export on TensorFlow; the backend's own argmax does neither.
+export on TensorFlow; the backend's own argmax does neither. On a CPU that one, too, takes a number
+at a time, and on JAX longer than the product: there the maxima of blocks are taken first.
 """
 
 from collections.abc import Callable
@@ -10,11 +11,13 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["DEFAULT_CHUNK_ELEMENTS", "highest_score", "map_chunks", "nearest_code"]
+from keras_vqvae.compilation import has_accelerator
 
-# Scores held at one time when the caller sets no bound, float32: a little below 32 MiB, from which
-# on glibc maps a block anew each time, whose pages then have to be touched for the first time.
-DEFAULT_CHUNK_ELEMENTS = 2**23 - 2**16
+__all__ = ["default_chunk_size", "highest_score", "map_chunks", "nearest_code"]
+
+# Numbers that a chunk makes when the caller sets no bound, float32: 8 MiB on a CPU, so that they
+# are still in its caches when they are read; 32 MiB on an accelerator, to give it enough to do.
+_ON_CPU, _ON_ACCELERATOR = 2**21, 2**23
 
 
 def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any:
@@ -29,7 +32,7 @@ def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any
         vectors: float tensor `(N, D)`. `N` may be unknown when traced.
         table: float tensor `(K, D)`. `K` may be unknown too.
         chunk_size: how many vectors are compared at one time, a positive integer. By default as
-            many as keep the scores within 32 MiB.
+            many as keep the scores within 32 MiB, or fewer.
 
     Returns:
         int32 tensor `(N,)` with values in `[0, K)`.
@@ -42,23 +45,46 @@ def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any
     """
     vectors = ops.stop_gradient(ops.cast(vectors, "float32"))
     table = ops.stop_gradient(ops.cast(table, "float32"))
-    bound: Any = chunk_size
-    if bound is None and table.shape[0] is None:
-        bound = ops.maximum(DEFAULT_CHUNK_ELEMENTS // ops.shape(table)[0], 1)
-    elif bound is None:
-        bound = max(1, DEFAULT_CHUNK_ELEMENTS // int(table.shape[0]))
+    count = table.shape[0]
+    if chunk_size is None:
+        chunk_size = default_chunk_size(ops.shape(table)[0] if count is None else int(count))
     # Far from zero, scores would be so large that float32 holds no differences between them. So
     # codes are taken from a point in their middle, m: ‖x − e‖² − ‖x‖² = −2 x·d + 2 m·d + ‖d‖² + c
     # with d = e − m. A point of whole numbers keeps the ties of codes of few digits.
     middle = ops.round(ops.mean(table, axis=0, keepdims=True))
     offsets = table - middle
     penalties = ops.sum(offsets * (middle + 0.5 * offsets), axis=-1, keepdims=True)
-    augmented_table = ops.transpose(ops.concatenate([offsets, -penalties], axis=-1))
-    # The constant 1 is appended per chunk by `_scores`, not to all of `vectors`: one copy less.
-    best = {"tensorflow": _best_tensorflow, "jax": _best_jax}.get(
-        keras.backend.backend(), _best_any
+    rows = ops.concatenate([offsets, -penalties], axis=-1)
+    block = _block_length(count)
+    if block is not None and count % block:
+        # Whole blocks: no vector is near to what fills the last one up.
+        padding = ops.zeros((block - count % block, rows.shape[1] - 1))
+        far = ops.full_like(padding[:, :1], -float("inf"))
+        rows = ops.concatenate([rows, ops.concatenate([padding, far], axis=-1)])
+    augmented_table = ops.transpose(rows)
+    # The constant 1 is appended to a chunk at a time, not to all of `vectors`: one copy less.
+    return map_chunks(
+        lambda chunk: highest_score(_product(_augment(chunk), augmented_table)), vectors, chunk_size
     )
-    return map_chunks(lambda chunk: best(_augment(chunk), augmented_table), vectors, bound)
+
+
+def default_chunk_size(width: Any) -> Any:
+    """How many rows to take at one time when each makes `width` numbers, and nobody says how many.
+
+    Example:
+    >>> default_chunk_size(2**30)
+    1
+    """
+    if has_accelerator():
+        numbers = _ON_ACCELERATOR
+    else:
+        numbers = _ON_CPU * _chunks_at_once()
+    return max(1, numbers // width) if isinstance(width, int) else ops.maximum(numbers // width, 1)
+
+
+def _chunks_at_once() -> int:
+    """How many chunks are computed at one time: two hide what a turn of TensorFlow's loop costs."""
+    return 2 if keras.backend.backend() == "tensorflow" and not has_accelerator() else 1
 
 
 def map_chunks(
@@ -89,47 +115,77 @@ def highest_score(scores: Any) -> Any:
     array([1], dtype=int32)
     """
     scores = ops.stop_gradient(scores)
+    count = scores.shape[-1]
+    block = _block_length(count)
+    if block is None or count % block:
+        return _argmax(scores)
+    # The highest of each block by a maximum, for which processors have instructions, then the block
+    # and the place in it by two searches of about √K numbers.
+    blocks = count // block
+    best = _argmax(_max(ops.reshape(scores, (-1, blocks, block))))
+    row = ops.arange(ops.shape(scores)[0], dtype="int32") * blocks + best
+    return best * block + _argmax(ops.take(ops.reshape(scores, (-1, block)), row, axis=0))
+
+
+def _block_length(count: int | None) -> int | None:
+    """A power of two near √K; `None` where all K are better compared at once."""
+    # TensorFlow's argmax is shared among the cores, XLA's is not.
+    fewest = 512 if keras.backend.backend() == "tensorflow" else 128
+    if count is None or count < fewest or has_accelerator():
+        return None
+    return 1 << ((count - 1).bit_length() + 1) // 2
+
+
+def _max(scores: Any) -> Any:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
+        return tf.reduce_max(scores, axis=-1)  # that of Keras refuses no rows at all
+    return ops.max(scores, axis=-1)
+
+
+def _argmax(scores: Any) -> Any:
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
         return tf.argmax(scores, axis=-1, output_type=tf.int32)
+    if backend == "jax":
+        import jax.numpy as jnp
+
+        return jnp.argmax(scores, axis=-1).astype("int32")
     return ops.cast(ops.argmax(scores, axis=-1), "int32")
+
+
+def _product(vectors: Any, table: Any) -> Any:
+    if keras.backend.backend() == "jax":
+        import jax.numpy as jnp
+
+        # Full float32: the default on accelerators is coarser, and would change indices.
+        return jnp.matmul(vectors, table, precision="highest")
+    return ops.matmul(vectors, table)
 
 
 def _augment(vectors: Any) -> Any:
     return ops.concatenate([vectors, ops.ones_like(vectors[:, :1])], axis=-1)
 
 
-def _best_tensorflow(vectors: Any, table: Any) -> Any:
-    import tensorflow as tf
-
-    return tf.argmax(tf.matmul(vectors, table), axis=-1, output_type=tf.int32)
-
-
-def _best_jax(vectors: Any, table: Any) -> Any:
-    import jax.numpy as jnp
-
-    # Full float32 products: the default on accelerators is coarser, and would change indices.
-    return jnp.argmax(jnp.matmul(vectors, table, precision="highest"), axis=-1).astype("int32")
-
-
-def _best_any(vectors: Any, table: Any) -> Any:
-    return ops.cast(ops.argmax(ops.matmul(vectors, table), axis=-1), "int32")
-
-
 def _map_tensorflow(function: Any, rows: Any, chunk_size: Any, shape: tuple[int, ...]) -> Any:
     import tensorflow as tf
 
-    known = rows.shape[0] is not None and isinstance(chunk_size, int)
-    if known and rows.shape[0] <= chunk_size:
+    at_once = _chunks_at_once()
+    bound = max(1, chunk_size // at_once) if isinstance(chunk_size, int) else chunk_size // at_once
+    known = rows.shape[0] is not None and isinstance(bound, int)
+    if known and rows.shape[0] <= bound:
         return function(rows)
-    # Equal chunks of at most `chunk_size` rows, so that little is padded; one chunk if N is small.
+    # Equal chunks of at most `bound` rows, so that little is padded; one chunk if N is small.
     count = tf.shape(rows)[0]
-    chunks = tf.maximum((count + chunk_size - 1) // chunk_size, 1)
+    bound = tf.maximum(bound, 1)
+    chunks = tf.maximum((count + bound - 1) // bound, 1)
     size = (count + chunks - 1) // chunks
     padded = tf.pad(rows, [[0, chunks * size - count], [0, 0]])
     stacked = tf.reshape(padded, [chunks, size, rows.shape[1]])
-    found = tf.map_fn(function, stacked, fn_output_signature=tf.int32, parallel_iterations=1)
+    found = tf.map_fn(function, stacked, fn_output_signature=tf.int32, parallel_iterations=at_once)
     return tf.reshape(found, [-1, *shape])[:count]
 
 

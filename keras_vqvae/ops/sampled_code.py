@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from keras_vqvae.ops.cumulative import invert_cumulative
-from keras_vqvae.ops.nearest_code import DEFAULT_CHUNK_ELEMENTS, map_chunks
+from keras_vqvae.ops.nearest_code import default_chunk_size, map_chunks
 
 __all__ = ["sampled_code"]
 
@@ -43,7 +43,7 @@ def sampled_code(
     vectors = ops.stop_gradient(ops.cast(vectors, "float32"))
     table = ops.stop_gradient(ops.cast(table, "float32"))
     if chunk_size is None:
-        chunk_size = max(1, DEFAULT_CHUNK_ELEMENTS // int(table.shape[0]))
+        chunk_size = default_chunk_size(int(table.shape[0]))
     half_norms = 0.5 * ops.sum(ops.square(table), axis=-1)
     columns = ops.transpose(table)
 

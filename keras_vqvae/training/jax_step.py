@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import keras
 
+from keras_vqvae.kept_assignments import keeping_assignments
 from keras_vqvae.training.step import StepOutput, TrainedModel, guarded
 
 __all__ = ["StepModel", "gradient_by_input"]
@@ -57,7 +58,8 @@ class StepModel(TrainedModel):
     ) -> tuple[StepOutput, Any, list[Any], list[Any]]:
         mapping = list(zip(self.trainable_variables, trainable, strict=True))
         mapping += list(zip(self.non_trainable_variables, non_trainable, strict=True))
-        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+        scope = keras.StatelessScope(state_mapping=mapping, collect_losses=True)
+        with scope, keeping_assignments():
             self._clear_losses()
             output = self.compute_step(data, training=training)
             loss = self.step_loss(output, self.losses)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from support import normal, same_bits, to_numpy, values_of
 
+from keras_vqvae import models
 from keras_vqvae.codebooks import Codebook, Cosine, Euclidean, KMeans
 from keras_vqvae.codebooks.draws import spread_rows, uniform_rows
 from keras_vqvae.layers import VectorQuantizer
@@ -110,6 +111,21 @@ def test_initialisation_compiles_and_gives_what_eager_gives(update, jit_compile)
         np.testing.assert_allclose(
             to_numpy(compiled.embeddings), to_numpy(eager.embeddings), rtol=1e-5, atol=1e-6
         )
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the others keep all assignments")
+@pytest.mark.parametrize("options", [{}, {"embeddings_initializer": "uniform", "revival": "cvq"}])
+def test_a_step_that_drops_the_table_says_so(options):
+    layer = VectorQuantizer(4, **{"embeddings_initializer": "kmeans", **options})
+    plain = keras.Sequential([keras.layers.Dense(3), layer])
+    plain.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match="codebook' will neither start .* Use `update='ema'`"):
+        plain.train_on_batch(normal((8, 3)), normal((8, 3)))
+    layer = VectorQuantizer(4, **{"embeddings_initializer": "kmeans", **options})
+    layer(normal((8, 3)), training=True)  # nothing is dropped where nothing is compiled
+    model = models.VQVAE(keras.layers.Dense(3), layer, keras.layers.Dense(1))
+    model.compile("sgd")
+    model.fit(np.zeros((2, 2, 2, 1), "uint8"), verbose=0)
 
 
 def test_initialisation_happens_once():

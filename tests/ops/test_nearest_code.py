@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from support import gradients, normal, run_python, to_numpy
 
 from keras_vqvae.ops import nearest_code
-from keras_vqvae.ops.nearest_code import _augment, _best_any, _map_any
+from keras_vqvae.ops.nearest_code import _augment, _map_any, _product, highest_score
 
 
 def brute_force(vectors, table):
@@ -40,6 +40,29 @@ def test_is_brute_force_and_ties_go_to_the_lowest_index(count, codes, dim, chunk
     vectors = rng.integers(-2, 3, (count, dim)).astype("float32")
     table = rng.integers(-2, 3, (codes, dim)).astype("float32")
     np.testing.assert_array_equal(search(vectors, table, chunk_size), brute_force(vectors, table))
+
+
+@pytest.mark.parametrize("codes", [127, 128, 130, 512, 513, 1000])
+def test_in_blocks_ties_go_to_the_lowest_index_too(codes):
+    rng = np.random.default_rng(codes)
+    vectors = rng.integers(-3, 4, (200, 3)).astype("float32")
+    table = rng.integers(-3, 4, (codes, 3)).astype("float32")
+    expected = brute_force(vectors, table)
+    np.testing.assert_array_equal(search(vectors, table), expected)
+    np.testing.assert_array_equal(search(vectors, table, 7), expected)
+    table[-1] = 9.0  # the last code of a block that is filled up
+    assert search(table[-1:], table).tolist() == [codes - 1]
+
+
+@pytest.mark.parametrize("codes", [8, 1000])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_what_has_no_nearest_code_gets_one_of_the_table(codes, value):
+    vectors = normal((6, 3), 0)
+    vectors[2] = vectors[4, 1] = value
+    found = search(vectors, normal((codes, 3), 1))
+    assert ((found >= 0) & (found < codes)).all()
+    usual = [0, 1, 3, 5]
+    np.testing.assert_array_equal(found[usual], search(vectors[usual], normal((codes, 3), 1)))
 
 
 def test_is_brute_force_on_noise():
@@ -80,7 +103,7 @@ def test_the_way_of_other_backends_gives_the_same():
     augmented = keras.ops.convert_to_tensor(np.concatenate([table, -half_norms], -1).T)
     for chunk_size in (7, 50, 100):
         found = _map_any(
-            lambda chunk: _best_any(_augment(chunk), augmented),
+            lambda chunk: highest_score(_product(_augment(chunk), augmented)),
             keras.ops.convert_to_tensor(vectors),
             chunk_size,
             (),
@@ -96,8 +119,9 @@ def test_far_from_the_origin_the_nearest_code_is_still_found():
 
 
 @pytest.mark.parametrize("chunk_size", [None, 2])
-def test_no_vectors_give_no_indices(chunk_size):
-    found = search(np.zeros((0, 3), "float32"), normal((4, 3)), chunk_size)
+@pytest.mark.parametrize("codes", [4, 512])
+def test_no_vectors_give_no_indices(codes, chunk_size):
+    found = search(np.zeros((0, 3), "float32"), normal((codes, 3)), chunk_size)
     assert found.shape == (0,)
     assert found.dtype == np.int32
 
@@ -126,10 +150,11 @@ def test_no_gradient_flows_through():
 
 @pytest.mark.tensorflow_only
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_unknown_number_of_vectors(jit_compile):
+@pytest.mark.parametrize("codes", [8, 512])
+def test_unknown_number_of_vectors(codes, jit_compile):
     import tensorflow as tf
 
-    table = normal((8, 4), 1)
+    table = normal((codes, 4), 1)
     compiled = tf.function(
         lambda x: nearest_code(x, table, 5),
         input_signature=[tf.TensorSpec((None, 4))],
@@ -141,17 +166,18 @@ def test_unknown_number_of_vectors(jit_compile):
     assert compiled.experimental_get_tracing_count() == 1
 
 
-def test_a_count_that_is_a_symbol_is_no_obstacle():
+@pytest.mark.parametrize("codes", [8, 512])
+def test_a_count_that_is_a_symbol_is_no_obstacle(codes):
     class Search(keras.layers.Layer):
         def call(self, x):
-            return nearest_code(x, normal((8, 4), 1), 5)
+            return nearest_code(x, normal((codes, 4), 1), 5)
 
     # Without `compute_output_spec` Keras traces `call`, on JAX with a symbol for the batch.
     assert Search()(keras.Input((4,))).shape == (None,)
 
 
 def test_trap_23_memory_stays_bounded():
-    """2^18 vectors × 1024 codes are 1 GiB of scores at one time; in chunks, 32 MiB."""
+    """2^18 vectors × 1024 codes are 1 GiB of scores at one time; in chunks, at most 32 MiB."""
     mebibytes = run_python(
         "import resource, numpy as np\n"
         "from keras_vqvae.ops import nearest_code\n"

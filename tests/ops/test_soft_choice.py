@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 from support import gradients, normal, to_numpy
 
 from keras_vqvae.ops import categorical_entropy, highest_score, with_soft_gradient
@@ -30,6 +31,13 @@ def test_the_highest_score_and_the_first_of_equals():
     indices = highest_score(scores)
     assert to_numpy(indices).tolist() == [0, 1, 2]
     assert keras.backend.standardize_dtype(indices.dtype) == "int32"
+
+
+@pytest.mark.parametrize("count", [128, 512, 513, 2048])
+def test_the_highest_of_many_scores_and_the_first_of_equals(count):
+    scores = np.random.default_rng(count).integers(0, 40, (50, count)).astype("float32")
+    np.testing.assert_array_equal(to_numpy(highest_score(scores)), scores.argmax(-1))
+    assert to_numpy(highest_score(scores[:0])).shape == (0,)
 
 
 def test_soft_gradient_is_that_of_the_one_hot_product():
