@@ -39,7 +39,7 @@ from reporting import Figure, parser, report, require_tensorflow
 from training_step import ratio_interval, time_rounds
 
 from keras_vqvae import codebooks, layers
-from keras_vqvae.ops.nearest_code import default_chunk_size, map_chunks, nearest_code
+from keras_vqvae.ops import default_chunk_size, map_chunks, nearest_code
 
 AS_FAST = "× as fast"
 ROUNDS = 20

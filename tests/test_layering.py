@@ -15,7 +15,7 @@ from support import ROOT, run_python
 PACKAGE = ROOT / "keras_vqvae"
 
 # What every room but `data` may see: these see nothing of ours themselves.
-FOUNDATION = {"choices", "compilation", "saved_generator", "_version"}
+FOUNDATION = {"choices", "compilation", "kept_assignments", "saved_generator", "_version"}
 LEARNING = {"ops", "codebooks", "layers", "likelihoods", "metrics", "sampling", "training"}
 OF_MODELS = LEARNING | {"models", "data", "distributions"}
 ABOVE_MODELS = OF_MODELS | {"evaluation", "callbacks"}

@@ -33,7 +33,9 @@ from keras_vqvae.ops.mean_square import mean_square as mean_square
 from keras_vqvae.ops.mixed_radix import check_index_bits as check_index_bits
 from keras_vqvae.ops.mixed_radix import pack_digits as pack_digits
 from keras_vqvae.ops.mixed_radix import unpack_digits as unpack_digits
+from keras_vqvae.ops.nearest_code import default_chunk_size as default_chunk_size
 from keras_vqvae.ops.nearest_code import highest_score as highest_score
+from keras_vqvae.ops.nearest_code import map_chunks as map_chunks
 from keras_vqvae.ops.nearest_code import nearest_code as nearest_code
 from keras_vqvae.ops.noise_estimators import NSVQ as NSVQ
 from keras_vqvae.ops.noise_estimators import DiVeQ as DiVeQ
@@ -66,6 +68,7 @@ __all__ = [
     "code_sums",
     "codebook_usage",
     "cubic_matrix",
+    "default_chunk_size",
     "draw_normals",
     "draw_uniforms",
     "entropy",
@@ -79,6 +82,7 @@ __all__ = [
     "log_normal_bin",
     "log_normal_cdf",
     "log_one_minus_exp",
+    "map_chunks",
     "mean_code_distribution",
     "mean_distribution_entropy",
     "mean_over_valid",

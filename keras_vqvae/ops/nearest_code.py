@@ -100,6 +100,12 @@ def map_chunks(
 
     Returns:
         int32 tensor `(N, *shape)`.
+
+    Example:
+    >>> import numpy as np
+    >>> rows = keras.ops.convert_to_tensor(np.float32([[1, 3], [5, 2], [0, 4]]))
+    >>> keras.ops.convert_to_numpy(map_chunks(highest_score, rows, 2))
+    array([1, 0, 1], dtype=int32)
     """
     backend = keras.backend.backend()
     run = {"tensorflow": _map_tensorflow, "jax": _map_jax}.get(backend, _map_any)
