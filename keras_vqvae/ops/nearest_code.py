@@ -2,7 +2,7 @@
 
 `keras.ops.argmin` is several times slower than the product it follows, and breaks ONNX and LiteRT
 export on TensorFlow; the backend's own argmax does neither. On a CPU that one, too, takes a number
-at a time, and on JAX longer than the product: there the maxima of blocks are taken first.
+at a time: there the maxima of blocks are taken first.
 """
 
 from collections.abc import Callable
