@@ -1,18 +1,21 @@
 """Training steps of our quantizers against vector-quantize-pytorch on torch: time and memory.
 
 A step is forward and backward in training mode: values, losses, tables that learn, and the gradient
-to the vectors and to every weight. Ours is compiled (`tf.function`, no XLA), as `fit` does it on a
-CPU. Both run in one process on equal vectors with the same number of threads, and take turns in
-blocks; the first step of a block is not counted, and neither are compilation and warm-up. Settings
-of both are equal: straight-through, decay 0.99, β = 0.25, tables from the same distribution.
+to the vectors and to every weight. Ours is measured three times: on TensorFlow in a `tf.function`
+without XLA, as `fit` runs it on a CPU unless it is told otherwise; on TensorFlow with XLA
+(`jit_compile=True`); and on JAX. Each contestant has a process of its own, and they take turns in
+blocks, on equal vectors and with all cores of the CPU; the first step of a block is not counted,
+and neither are compilation and warm-up. Settings of both are equal: straight-through, decay 0.99,
+β = 0.25, tables from the same distribution.
 
 The nearest-code search alone is timed against the matrix product alone, in the same chunks and
 turns. Beside the steps whose bound is 10 × the product takes its turns too: no exact search does
 without it, so the peer's step divided by it is what no step can reach here. Peak memory is that of
-a fresh process, imports included, which runs training steps of one of the two and nothing else; it
+a fresh process, imports included, which runs training steps of one contestant and nothing else; it
 is read from /proc, so only on Linux.
 
-Theirs needs the extra `oracle`. `--smoke` takes tiny sizes, and runs ours alone without it.
+Theirs needs the extra `oracle`, ours on JAX the extra `jax`. `--smoke` takes tiny sizes, and does
+without what is not installed.
 
     python benchmarks/quantizers.py
 """
@@ -21,30 +24,21 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-import gc
 import importlib.util
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
-from reporting import Figure, parser, report, require_tensorflow
+from reporting import Figure, parser, report
 from training_step import ratio_interval, time_rounds
-
-from keras_vqvae import codebooks, layers
-from keras_vqvae.ops import default_chunk_size, map_chunks, nearest_code
+from turns import Contestant
 
 AS_FAST = "× as fast"
 ROUNDS = 20
-EMA = codebooks.EMAUpdate(0.99)
-PACKAGES = ("torch", "vector-quantize-pytorch")
+PACKAGES = ("torch", "vector-quantize-pytorch", "jax")
 
 
 @dataclass
@@ -52,7 +46,7 @@ class Case:
     """A quantizer of both.
 
     Attributes:
-        kind: in `MAKERS`, ours and theirs.
+        kind: in the `MAKERS` of `quantizer_steps.py` and of `torch_peer.py`.
         count: N, the number of vectors.
         dim: D, their length.
         options: sizes, the same for both.
@@ -72,8 +66,17 @@ class Case:
         sizes = " ".join(str(v).replace(" ", "") for v in self.options.values())
         return f"{self.kind}, {self.count} × {self.dim}" + (f", {sizes}" if sizes else "")
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Of `training_step`, for whoever makes it."""
+        return {name: asdict(self)[name] for name in ("kind", "count", "dim", "options")}
 
-LEVELS = {"levels": (8, 5, 5, 5)}
+    @property
+    def search_arguments(self) -> dict[str, Any]:
+        return {"count": self.count, "dim": self.dim, "size": self.options["size"]}
+
+
+LEVELS = {"levels": [8, 5, 5, 5]}
 LARGE = Case("ema", 65_536, 64, {"size": 8_192}, 10.0, slow=4)
 CASES = (
     Case("ema", 8_192, 64, {"size": 512}, 10.0),
@@ -85,196 +88,150 @@ CASES = (
     Case("rotation", 8_192, 64, {"size": 512}),
     Case("gradient", 8_192, 64, {"size": 512}),
     Case("sim_vq", 8_192, 64, {"size": 1_024}),
-    Case("grouped", 8_192, 64, {"size": 1_024, "depths": 4, "groups": 2}),
+    Case("grouped", 8_192, 64, {"size": 1_024, "depths": 4, "groups": 2}, slow=2),
     Case("residual_fsq", 65_536, 4, {**LEVELS, "depths": 4}),
     Case("bsq", 8_192, 10, {}),
 )
 
-# Ours, with the settings of theirs in `torch_peer.py`.
-MAKERS: dict[str, Callable[..., layers.Quantizer]] = {
-    "ema": lambda size: layers.VectorQuantizer(size, update=EMA),
-    "cosine": lambda size: layers.VectorQuantizer(size, update=EMA, distance="cosine"),
-    "rotation": lambda size: layers.VectorQuantizer(size, update=EMA, estimator="rotation"),
-    "gradient": lambda size: layers.VectorQuantizer(size),
-    "fsq": layers.FiniteScalarQuantizer,
-    "residual_fsq": lambda levels, depths: layers.ResidualFiniteScalarQuantizer(depths, levels),
-    "residual": lambda size, depths: layers.ResidualVectorQuantizer(depths, size, update=EMA),
-    "grouped": lambda size, depths, groups: layers.GroupedResidualVectorQuantizer(
-        groups, depths, size, update=EMA
-    ),
-    "sim_vq": layers.SimVQ,
-}
+
+@dataclass
+class Way:
+    """A way to run ours.
+
+    Attributes:
+        name: as it is printed; TF is TensorFlow.
+        backend: of Keras.
+        options: of the functions in `quantizer_steps.py`.
+    """
+
+    name: str
+    backend: str
+    options: dict[str, Any]
+
+    def start(self) -> Contestant:
+        on_cpu = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+        return Contestant("quantizer_steps", KERAS_BACKEND=self.backend, **on_cpu)
 
 
-def make_ours(case: Case) -> layers.Quantizer:
-    if case.kind in ("lfq", "bsq"):
-        kind = {"lfq": layers.LookupFreeQuantizer, "bsq": layers.BinarySphericalQuantizer}
-        layer = kind[case.kind](case.dim)
-    else:
-        layer = MAKERS[case.kind](*case.options.values())
-    layer.build((None, case.dim))
-    if isinstance(layer, layers.VectorQuantizer):
-        layer.embeddings.assign(keras.random.normal(layer.codebook_shape, seed=0))
-    return layer
+PLAIN = Way("TF", "tensorflow", {})
+WAYS = (
+    PLAIN,
+    Way("TF XLA", "tensorflow", {"jit_compile": True}),
+    Way("JAX", "jax", {}),
+)
+PEER = "peer"
 
 
-def make_step(case: Case, x: np.ndarray, upstream: np.ndarray) -> Callable[[], float]:
-    """Our training step; the loss is as in `torch_peer.make_step`."""
-    layer = make_ours(case)
-    weights = [variable.value for variable in layer.trainable_variables]
-
-    @tf.function(autograph=False)
-    def compiled(x: Any, upstream: Any) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            out = layer.discretize(x, training=True)
-            loss = tf.reduce_mean(out.quantized * upstream) + sum(out.losses.values())
-        return loss, tape.gradient(loss, [x, *weights])
-
-    x, upstream = tf.constant(x), tf.constant(upstream)
-    return lambda: float(compiled(x, upstream)[0])
+def start_peer() -> Contestant:
+    return Contestant("torch_peer")
 
 
-def vectors(case: Case, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors and the weights of their values in the loss, float32 `(N, D)`."""
-    generator = np.random.default_rng(seed)
-    shape = (case.count, case.dim)
-    return tuple(generator.standard_normal(shape).astype("float32") for _ in range(2))
+@dataclass
+class Race:
+    """Who takes turns, and how often.
 
+    Attributes:
+        contestants: by the name of a `Way`, and `PEER` if it is installed.
+        ways: those of ours.
+        rounds: how many blocks of each are timed, before `Case.slow` divides it.
+        seed: of vectors, tables and bootstrap draws.
+    """
 
-def clocked(step: Callable[[], float]) -> Callable[[], tuple[float, float]]:
-    """The step, compiled and warm, with both clocks around it."""
+    contestants: dict[str, Contestant]
+    ways: Sequence[Way]
+    rounds: int
+    seed: int
 
-    def timed() -> tuple[float, float]:
-        start, processor_start = time.perf_counter(), time.process_time()
-        loss = step()
-        seconds = time.perf_counter() - start, time.process_time() - processor_start
-        if not np.isfinite(loss):
-            raise RuntimeError(f"This is no loss: {loss}")
-        return seconds
+    def medians(self, steps: dict[str, Any], slow: int) -> tuple[dict[str, float], dict[str, Any]]:
+        """The median of each in milliseconds, and all seconds of each `(rounds, steps)`."""
+        times = time_rounds(steps, max(1, self.rounds // slow), 1 if slow > 1 else 10)
+        wall = {name: values[..., 0] for name, values in times.items()}
+        return {name: 1e3 * float(np.median(values)) for name, values in wall.items()}, wall
 
-    timed()
-    return timed
+    def compare(self, case: Case) -> list[Figure]:
+        """Milliseconds of a step of each, and how many times as fast as the peer's ours is."""
+        arguments = {**case.arguments, "seed": self.seed}
+        steps = {
+            way.name: self.contestants[way.name].make("training_step", **arguments, **way.options)
+            for way in self.ways
+        }
+        if PEER in self.contestants:
+            steps[PEER] = self.contestants[PEER].make("training_step", **arguments)
+            if case.at_least == 10.0:
+                searched = {**case.search_arguments, "seed": self.seed}
+                steps["product"] = self.contestants[PLAIN.name].make("product", **searched)
+        medians, wall = self.medians(steps, case.slow)
+        for contestant in self.contestants.values():
+            contestant.forget()
 
-
-def compare(case: Case, with_peer: bool, rounds: int, seed: int) -> list[Figure]:
-    """Milliseconds of a step of both, and how many times as fast ours is."""
-    x, upstream = vectors(case, seed)
-    steps = {"ours": clocked(make_step(case, x, upstream))}
-    if with_peer:
-        import torch_peer
-
-        steps["peer"] = clocked(torch_peer.make_step(case.kind, case.options, x, upstream))
-    with_product = with_peer and case.at_least == 10.0
-    if with_product:
-        steps["product"] = clocked(make_product(x, table_of(case, seed)))
-    times = time_rounds(steps, max(1, rounds // case.slow), 1 if case.slow > 1 else 3)
-    wall = {name: values[..., 0] for name, values in times.items()}
-    medians = {name: float(np.median(values)) for name, values in wall.items()}
-    milliseconds = {name: 1e3 * value for name, value in medians.items()}
-    figures = [Figure(f"{case.name}: step", "ms", milliseconds["ours"], milliseconds.get("peer"))]
-    if with_peer:
-        interval = ratio_interval(wall["peer"], wall["ours"], seed)
-        ratio = medians["peer"] / medians["ours"]
-        figures.append(
-            Figure(case.name, AS_FAST, ratio, 1.0, at_least=case.at_least, interval=interval)
-        )
-    if with_product:
-        interval = ratio_interval(wall["peer"], wall["product"], seed)
-        ratio = medians["peer"] / medians["product"]
-        figures += [
-            Figure(f"{case.name}: its matrix product alone", "ms", milliseconds["product"]),
-            Figure(f"{case.name}: that product", AS_FAST, ratio, 1.0, interval=interval),
+        peer = medians.get(PEER)
+        figures = [
+            Figure(f"{case.name}: step, {way.name}", "ms", medians[way.name], peer)
+            for way in self.ways
         ]
-    return figures
+        if peer is None:
+            return figures
+        for way in self.ways:
+            interval = ratio_interval(wall[PEER], wall[way.name], self.seed)
+            ratio = peer / medians[way.name]
+            name = f"{case.name}: {way.name}"
+            figures.append(
+                Figure(name, AS_FAST, ratio, 1.0, at_least=case.at_least, interval=interval)
+            )
+        if "product" in medians:
+            interval = ratio_interval(wall[PEER], wall["product"], self.seed)
+            ratio = peer / medians["product"]
+            figures += [
+                Figure(f"{case.name}: its matrix product alone", "ms", medians["product"]),
+                Figure(f"{case.name}: that product", AS_FAST, ratio, 1.0, interval=interval),
+            ]
+        return figures
+
+    def compare_search(self, case: Case) -> list[Figure]:
+        """The search of the nearest code against the product of vectors and table alone."""
+        arguments = {**case.search_arguments, "seed": self.seed}
+        steps = {
+            way.name: self.contestants[way.name].make("search", **arguments, **way.options)
+            for way in self.ways
+        }
+        steps["product"] = self.contestants[PLAIN.name].make("product", **arguments)
+        medians, wall = self.medians(steps, case.slow)
+        for contestant in self.contestants.values():
+            contestant.forget()
+        product = medians["product"]
+        operations = 2e-6 * case.count * case.dim * case.options["size"]
+        sizes = f"{case.count} × {case.dim} × {case.options['size']}"
+        interval = ratio_interval(wall[PLAIN.name], wall["product"], self.seed)
+        return [
+            *(Figure(f"search alone, {sizes}: {w.name}", "ms", medians[w.name]) for w in self.ways),
+            Figure(f"its matrix product alone, {sizes}: {PLAIN.name}", "ms", product),
+            Figure("… of it", "GFLOP/s", operations / product),
+            Figure(
+                f"search alone: {PLAIN.name}",
+                "× its product",
+                medians[PLAIN.name] / product,
+                at_most=round(1 / 0.70, 4),
+                interval=interval,
+            ),
+        ]
 
 
-def table_of(case: Case, seed: int) -> np.ndarray:
-    shape = (case.options["size"], case.dim)
-    return np.random.default_rng(seed + 1).standard_normal(shape).astype("float32")
+def memory(case: Case, ways: Sequence[Way], with_peer: bool, seed: int) -> list[Figure]:
+    """Most memory of a fresh process that takes two training steps."""
 
+    def peak(contestant: Contestant, options: dict[str, Any]) -> float | None:
+        with contestant:
+            step = contestant.make("training_step", **case.arguments, seed=seed, **options)
+            step()
+            return contestant.peak_gigabytes()
 
-def make_product(x: np.ndarray, table: np.ndarray) -> Callable[[], float]:
-    """The scores of all codes in the chunks of the search, of which a column is kept."""
-
-    @tf.function(autograph=False)
-    def product(x: Any, table: Any) -> Any:
-        kept = map_chunks(
-            lambda rows: tf.cast(tf.matmul(rows, table, transpose_b=True)[:, 0], tf.int32),
-            x,
-            default_chunk_size(int(table.shape[0])),
-        )
-        return tf.reduce_sum(kept)
-
-    x, table = tf.constant(x), tf.constant(table)
-    return lambda: float(product(x, table))
-
-
-def compare_search(case: Case, rounds: int, seed: int) -> list[Figure]:
-    """The search of the nearest code against the product of vectors and table alone."""
-    x, _ = vectors(case, seed)
-    table, size = table_of(case, seed), case.options["size"]
-
-    @tf.function(autograph=False)
-    def search(x: Any, table: Any) -> Any:
-        return tf.reduce_sum(nearest_code(x, table))
-
-    searched = partial(search, tf.constant(x), tf.constant(table))
-    steps = {
-        "search": clocked(lambda: float(searched())),
-        "product": clocked(make_product(x, table)),
-    }
-    times = time_rounds(steps, max(1, rounds // case.slow), 3)
-    wall = {name: values[..., 0] for name, values in times.items()}
-    medians = {name: float(np.median(values)) for name, values in wall.items()}
-    ratio = medians["search"] / medians["product"]
-    interval = ratio_interval(wall["search"], wall["product"], seed)
-    operations = 2e-9 * case.count * case.dim * size
-    sizes = f"{case.count} × {case.dim} × {size}"
+    theirs = peak(start_peer(), {}) if with_peer else None
+    peaks = {way.name: peak(way.start(), way.options) for way in ways}
     return [
-        Figure(f"search alone, {sizes}", "ms", 1e3 * medians["search"]),
-        Figure(f"its matrix product alone, {sizes}", "ms", 1e3 * medians["product"]),
-        Figure("… of it", "GFLOP/s", operations / medians["product"]),
-        Figure(
-            "search alone", "× its product", ratio, at_most=round(1 / 0.70, 4), interval=interval
-        ),
+        Figure(f"{case.name}: peak memory, {name}", "GB", gigabytes, theirs, at_most=1.5)
+        for name, gigabytes in peaks.items()
+        if gigabytes is not None
     ]
-
-
-def peak_gigabytes(module: str, call: str) -> float | None:
-    """Most memory of a fresh process that takes two training steps; `None` where it is not told."""
-    code = (
-        f"import numpy as np, {module} as m\n{call}\nstep(); step()\n"
-        "print(open('/proc/self/status').read())"
-    )
-    if not Path("/proc/self/status").is_file():
-        return None
-    # `VmHWM` and not `ru_maxrss`, which a child takes over from the process that started it.
-    folder = str(Path(__file__).parent)
-    path = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise RuntimeError(f"`{module}` failed:\n{done.stderr[-2000:]}")
-    peak = next(line for line in done.stdout.splitlines() if line.startswith("VmHWM:"))
-    return int(peak.split()[1]) * 1024 / 1e9
-
-
-def memory(case: Case, with_peer: bool) -> list[Figure]:
-    ours = peak_gigabytes(
-        "quantizers", f"case = m.{case!r}\nstep = m.make_step(case, *m.vectors(case))"
-    )
-    theirs = None
-    if with_peer:
-        draw = f"np.random.default_rng(0).standard_normal(({case.count}, {case.dim}))"
-        arguments = f"{case.kind!r}, {case.options!r}, x, x"
-        theirs = peak_gigabytes(
-            "torch_peer", f"x = {draw}.astype('float32')\nstep = m.make_step({arguments})"
-        )
-    name = f"{case.name}: peak memory"
-    return [] if ours is None else [Figure(name, "GB", ours, theirs, at_most=1.5)]
 
 
 def tiny(case: Case) -> Case:
@@ -288,48 +245,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser(__doc__, "quantizers")
     arguments.add_argument("--rounds", type=int, help=f"rounds (default: {ROUNDS})")
     arguments.add_argument("--only", default="", help="cases whose name contains this")
-    arguments.add_argument(
-        "--threads", type=int, default=os.cpu_count(), help="of both (default: all cores)"
-    )
     args = arguments.parse_args(argv)
-    require_tensorflow()
     with_peer = all(importlib.util.find_spec(n) for n in ("torch", "vector_quantize_pytorch"))
-    if not with_peer:
-        missing = "vector-quantize-pytorch and torch are not installed: pip install -e '.[oracle]'"
+    with_jax = importlib.util.find_spec("jax") is not None
+    if not (with_peer and with_jax):
+        missing = "not all are installed that are compared: pip install -e '.[oracle,jax]'"
         if not args.smoke:
             raise SystemExit(missing)
-        print(f"Ours alone, as {missing}")
-    tf.config.threading.set_intra_op_parallelism_threads(args.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(args.threads)
-    if with_peer:
-        import torch
-
-        torch.set_num_threads(args.threads)
+        print(missing)
+    ways = [way for way in WAYS if with_jax or way.backend != "jax"]
     rounds = args.rounds or (1 if args.smoke else ROUNDS)
-    all_of_it = not args.smoke and not args.only and args.threads == os.cpu_count()
-    full = all_of_it and rounds >= ROUNDS
-    keras.utils.set_random_seed(args.seed)
+    full = not args.smoke and not args.only and rounds >= ROUNDS
 
     figures = []
+    cases = [tiny(case) for case in CASES] if args.smoke else CASES
     large = tiny(LARGE) if args.smoke else LARGE
     if args.only in "memory":
         print("memory …", flush=True)
-        figures += memory(large, with_peer)
-    if args.only in "search":
-        print("search …", flush=True)
-        figures += compare_search(large, rounds, args.seed)
-    for case in map(tiny, CASES) if args.smoke else CASES:
-        if args.only in case.name:
-            print(f"{case.name} …", flush=True)
-            figures += compare(case, with_peer, rounds, args.seed)
-            gc.collect()
-    settings = {
-        "rounds": rounds,
-        "threads": args.threads,
-        "decay": EMA.decay,
-        "beta": 0.25,
-        "seed": args.seed,
-    }
+        figures += memory(large, ways, with_peer, args.seed)
+    with ExitStack() as stack:
+        contestants = {way.name: stack.enter_context(way.start()) for way in ways}
+        if with_peer:
+            contestants[PEER] = stack.enter_context(start_peer())
+        race = Race(contestants, ways, rounds, args.seed)
+        if args.only in "search":
+            print("search …", flush=True)
+            figures += race.compare_search(large)
+        for case in cases:
+            if args.only in case.name:
+                print(f"{case.name} …", flush=True)
+                figures += race.compare(case)
+    settings = {"rounds": rounds, "decay": 0.99, "beta": 0.25, "seed": args.seed}
     peer = "vector-quantize-pytorch"
     return report("quantizers", figures, settings, args.output, full, peer, PACKAGES)
 

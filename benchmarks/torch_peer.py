@@ -4,12 +4,13 @@ Nothing of its code is here; it is called. Neither Keras nor TensorFlow is impor
 memory of a process that uses this module alone is the peer's.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 import vector_quantize_pytorch as peer
+from turns import normal_vectors
 
 PACKAGES = ("torch", "vector-quantize-pytorch")
 
@@ -50,14 +51,18 @@ MAKERS: dict[str, Callable[..., torch.nn.Module]] = {
 }
 
 
-def make_step(kind: str, options: dict[str, Any], x: np.ndarray, upstream: np.ndarray) -> Callable:
+def training_step(
+    kind: str, count: int, dim: int, options: dict[str, Any], seed: int
+) -> Callable[[], float]:
     """A training step, forward and backward, of this quantizer on vectors `(N, D)`.
 
     The loss is the mean of the values, weighted by `upstream`, plus the quantizer's own losses.
     """
-    layer = MAKERS[kind](x.shape[1], **options).train()
-    vectors = torch.from_numpy(x)[None].requires_grad_()
-    weights = torch.from_numpy(upstream)[None]
+    torch.set_num_threads(os.cpu_count() or 1)
+    torch.manual_seed(seed)
+    layer = MAKERS[kind](dim, **options).train()
+    x, upstream = (torch.from_numpy(normal_vectors(count, dim, s)) for s in (seed, seed + 1))
+    vectors, weights = x[None].requires_grad_(), upstream[None]
 
     def step() -> float:
         vectors.grad = None
