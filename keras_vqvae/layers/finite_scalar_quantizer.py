@@ -83,7 +83,8 @@ class FiniteScalarQuantizer(Quantizer):
         self.levels = check_levels(levels)
         check_index_bits(self.levels, "Use fewer levels, or several indices by `GroupedQuantizer`.")
         self.symmetric = bool(symmetric)
-        self._sizes = np.array(self.levels, "float32")
+        # Steps and digits are `(D, N)`: along rows of D numbers TensorFlow takes twice as long.
+        self._sizes = np.array(self.levels, "float32")[:, np.newaxis]
         self._counter: Any = None
 
     def build(self, input_shape: Any) -> None:
@@ -94,7 +95,7 @@ class FiniteScalarQuantizer(Quantizer):
         self.built = True
 
     def _bounded(self, x: Any) -> Any:
-        """What is rounded, in steps of one level."""
+        """What is rounded, in steps of one level; `(D, N)` as all of these are."""
         sizes = self._sizes
         if self.symmetric:
             steps = self.steps_to(ops.tanh(x))
@@ -124,19 +125,25 @@ class FiniteScalarQuantizer(Quantizer):
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
-        steps = self._bounded(x)
+        steps = self._bounded(ops.transpose(x))
         digits = self.rounded(steps)
-        quantized = self.scaled(with_value(steps, digits))
+        quantized = ops.transpose(self.scaled(with_value(steps, digits)))
         codes = ops.stop_gradient(quantized)
-        # A number that is not finite has no digit, and gets any index of the table.
-        indices = ops.clip(pack_digits(digits, self.levels), 0, self.num_embeddings - 1)
+        indices = self.packed(digits)
         if training:
             self.count(indices, valid, x)
         return self.restore(z_e, valid, quantized, indices, {}, codes)
 
+    def packed(self, digits: Any) -> Any:
+        """The indices `(N,)` of levels."""
+        # A number that is not finite has no digit, and gets any index of the table.
+        return ops.clip(pack_digits(digits, self.levels, axis=0), 0, self.num_embeddings - 1)
+
     def codes_of(self, indices: Any) -> Any:
-        digits = unpack_digits(ops.maximum(indices, 0), self.levels)
-        codes = self.scaled(ops.cast(digits, "float32"))
+        indices = ops.convert_to_tensor(indices)
+        digits = unpack_digits(ops.reshape(ops.maximum(indices, 0), (-1,)), self.levels)
+        codes = ops.transpose(self.scaled(ops.cast(ops.transpose(digits), "float32")))
+        codes = ops.reshape(codes, (*ops.shape(indices), self.embedding_dim))
         return ops.where(ops.expand_dims(indices >= 0, -1), codes, 0.0)
 
     @property

@@ -11,7 +11,7 @@ from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.finite_scalar_quantizer import FiniteScalarQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
 from keras_vqvae.layers.residual_depths import ResidualDepths
-from keras_vqvae.ops import pack_digits, with_value
+from keras_vqvae.ops import with_value
 
 __all__ = ["ResidualFiniteScalarQuantizer"]
 
@@ -100,7 +100,8 @@ class ResidualFiniteScalarQuantizer(ResidualDepths):
                 "A number has at most 2**20 values, for float32 holds no finer ones. Use fewer "
                 f"levels or depths. Received: levels={levels!r}, num_quantizers={num_quantizers}"
             )
-        self._sizes = np.array(self.levels, "float32")
+        # `(D, 1)`, for `(D, N)`, as in each depth.
+        self._sizes = np.array(self.levels, "float32")[:, np.newaxis]
         self._reach = self._sizes / (self._sizes - 1.0)
         self._finer = [self._sizes**i for i in range(self.num_quantizers)]
 
@@ -109,28 +110,28 @@ class ResidualFiniteScalarQuantizer(ResidualDepths):
             self.check_built("discretize")
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
-        bounded = self._reach * ops.tanh(x / self._reach)
+        bounded = self._reach * ops.tanh(ops.transpose(x) / self._reach)
         residual, total, indices = ops.stop_gradient(bounded), None, []
         for i, used in enumerate(self.kept(z_e, valid, training)):
             part = self.quantizers[i]
             steps = part.steps_to(residual * self._finer[i])
             digits = ops.clip(part.rounded(steps), 0.0, self._sizes - 1.0)
-            index = ops.clip(pack_digits(digits, self.levels), 0, part.num_embeddings - 1)
+            index = part.packed(digits)
             code = part.scaled(digits) / self._finer[i]
             if used is not None:
                 index = ops.where(used > 0, index, -1)
-                code = code * ops.expand_dims(used, -1)
+                code = code * used
             if training:
                 part.count(index, used, x)
             total = code if total is None else total + code
             residual = residual - code
             indices.append(index)
-        quantized = with_value(bounded, total)
-        return self.restore(z_e, valid, quantized, ops.stack(indices, axis=-1), {}, total)
+        quantized, codes = ops.transpose(with_value(bounded, total)), ops.transpose(total)
+        return self.restore(z_e, valid, quantized, ops.stack(indices, axis=-1), {}, codes)
 
     def codes_of(self, indices: Any) -> Any:
         codes = [
-            part.codes_of(indices[..., i]) / self._finer[i]
+            part.codes_of(indices[..., i]) / self._finer[i][:, 0]
             for i, part in enumerate(self.quantizers)
         ]
         total = codes[0]

@@ -30,14 +30,16 @@ def _place_values(radices: Sequence[int]) -> list[int]:
     return [math.prod(radices[:i]) for i in range(len(radices))]
 
 
-def pack_digits(digits: Any, radices: Sequence[int]) -> Any:
+def pack_digits(digits: Any, radices: Sequence[int], axis: int = -1) -> Any:
     """Digits to one index: `Σ_i digit_i · Π_{j<i} radix_j`, the first digit counts fastest.
 
     The arithmetic is that of integers. Floats would be exact up to 2**24 only.
 
     Args:
-        digits: int32 tensor `(..., D)`, digit i in `[0, radices[i])`.
+        digits: int32 tensor `(..., D)`, or with the D digits along `axis`; digit i is in
+            `[0, radices[i])`.
         radices: D integers with a product of at most 2**30.
+        axis: where the D digits of a number lie. Defaults to the last axis.
 
     Returns:
         int32 tensor `(...)`.
@@ -51,7 +53,7 @@ def pack_digits(digits: Any, radices: Sequence[int]) -> Any:
     5
     """
     # By columns: a product with one short row and a sum over it take TensorFlow twice as long.
-    columns = ops.unstack(ops.cast(digits, "int32"), num=len(radices), axis=-1)
+    columns = ops.unstack(ops.cast(digits, "int32"), num=len(radices), axis=axis)
     index = columns[0]  # its place value is 1
     for column, place in zip(columns[1:], _place_values(radices)[1:], strict=True):
         index = index + column * place

@@ -20,6 +20,7 @@ def test_it_is_a_bijection(radices):
     assert (digits >= 0).all()
     assert (digits < radices).all()
     np.testing.assert_array_equal(to_numpy(pack_digits(digits, radices)), indices)
+    np.testing.assert_array_equal(to_numpy(pack_digits(digits.T, radices, axis=0)), indices)
     # NumPy's order is the other way round: its last digit counts fastest.
     expected = np.ravel_multi_index(digits.T[::-1], radices[::-1])
     np.testing.assert_array_equal(expected, indices)
