@@ -1,13 +1,13 @@
 """Options: one way to name a choice (by name, by config, or by instance), and the value range."""
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import keras
 import numpy as np
 
-__all__ = ["Choice", "check_number", "check_value_range", "get_choice"]
+__all__ = ["Choice", "check_count", "check_number", "check_value_range", "get_choice"]
 
 PACKAGE = "keras_vqvae"
 
@@ -52,6 +52,23 @@ def check_number(name: str, value: Any, above_zero: bool = False, hint: str = ""
         bound = "> 0" if above_zero else "≥ 0"
         raise ValueError(f"`{name}` should be {bound}{hint}. Received: {name}={value!r}")
     return float(value)
+
+
+def check_count(
+    name: str, value: Any, least: int = 1, highest: int | None = None, hint: str = ""
+) -> int:
+    """An integer that a user gave as the argument `name`, Python's or NumPy's.
+
+    Raises:
+        ValueError: for anything else, or less than `least`, or more than `highest`; `hint` follows
+            what it should be.
+    """
+    good = isinstance(value, Integral) and not isinstance(value, bool)
+    if not good or int(value) < least or (highest is not None and int(value) > highest):
+        kind = "a positive integer" if least == 1 else f"an integer ≥ {least}"
+        limit = "" if highest is None else f" of at most {highest}"
+        raise ValueError(f"`{name}` should be {kind}{limit}{hint}. Received: {name}={value!r}")
+    return int(value)
 
 
 def get_choice(identifier: Any, base: type[T], names: dict[str, type[T]], argument: str) -> T:

@@ -3,6 +3,7 @@
 from keras_vqvae.codebooks.affine_update import AffineUpdate as AffineUpdate
 from keras_vqvae.codebooks.assignment import Assignment as Assignment
 from keras_vqvae.codebooks.assignment import NearestCode as NearestCode
+from keras_vqvae.codebooks.assignment import OptimalTransport as OptimalTransport
 from keras_vqvae.codebooks.assignment import SampledCode as SampledCode
 from keras_vqvae.codebooks.codebook import Codebook as Codebook
 from keras_vqvae.codebooks.distances import Cosine as Cosine
@@ -39,6 +40,7 @@ __all__ = [
     "GradientUpdate",
     "KMeans",
     "NearestCode",
+    "OptimalTransport",
     "Orthogonality",
     "Regularizer",
     "ReplaceDead",

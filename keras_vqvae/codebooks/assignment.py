@@ -5,20 +5,23 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, check_number, get_choice
-from keras_vqvae.ops import sampled_code
+from keras_vqvae.choices import PACKAGE, Choice, check_count, check_number, get_choice
+from keras_vqvae.ops import sampled_code, transported_code
 
 if TYPE_CHECKING:
     from keras_vqvae.codebooks.codebook import Codebook
 
-__all__ = ["Assignment", "NearestCode", "SampledCode", "get_assignment"]
+__all__ = ["Assignment", "NearestCode", "OptimalTransport", "SampledCode", "get_assignment"]
 
 
 class Assignment(Choice):
     """Chooses codes in training. In evaluation the nearest code is taken."""
 
-    def choose(self, codebook: "Codebook", vectors: Any) -> Any:
-        """The code of each vector, in training: `(N, D)`, normalised, to int32 `(N,)`."""
+    def choose(self, codebook: "Codebook", vectors: Any, weights: Any = None) -> Any:
+        """The code of each vector, in training: `(N, D)`, normalised, to int32 `(N,)`.
+
+        `weights` is float32 `(N,)`, 0 for masked rows, or `None`: those must not matter to others.
+        """
         raise NotImplementedError
 
 
@@ -26,7 +29,7 @@ class Assignment(Choice):
 class NearestCode(Assignment):
     """`argmin_k ‖x − e_k‖²`, in training as in evaluation."""
 
-    def choose(self, codebook: "Codebook", vectors: Any) -> Any:
+    def choose(self, codebook: "Codebook", vectors: Any, weights: Any = None) -> Any:
         return codebook.search(vectors)
 
 
@@ -54,7 +57,7 @@ class SampledCode(Assignment):
         hint = "; one that changes over training is that of `GumbelQuantizer`"
         self.temperature = check_number("temperature", temperature, above_zero=True, hint=hint)
 
-    def choose(self, codebook: "Codebook", vectors: Any) -> Any:
+    def choose(self, codebook: "Codebook", vectors: Any, weights: Any = None) -> Any:
         uniforms = keras.random.uniform((ops.shape(vectors)[0],), seed=codebook.seed_generator)
         return sampled_code(
             vectors, codebook.table(), uniforms, self.temperature, codebook.chunk_size
@@ -64,7 +67,51 @@ class SampledCode(Assignment):
         return {"temperature": self.temperature}
 
 
+@keras.saving.register_keras_serializable(PACKAGE)
+class OptimalTransport(Assignment):
+    """All codes of a batch are chosen about equally often, at the least cost (OptVQ).
+
+    Codes far from the vectors get some of them, learn from them, and come near: none is left
+    behind, whatever the table started from. `ops.transported_code` has the formulas. Losses are
+    those of the code that was chosen. What a vector gets depends on its batch; in evaluation, where
+    it must not, the nearest code is taken. The authors' code makes a plan there, too.
+
+    It needs batches of many more vectors than there are codes to tell anything, and costs an
+    iteration as much as a search. Vectors take part over all replicas; masked ones do not.
+
+    Args:
+        epsilon: ε > 0, how much the cost counts beside an even use. Defaults to `10.0`, the
+            authors'.
+        iterations: how many of Sinkhorn's, from 1 to 1 000. Defaults to `5`, the authors'.
+
+    References:
+        - [Preventing Local Pitfalls in Vector Quantization via Optimal
+          Transport](https://arxiv.org/abs/2412.15195)
+    """
+
+    def __init__(self, epsilon: float = 10.0, iterations: int = 5) -> None:
+        self.epsilon = check_number("epsilon", epsilon, above_zero=True)
+        self.iterations = check_count("iterations", iterations, highest=1_000)
+
+    def choose(self, codebook: "Codebook", vectors: Any, weights: Any = None) -> Any:
+        return transported_code(
+            vectors,
+            codebook.table(),
+            self.epsilon,
+            self.iterations,
+            weights,
+            codebook.chunk_size,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {"epsilon": self.epsilon, "iterations": self.iterations}
+
+
 def get_assignment(identifier: Any) -> Assignment:
-    """The assignment of that name (`"nearest"`, `"sampled"`), config or instance."""
-    names: dict[str, type[Assignment]] = {"nearest": NearestCode, "sampled": SampledCode}
+    """The assignment of that name, config or instance."""
+    names: dict[str, type[Assignment]] = {
+        "nearest": NearestCode,
+        "sampled": SampledCode,
+        "optimal_transport": OptimalTransport,
+    }
     return get_choice(identifier, Assignment, names, "assignment")

@@ -1,13 +1,12 @@
 """The table of codes as a layer: its weights, and the rules that change them."""
 
 import warnings
-from numbers import Integral
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_count
 from keras_vqvae.codebooks.assignment import get_assignment
 from keras_vqvae.codebooks.distances import get_distance
 from keras_vqvae.codebooks.initialization import DataInitializer, get_embeddings_initializer
@@ -38,8 +37,8 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         revival: what happens to unused codes: `None`, `"replace_dead"`, `"replace_unused"`,
             `"cvq"` or a `Revival`.
         distance: `"euclidean"`, `"cosine"` or a `Distance`.
-        assignment: which code a vector gets in training: `"nearest"`, `"sampled"` or an
-            `Assignment`.
+        assignment: which code a vector gets in training: `"nearest"`, `"sampled"`,
+            `"optimal_transport"` or an `Assignment`.
         chunk_size: how many vectors the search compares at one time. By default as many as keep the
             scores within 32 MiB.
         seed: seed of the random draws: where codes start, initialisation from data, and revival.
@@ -67,16 +66,14 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value in (("num_embeddings", num_embeddings), ("embedding_dim", embedding_dim)):
-            _check_positive(name, value, optional=name == "embedding_dim")
-        _check_positive("chunk_size", chunk_size, optional=True)
+        self.num_embeddings = check_count("num_embeddings", num_embeddings)
+        self.embedding_dim = _optional_count("embedding_dim", embedding_dim)
+        self.chunk_size = _optional_count("chunk_size", chunk_size)
         if num_embeddings > 2**30:
             raise ValueError(
                 "`num_embeddings` should be at most 2**30: indices are int32. Use several smaller "
                 f"tables. Received: num_embeddings={num_embeddings}"
             )
-        self.num_embeddings = int(num_embeddings)
-        self.embedding_dim = None if embedding_dim is None else int(embedding_dim)
         self.update_rule = get_update_rule(update)
         self.frozen_codes = self.update_rule.frozen_mask(self.num_embeddings)
         self.embeddings_initializer = get_embeddings_initializer(
@@ -85,7 +82,6 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         self.revival = get_revival(revival)
         self.distance = get_distance(distance)
         self.assignment = get_assignment(assignment)
-        self.chunk_size = chunk_size
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
@@ -160,9 +156,9 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         """The nearest code of each vector: `(N, D)`, normalised, to int32 `(N,)`."""
         return nearest_code(vectors, self.table(), self.chunk_size)
 
-    def choose(self, vectors: Any) -> Any:
-        """The code of each vector in training, by the `assignment`; shapes as in `search`."""
-        return self.assignment.choose(self, vectors)
+    def choose(self, vectors: Any, weights: Any = None) -> Any:
+        """The code of each vector in training, by the `assignment`; shapes as in `learn`."""
+        return self.assignment.choose(self, vectors, weights)
 
     def lookup(self, indices: Any) -> Any:
         """The codes of indices `(...)` as float32 `(..., D)`; an index of −1 gives zeros."""
@@ -261,8 +257,5 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         }
 
 
-def _check_positive(name: str, value: Any, optional: bool) -> None:
-    if optional and value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"`{name}` should be a positive integer. Received: {name}={value!r}")
+def _optional_count(name: str, value: Any) -> int | None:
+    return None if value is None else check_count(name, value)

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice
+from keras_vqvae.choices import PACKAGE, Choice, check_count
 from keras_vqvae.codebooks.distances import Distance
 from keras_vqvae.codebooks.draws import spread_rows
 from keras_vqvae.ops import code_counts, code_sums, nearest_code
@@ -45,9 +45,7 @@ class KMeans(DataInitializer):
     """
 
     def __init__(self, iterations: int = 10) -> None:
-        if iterations < 0:
-            raise ValueError(f"`iterations` should be ≥ 0. Received: iterations={iterations}")
-        self.iterations = iterations
+        self.iterations = check_count("iterations", iterations, least=0)
 
     def table(
         self, vectors: Any, weights: Any, uniforms: Any, distance: Distance, chunk_size: int | None

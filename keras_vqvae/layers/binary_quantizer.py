@@ -1,10 +1,10 @@
 """What the quantizers to signs share."""
 
-from numbers import Integral
 from typing import Any
 
 from keras import ops
 
+from keras_vqvae.choices import check_count
 from keras_vqvae.layers.quantizer import QuantizerOutput
 from keras_vqvae.layers.scheduled_quantizer import ScheduledQuantizer
 from keras_vqvae.ops import (
@@ -38,16 +38,8 @@ class BinaryQuantizer(ScheduledQuantizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value, highest in (
-            ("num_bits", num_bits, None),
-            ("entropy_group_bits", entropy_group_bits, 20),
-        ):
-            wrong = isinstance(value, bool) or not isinstance(value, Integral) or value < 1
-            if wrong or (highest is not None and value > highest):
-                limit = f" of at most {highest}" if highest else ""
-                raise ValueError(
-                    f"`{name}` should be a positive integer{limit}. Received: {name}={value!r}"
-                )
+        self.num_bits = check_count("num_bits", num_bits)
+        self.entropy_group_bits = check_count("entropy_group_bits", entropy_group_bits, highest=20)
         check_index_bits(
             (2,) * num_bits, "Use fewer bits, or several indices by `GroupedQuantizer`."
         )
@@ -55,8 +47,6 @@ class BinaryQuantizer(ScheduledQuantizer):
             beta=beta, entropy_weight=entropy_weight, diversity_weight=diversity_weight
         )
         self.set_numbers(above_zero=True, temperature=temperature)
-        self.num_bits = int(num_bits)
-        self.entropy_group_bits = int(entropy_group_bits)
         self._counter: Any = None
 
     @property

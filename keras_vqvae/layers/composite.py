@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vqvae.choices import check_count
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
 
 __all__ = [
@@ -247,10 +248,7 @@ class ChannelSplit(Composite):
     @staticmethod
     def piece_dim(embedding_dim: int | None, num_groups: Any) -> int | None:
         """D / groups, after the checks that it exists."""
-        if isinstance(num_groups, bool) or not isinstance(num_groups, int) or num_groups < 1:
-            raise ValueError(
-                f"`num_groups` should be a positive integer. Received: num_groups={num_groups!r}"
-            )
+        num_groups = check_count("num_groups", num_groups)
         if embedding_dim is None:
             return None
         if embedding_dim % num_groups:

@@ -30,12 +30,15 @@ class NearestCodeQuantizer(CodebookQuantizer):
         self._pass_gradient = get_gradient_estimator(estimator)
         self.estimator = named_estimator(self._pass_gradient)
 
-    def choose(self, x: Any, training: bool, indices: Any = None) -> tuple[Any, Any, Any]:
+    def choose(
+        self, x: Any, training: bool, valid: Any = None, indices: Any = None
+    ) -> tuple[Any, Any, Any]:
         """Where vectors go: by the table's assignment, or by an estimator that does it itself.
 
         Args:
             x: float32 `(N, D)`.
             training: whether this is a training step.
+            valid: float32 `(N,)`, 0 for rows that are to matter to no other, or `None`.
             indices: int32 `(N,)`, the code of each vector where that is chosen already.
 
         Returns:
@@ -49,7 +52,7 @@ class NearestCodeQuantizer(CodebookQuantizer):
         table = codebook.table_learning_from(x, training)
         if training and estimator_places_vectors(self._pass_gradient):
             return self._pass_gradient.place(x, table, seed, codebook.chunk_size)
-        indices = codebook.choose(x) if training else codebook.search(x)
+        indices = codebook.choose(x, valid) if training else codebook.search(x)
         codes = ops.take(table, indices, axis=0)
         return self._pass_gradient(x, codes, seed), codes, indices
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_count
 from keras_vqvae.layers.composite import check_part, parts_config, spread_initializers
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
 
@@ -78,11 +78,8 @@ class ProjectedQuantizer(Quantizer):
         super().__init__(**kwargs)
         quantizer = check_part(quantizer, "quantizer")
         dim = quantizer.embedding_dim if codebook_dim is None else codebook_dim
-        if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
-            raise ValueError(
-                "`codebook_dim` should be a positive integer; it can be left out for a quantizer "
-                f"with a known `embedding_dim`. Received: codebook_dim={codebook_dim!r}"
-            )
+        hint = "; it can be left out for a quantizer with a known `embedding_dim`"
+        dim = check_count("codebook_dim", dim, hint=hint)
         if quantizer.embedding_dim not in (None, dim):
             raise ValueError(
                 f"`codebook_dim` should be the length of the quantizer's vectors, "

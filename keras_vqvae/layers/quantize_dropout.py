@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice
+from keras_vqvae.choices import PACKAGE, Choice, check_count
 
 __all__ = ["QuantizeDropout", "get_quantize_dropout"]
 
@@ -31,12 +31,9 @@ class QuantizeDropout(Choice):
     def __init__(self, per: str = "batch", minimum: int = 1, multiple_of: int = 1) -> None:
         if per not in ("batch", "sample"):
             raise ValueError(f"`per` should be 'batch' or 'sample'. Received: per={per!r}")
-        for name, value in (("minimum", minimum), ("multiple_of", multiple_of)):
-            if isinstance(value, bool) or int(value) != value or value < 1:
-                raise ValueError(f"`{name}` should be a positive integer. Received: {name}={value}")
         self.per = per
-        self.minimum = minimum
-        self.multiple_of = multiple_of
+        self.minimum = check_count("minimum", minimum)
+        self.multiple_of = check_count("multiple_of", multiple_of)
 
     def check(self, num_quantizers: int) -> None:
         """Refuses more depths than there are, and steps that are larger."""

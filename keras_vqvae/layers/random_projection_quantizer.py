@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_count
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.composite import concatenated_counts
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
@@ -82,13 +82,8 @@ class RandomProjectionQuantizer(Quantizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value in (("codebook_dim", codebook_dim), ("num_codebooks", num_codebooks)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"`{name}` should be a positive integer. Received: {name}={value!r}"
-                )
-        self.codebook_dim = codebook_dim
-        self.num_codebooks = num_codebooks
+        self.codebook_dim = check_count("codebook_dim", codebook_dim)
+        self.num_codebooks = check_count("num_codebooks", num_codebooks)
         self.seed = seed
         # Drawn on the host, like Keras's own default seeds: the lift is computed from it there.
         self._host_seed = random.randint(1, 10**9) if seed is None else seed

@@ -1,12 +1,12 @@
 """What residual quantizers share: the sum over depths, and dropping the deeper ones."""
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_vqvae.choices import check_count
 from keras_vqvae.layers.composite import Composite, known_dim, mean_losses
 from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
@@ -32,13 +32,7 @@ class ResidualDepths(SavedGenerator, Composite):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        wrong = isinstance(num_quantizers, bool) or not isinstance(num_quantizers, Integral)
-        if wrong or num_quantizers < 1:
-            raise ValueError(
-                "`num_quantizers` should be a positive integer. "
-                f"Received: num_quantizers={num_quantizers!r}"
-            )
-        self.num_quantizers = int(num_quantizers)
+        self.num_quantizers = check_count("num_quantizers", num_quantizers)
         self.dropout = get_quantize_dropout(dropout)
         self.seed = seed
         self.seed_generator: Any = None

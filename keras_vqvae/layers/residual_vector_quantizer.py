@@ -1,13 +1,12 @@
 """A stack of quantizers, each for what the ones before it left over."""
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_count
 from keras_vqvae.layers.composite import (
     check_one_size,
     part_config,
@@ -116,12 +115,7 @@ class ResidualVectorQuantizer(ResidualDepths):
         **kwargs: Any,
     ) -> None:
         super().__init__(num_quantizers, dropout, seed, depth_weights, **kwargs)
-        wrong = isinstance(beam_size, bool) or not isinstance(beam_size, Integral)
-        if wrong or beam_size < 1:
-            raise ValueError(
-                f"`beam_size` should be a positive integer. Received: beam_size={beam_size!r}"
-            )
-        self.beam_size = int(beam_size)
+        self.beam_size = check_count("beam_size", beam_size)
         sizes = self.per_depth("num_embeddings", num_embeddings)
         if shared_codebook:
             check_one_size(sizes)

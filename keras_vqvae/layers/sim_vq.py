@@ -113,7 +113,7 @@ class SimVQ(NearestCodeQuantizer):
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
-        quantized, codes, indices = self.choose(x, training)
+        quantized, codes, indices = self.choose(x, training, valid)
         losses = self.table_losses(x, codes, valid)
         if training:
             self.codebook.learn(x, indices, valid)

@@ -55,9 +55,10 @@ class VectorQuantizer(NearestCodeQuantizer):
             hand the codes a gradient and take the place of the codebook loss (their papers have no
             commitment loss either: `beta=0`); in training their value is near the code, or on a
             line between two, in evaluation it is the code. Defaults to `"straight_through"`.
-        assignment: which code a vector gets in training: `"nearest"`, `"sampled"` or
-            `codebooks.SampledCode(temperature=...)`, which draws codes at random, the nearer the
-            likelier. In evaluation it is the nearest. Defaults to `"nearest"`.
+        assignment: which code a vector gets in training: `"nearest"`, `"sampled"` (drawn at random,
+            the nearer the likelier), `"optimal_transport"` (so that all are used evenly) or an
+            object such as `codebooks.SampledCode(temperature=0.5)`. In evaluation it is the
+            nearest. Defaults to `"nearest"`.
         regularizer: a term added to the loss, `codebooks.Orthogonality(...)` or
             `codebooks.Diversity(...)`, or a list of them; each is logged under its own name.
             Defaults to `None`.
@@ -172,7 +173,7 @@ class VectorQuantizer(NearestCodeQuantizer):
         if training and learn:
             codebook.initialize(x, valid)
         indices = None if indices is None else ops.reshape(indices, (-1,))
-        quantized, codes, indices = self.choose(x, training, indices)
+        quantized, codes, indices = self.choose(x, training, valid, indices)
         losses = self.table_losses(x, codes, valid)
         for one in self.regularizers:
             # A batch without vectors costs nothing, though the table may.

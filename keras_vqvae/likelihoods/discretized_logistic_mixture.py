@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_count
 from keras_vqvae.likelihoods.families import LOGISTIC, learned_scale
 from keras_vqvae.likelihoods.likelihood import Likelihood
 from keras_vqvae.ops import invert_cumulative
@@ -49,12 +49,7 @@ class DiscretizedLogisticMixture(Likelihood):
     """
 
     def __init__(self, num_components: int = 10) -> None:
-        if num_components < 1 or int(num_components) != num_components:
-            raise ValueError(
-                "`num_components` should be a positive integer. "
-                f"Received: num_components={num_components}"
-            )
-        self.num_components = int(num_components)
+        self.num_components = check_count("num_components", num_components)
 
     def num_parameters(self, channels: int) -> int:
         return self.num_components * (1 + 2 * channels + channels * (channels - 1) // 2)

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_count
 from keras_vqvae.metrics.running_mean import RunningMean
 
 __all__ = ["BitsPerDimension"]
@@ -41,11 +41,8 @@ class BitsPerDimension(RunningMean):
     """
 
     def __init__(self, dimensions: int, name: str = "bits_per_dimension", **kwargs: Any) -> None:
-        if isinstance(dimensions, bool) or not isinstance(dimensions, int) or dimensions < 1:
-            raise ValueError(
-                "`dimensions` should be a positive integer, height · width · channels of an image. "
-                f"Received: dimensions={dimensions!r}"
-            )
+        hint = ", height · width · channels of an image"
+        dimensions = check_count("dimensions", dimensions, hint=hint)
         super().__init__(name=name, **kwargs)
         self.dimensions = dimensions
 

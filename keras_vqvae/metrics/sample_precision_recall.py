@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_count
 from keras_vqvae.metrics.features import FeatureMetric, Features, check_width
 
 __all__ = ["SamplePrecisionRecall"]
@@ -61,13 +61,8 @@ class SamplePrecisionRecall(FeatureMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(feature_extractor, name, **kwargs)
-        for argument, value in (("neighbors", neighbors), ("chunk_size", chunk_size)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"`{argument}` should be a positive integer. Received: {argument}={value!r}"
-                )
-        self.neighbors = neighbors
-        self.chunk_size = chunk_size
+        self.neighbors = check_count("neighbors", neighbors)
+        self.chunk_size = check_count("chunk_size", chunk_size)
         self.reset_state()
 
     def take(self, real: Features | None, generated: Features | None) -> None:

@@ -45,6 +45,7 @@ from keras_vqvae.ops.reductions import mean_over_valid as mean_over_valid
 from keras_vqvae.ops.sampled_code import sampled_code as sampled_code
 from keras_vqvae.ops.soft_choice import categorical_entropy as categorical_entropy
 from keras_vqvae.ops.soft_choice import with_soft_gradient as with_soft_gradient
+from keras_vqvae.ops.transported_code import transported_code as transported_code
 from keras_vqvae.ops.usage import code_counts as code_counts
 from keras_vqvae.ops.usage import code_sums as code_sums
 from keras_vqvae.ops.usage import codebook_usage as codebook_usage
@@ -98,6 +99,7 @@ __all__ = [
     "rotation_trick",
     "sampled_code",
     "straight_through",
+    "transported_code",
     "two_sum",
     "unpack_digits",
     "with_soft_gradient",

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, get_choice
+from keras_vqvae.choices import PACKAGE, Choice, check_count, get_choice
 from keras_vqvae.ops import invert_cumulative
 
 __all__ = ["Greedy", "Random", "Sampler", "TopK", "TopP", "get"]
@@ -101,9 +101,7 @@ class TopK(Sampler):
 
     def __init__(self, k: int, temperature: float = 1.0) -> None:
         super().__init__(temperature)
-        if k < 1 or int(k) != k:
-            raise ValueError(f"`k` should be a positive integer. Received: k={k}")
-        self.k = int(k)
+        self.k = check_count("k", k)
 
     def compilation_key(self) -> tuple[Any, ...]:
         return (*super().compilation_key(), self.k)

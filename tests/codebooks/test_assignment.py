@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 from support import normal, same_bits, to_numpy
 
-from keras_vqvae.codebooks import Codebook, EMAUpdate, NearestCode, SampledCode
+from keras_vqvae.codebooks import Codebook, EMAUpdate, NearestCode, OptimalTransport, SampledCode
 from keras_vqvae.layers import ResidualVectorQuantizer, VectorQuantizer
+from keras_vqvae.ops import transported_code
 
 TABLE = np.array([[0.0], [1.0]], "float32")
 
@@ -83,12 +84,78 @@ def test_depths_of_a_residual_quantizer_draw_too(shared):
     ].codebook.assignment == SampledCode(100.0)
 
 
+def collapsing(assignment):
+    """A layer whose codes are all far off but one, the nearest of every vector."""
+    layer = VectorQuantizer(8, 2, assignment=assignment, update=EMAUpdate(0.5), seed=0)
+    layer.build((None, 2))
+    layer.embeddings.assign(np.r_[np.zeros((1, 2)), 5 + 0.1 * normal((7, 2), 1)])
+    return layer
+
+
+def test_optimal_transport_brings_codes_in_that_the_nearest_leaves_behind():
+    x = normal((400, 2))
+    errors = {}
+    for assignment in ("nearest", "optimal_transport"):
+        layer = collapsing(assignment)
+        for _ in range(20):
+            layer.discretize(x, training=True)
+        out = layer.discretize(x)
+        errors[assignment] = np.mean((x - to_numpy(out.quantized)) ** 2)
+        used = len(np.unique(to_numpy(out.indices)))
+        assert used == {"nearest": 1, "optimal_transport": 8}[assignment]
+    # One code leaves the variance, 1; eight leave about a fifth of it.
+    assert errors["nearest"] > 0.9
+    assert errors["optimal_transport"] < 0.25
+
+
+def test_optimal_transport_learns_from_the_code_of_the_plan():
+    layer = collapsing(OptimalTransport(epsilon=3.0, iterations=2))
+    x, table = normal((50, 2)), to_numpy(layer.embeddings)
+    out = layer.discretize(x, training=True)
+    expected = to_numpy(transported_code(x, table, 3.0, 2))
+    np.testing.assert_array_equal(to_numpy(out.indices), expected)
+    np.testing.assert_array_equal(to_numpy(out.codes), table[expected])
+    np.testing.assert_array_equal(to_numpy(layer.code_counts), np.bincount(expected, minlength=8))
+    loss = 0.25 * np.mean((x - table[expected]) ** 2)
+    assert float(out.losses["commitment_loss"]) == pytest.approx(loss, rel=1e-5)
+
+
+def test_trap_12_optimal_transport_does_not_see_padding():
+    x, mask = normal((6, 10, 2)), np.arange(10) < np.array([[10], [3], [7], [1], [0], [9]])
+    layers = [collapsing("optimal_transport") for _ in range(2)]
+    padded = np.where(mask[..., None], x, np.float32(1e3))
+    indices = to_numpy(layers[0].discretize(padded, training=True, mask=mask).indices)
+    alone = to_numpy(layers[1].discretize(x[mask], training=True).indices)
+    np.testing.assert_array_equal(indices[mask], alone)
+    assert (indices[~mask] == -1).all()
+    np.testing.assert_allclose(*(to_numpy(layer.embeddings) for layer in layers), rtol=1e-5)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_optimal_transport_compiles(jit_compile):
+    inputs = keras.Input((5, 1))
+    layer = VectorQuantizer(4, assignment="optimal_transport", update="ema", chunk_size=7)
+    model = keras.Model(inputs, layer(keras.layers.Dense(1)(inputs)))
+    model.compile("sgd", "mse", jit_compile=jit_compile)
+    x = normal((6, 5, 1))
+    assert np.isfinite(model.train_on_batch(x, x))
+    assert to_numpy(layer.code_counts).sum() == 30
+
+
 def test_arguments_and_names():
     assert Codebook(2).assignment == NearestCode()
     assert Codebook(2, assignment="sampled").assignment == SampledCode(1.0)
+    assert Codebook(2, assignment="optimal_transport").assignment == OptimalTransport(10.0, 5)
     schedule = keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5)
     for wrong in (0.0, -1.0, float("nan"), schedule, "warm"):
         with pytest.raises(ValueError, match="`temperature` should be > 0"):
             SampledCode(wrong)
+    for wrong in (0, 1.5, True, 1001):
+        with pytest.raises(
+            ValueError, match="`iterations` should be a positive integer of at most"
+        ):
+            OptimalTransport(iterations=wrong)
+    with pytest.raises(ValueError, match="`epsilon` should be > 0"):
+        OptimalTransport(0.0)
     with pytest.raises(ValueError, match="`assignment` should be one of"):
         Codebook(2, assignment="gumbel")

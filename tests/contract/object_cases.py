@@ -34,6 +34,11 @@ CHOICES = [
     ChoiceCase("nearest_code", (codebooks.NearestCode,), codebooks.NearestCode),
     ChoiceCase("sampled_code", (codebooks.SampledCode,), lambda: codebooks.SampledCode(0.5)),
     ChoiceCase(
+        "optimal_transport",
+        (codebooks.OptimalTransport,),
+        lambda: codebooks.OptimalTransport(3.0, 7),
+    ),
+    ChoiceCase(
         "orthogonality", (codebooks.Orthogonality,), lambda: codebooks.Orthogonality(weight=2.0)
     ),
     ChoiceCase("diversity", (codebooks.Diversity,), lambda: codebooks.Diversity(0.5, 0.1)),

@@ -101,6 +101,16 @@ _QUANTIZERS = [
         update=ema(),
         embeddings_initializer="random_normal",
     ),
+    # The plan of a whole batch; evaluation takes the nearest.
+    replace(
+        _vq(
+            "optimal_transport",
+            assignment="optimal_transport",
+            update=ema(),
+            embeddings_initializer="random_normal",
+        ),
+        same_search=False,
+    ),
     _quantizer("fsq", layers.FiniteScalarQuantizer, (4, 3, 5)),
     _quantizer("fsq_symmetric", layers.FiniteScalarQuantizer, (2, 3, 4), symmetric=True),
     _quantizer(

@@ -56,6 +56,7 @@ tables = {
     "ema": {"update": ema, **start},
     "ema_kmeans": {"update": ema, "embeddings_initializer": "kmeans"},
     "cvq": {"update": ema, "revival": codebooks.AnchorRevival(0.5), **start},
+    "transport": {"update": ema, "assignment": "optimal_transport", **start},
     "affine": {"update": codebooks.AffineUpdate(0.9, 0.5), **start},
     "revival": {"update": ema, "embeddings_initializer": "kmeans", **revive},
 }
@@ -172,7 +173,7 @@ def few():
 
 @pytest.fixture(scope="module")
 def others():
-    return trained("ema", "ema_kmeans", "cvq", "affine", "lfq")
+    return trained("ema", "ema_kmeans", "cvq", "affine", "transport", "lfq")
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +187,7 @@ def test_two_replicas_are_one_device(few, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["ema", "ema_kmeans", "cvq", "affine", "lfq"])
+@pytest.mark.parametrize("kind", ["ema", "ema_kmeans", "cvq", "affine", "transport", "lfq"])
 def test_two_replicas_are_one_device_by_every_update(others, kind):
     check_replicas(others[kind])
 
