@@ -5,6 +5,9 @@ from keras_vqvae.layers.binary_spherical_quantizer import (
 )
 from keras_vqvae.layers.causal_attention import CausalAttention as CausalAttention
 from keras_vqvae.layers.causal_layer import CausalLayer as CausalLayer
+from keras_vqvae.layers.finite_scalar_perturbation import (
+    FiniteScalarPerturbation as FiniteScalarPerturbation,
+)
 from keras_vqvae.layers.finite_scalar_quantizer import (
     FiniteScalarQuantizer as FiniteScalarQuantizer,
 )
@@ -46,6 +49,7 @@ __all__ = [
     "BinarySphericalQuantizer",
     "CausalAttention",
     "CausalLayer",
+    "FiniteScalarPerturbation",
     "FiniteScalarQuantizer",
     "GatedMaskedConv2D",
     "GroupedQuantizer",

@@ -1,8 +1,6 @@
 """Quantization by rounding: the table is a grid that nobody stores."""
 
-import math
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import keras
@@ -10,17 +8,16 @@ import numpy as np
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput
-from keras_vqvae.ops import check_index_bits, pack_digits, unpack_digits, with_value
+from keras_vqvae.layers.scalar_quantizer import ScalarQuantizer
 
-__all__ = ["FiniteScalarQuantizer", "check_levels"]
+__all__ = ["FiniteScalarQuantizer"]
 
 # Bounds are drawn in by this much, so that the outermost levels are no wider than they need be.
 _EPSILON = 1e-3
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class FiniteScalarQuantizer(Quantizer):
+class FiniteScalarQuantizer(ScalarQuantizer):
     """Bounds each number of a vector and rounds it to one of a few levels (FSQ).
 
     Number i of a vector takes one of `levels[i]` values, so there are K = Π levels codes without a
@@ -79,24 +76,11 @@ class FiniteScalarQuantizer(Quantizer):
     """
 
     def __init__(self, levels: Sequence[int], symmetric: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.levels = check_levels(levels)
-        check_index_bits(self.levels, "Use fewer levels, or several indices by `GroupedQuantizer`.")
+        super().__init__(levels, **kwargs)
         self.symmetric = bool(symmetric)
-        # Steps and digits are `(D, N)`: along rows of D numbers TensorFlow takes twice as long.
-        self._sizes = np.array(self.levels, "float32")[:, np.newaxis]
-        self._counter: Any = None
 
-    def build(self, input_shape: Any) -> None:
-        if self.built:
-            return
-        self.check_last_axis(input_shape)
-        self._counter = self.make_counter()
-        self.built = True
-
-    def _bounded(self, x: Any) -> Any:
-        """What is rounded, in steps of one level; `(D, N)` as all of these are."""
-        sizes = self._sizes
+    def bounded(self, x: Any) -> Any:
+        sizes = self.sizes
         if self.symmetric:
             steps = self.steps_to(ops.tanh(x))
         else:
@@ -109,84 +93,13 @@ class FiniteScalarQuantizer(Quantizer):
     def steps_to(self, values: Any) -> Any:
         """How many levels above the lowest one `values` are: the inverse of `scaled`."""
         if self.symmetric:
-            return (self._sizes - 1.0) * (values + 1.0) / 2.0
-        return values * (self._sizes // 2) + self._sizes // 2
-
-    def rounded(self, steps: Any) -> Any:
-        """The nearest level, float32: in [0, L) for what is bounded."""
-        return ops.stop_gradient(ops.floor(steps + 0.5))
+            return (self.sizes - 1.0) * (values + 1.0) / 2.0
+        return values * (self.sizes // 2) + self.sizes // 2
 
     def scaled(self, steps: Any) -> Any:
-        """Levels, or what they were rounded from, to codes."""
         if self.symmetric:
-            return 2.0 * steps / (self._sizes - 1.0) - 1.0
-        return (steps - self._sizes // 2) / (self._sizes // 2)
-
-    def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
-        z_e = ops.convert_to_tensor(z_e)
-        x, valid = self.flatten(z_e, mask)
-        steps = self._bounded(ops.transpose(x))
-        digits = self.rounded(steps)
-        quantized = ops.transpose(self.scaled(with_value(steps, digits)))
-        codes = ops.stop_gradient(quantized)
-        indices = self.packed(digits)
-        if training:
-            self.count(indices, valid, x)
-        return self.restore(z_e, valid, quantized, indices, {}, codes)
-
-    def packed(self, digits: Any) -> Any:
-        """The indices `(N,)` of levels."""
-        # A number that is not finite has no digit, and gets any index of the table.
-        return ops.clip(pack_digits(digits, self.levels, axis=0), 0, self.num_embeddings - 1)
-
-    def codes_of(self, indices: Any) -> Any:
-        indices = ops.convert_to_tensor(indices)
-        digits = unpack_digits(ops.reshape(ops.maximum(indices, 0), (-1,)), self.levels)
-        codes = ops.transpose(self.scaled(ops.cast(ops.transpose(digits), "float32")))
-        codes = ops.reshape(codes, (*ops.shape(indices), self.embedding_dim))
-        return ops.where(ops.expand_dims(indices >= 0, -1), codes, 0.0)
-
-    @property
-    def num_embeddings(self) -> int:
-        """K = Π levels."""
-        return math.prod(self.levels)
-
-    @property
-    def embedding_dim(self) -> int:
-        """D, the number of levels."""
-        return len(self.levels)
-
-    @property
-    def codebook_shape(self) -> tuple[int | None, ...]:
-        """`(K, D)`, of the table that is not stored."""
-        return (self.num_embeddings, self.embedding_dim)
-
-    @property
-    def loss_names(self) -> tuple[str, ...]:
-        return ()
-
-    @property
-    def code_counts(self) -> Any:
-        return self._counter
+            return 2.0 * steps / (self.sizes - 1.0) - 1.0
+        return (steps - self.sizes // 2) / (self.sizes // 2)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "levels": list(self.levels), "symmetric": self.symmetric}
-
-
-def check_levels(levels: Any) -> tuple[int, ...]:
-    """The numbers of levels as integers.
-
-    Raises:
-        ValueError: if they are no sequence of integers ≥ 2.
-    """
-    sequence = not isinstance(levels, Integral | str) and len(levels) > 0
-    if not sequence or any(isinstance(n, bool) or not isinstance(n, Integral) for n in levels):
-        raise ValueError(
-            f"`levels` should be a sequence of integers ≥ 2. Received: levels={levels!r}"
-        )
-    if min(levels) < 2 or max(levels) > 2**20:
-        raise ValueError(
-            "`levels` should be integers from 2 to 2**20, beyond which float32 holds no finer "
-            f"ones. Received: levels={levels!r}"
-        )
-    return tuple(int(n) for n in levels)
+        return {**super().get_config(), "symmetric": self.symmetric}

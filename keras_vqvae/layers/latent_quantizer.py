@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_vqvae.choices import PACKAGE, check_number
 from keras_vqvae.layers.composite import ChannelSplit
-from keras_vqvae.layers.finite_scalar_quantizer import check_levels
 from keras_vqvae.layers.quantizer import QuantizerOutput
+from keras_vqvae.layers.scalar_quantizer import check_levels
 from keras_vqvae.layers.vector_quantizer import VectorQuantizer
 
 __all__ = ["LatentQuantizer"]

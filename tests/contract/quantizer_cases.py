@@ -113,6 +113,7 @@ _QUANTIZERS = [
     ),
     _quantizer("fsq", layers.FiniteScalarQuantizer, (4, 3, 5)),
     _quantizer("fsq_symmetric", layers.FiniteScalarQuantizer, (2, 3, 4), symmetric=True),
+    _quantizer("fsp", layers.FiniteScalarPerturbation, (4, 3, 5), seed=3),
     _quantizer(
         "rfsq",
         layers.ResidualFiniteScalarQuantizer,

@@ -12,6 +12,7 @@ from keras_vqvae import layers
 # They compute their codes.
 NO_TABLE = (
     layers.BinarySphericalQuantizer,
+    layers.FiniteScalarPerturbation,
     layers.FiniteScalarQuantizer,
     layers.LookupFreeQuantizer,
     layers.ResidualFiniteScalarQuantizer,

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from goldens import FILE
 from vector_quantize_pytorch import (
+    FSP,
     FSQ,
     LFQ,
     ResidualLFQ,
@@ -219,6 +220,20 @@ def residual():
     )
 
 
+def perturbed():
+    """In evaluation, which rounds; the loss of the moments is the same in training."""
+    levels = [4, 3, 8]
+    layer = FSP(levels, act_name="tanh", vector_norm="var_tanh").eval()
+    x, upstream = normal((60, 3), 27, scale=2.0), normal((60, 3), 28)
+    leaf = x.clone().requires_grad_()
+    values, indices, loss, _ = layer(leaf)
+    (gradients,) = torch.autograd.grad((values * upstream).sum(), leaf, retain_graph=True)
+    (by_loss,) = torch.autograd.grad(loss, leaf)
+    found = {"values": values, "indices": indices, "gradients": gradients}
+    found |= {"loss": loss, "by_loss": by_loss}
+    return arrays("fsp", levels=np.array(levels), x=x, upstream=upstream, **found)
+
+
 def residual_lookup_free():
     """Three depths of signs, each of half the size; the gradient is of the values alone."""
     layer = ResidualLFQ(dim=4, codebook_size=16, num_quantizers=3).train()
@@ -239,6 +254,7 @@ def make():
         cosine,
         rotation,
         finite_scalar,
+        perturbed,
         lookup_free,
         residual,
         residual_lookup_free,

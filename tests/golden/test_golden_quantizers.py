@@ -9,6 +9,7 @@ from support import gradients, to_numpy
 from keras_vqvae.codebooks import EMAUpdate
 from keras_vqvae.layers import (
     BinarySphericalQuantizer,
+    FiniteScalarPerturbation,
     FiniteScalarQuantizer,
     LookupFreeQuantizer,
     ResidualQuantizer,
@@ -38,6 +39,20 @@ def test_trap_16_fsq_bounds_inside_the_outermost_levels():
     ours = by_values(FiniteScalarQuantizer(golden.levels.tolist()), golden.x, golden.upstream)
     # 1 − tanh² of large numbers has few digits left.
     np.testing.assert_allclose(golden.own / ours, 1.001 / 0.999, rtol=1e-4)
+
+
+def test_fsp():
+    golden = Goldens("fsp")
+    layer = FiniteScalarPerturbation(golden.levels.tolist())
+    layer.build(golden.x.shape)
+    out = layer.discretize(golden.x)
+    assert_close(to_numpy(out.quantized), golden.values)
+    np.testing.assert_array_equal(to_numpy(out.indices), golden.indices)
+    assert_close(by_values(layer, golden.x, golden.upstream), golden.gradients)
+    # Theirs has π²/12 with four digits.
+    assert_close(float(out.losses["moment_loss"]), golden.loss, rtol=1e-4)
+    by_x, _ = gradients(lambda x: layer.discretize(x).losses["moment_loss"], golden.x)
+    assert_close(by_x, golden.by_loss, rtol=1e-4)
 
 
 def test_trap_15_indices_are_packed_as_integers():
