@@ -17,10 +17,11 @@ __all__ = ["Assignment", "NearestCode", "OptimalTransport", "SampledCode", "get_
 class Assignment(Choice):
     """Chooses codes in training. In evaluation the nearest code is taken."""
 
-    def choose(self, codebook: "Codebook", vectors: Any, weights: Any = None) -> Any:
+    def choose(self, codebook: "Codebook", vectors: Any, table: Any, weights: Any = None) -> Any:
         """The code of each vector, in training: `(N, D)`, normalised, to int32 `(N,)`.
 
-        `weights` is float32 `(N,)`, 0 for masked rows, or `None`: those must not matter to others.
+        `table` is float32 `(K, D)`, as it is compared; `weights` float32 `(N,)`, 0 for masked rows,
+        which must not matter to others, or `None`.
         """
         raise NotImplementedError
 
@@ -29,8 +30,8 @@ class Assignment(Choice):
 class NearestCode(Assignment):
     """`argmin_k ‖x − e_k‖²`, in training as in evaluation."""
 
-    def choose(self, codebook: "Codebook", vectors: Any, weights: Any = None) -> Any:
-        return codebook.search(vectors)
+    def choose(self, codebook: "Codebook", vectors: Any, table: Any, weights: Any = None) -> Any:
+        return codebook.search(vectors, table)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -57,11 +58,9 @@ class SampledCode(Assignment):
         hint = "; one that changes over training is that of `GumbelQuantizer`"
         self.temperature = check_number("temperature", temperature, above_zero=True, hint=hint)
 
-    def choose(self, codebook: "Codebook", vectors: Any, weights: Any = None) -> Any:
+    def choose(self, codebook: "Codebook", vectors: Any, table: Any, weights: Any = None) -> Any:
         uniforms = keras.random.uniform((ops.shape(vectors)[0],), seed=codebook.seed_generator)
-        return sampled_code(
-            vectors, codebook.table(), uniforms, self.temperature, codebook.chunk_size
-        )
+        return sampled_code(vectors, table, uniforms, self.temperature, codebook.chunk_size)
 
     def get_config(self) -> dict[str, Any]:
         return {"temperature": self.temperature}
@@ -93,14 +92,9 @@ class OptimalTransport(Assignment):
         self.epsilon = check_number("epsilon", epsilon, above_zero=True)
         self.iterations = check_count("iterations", iterations, highest=1_000)
 
-    def choose(self, codebook: "Codebook", vectors: Any, weights: Any = None) -> Any:
+    def choose(self, codebook: "Codebook", vectors: Any, table: Any, weights: Any = None) -> Any:
         return transported_code(
-            vectors,
-            codebook.table(),
-            self.epsilon,
-            self.iterations,
-            weights,
-            codebook.chunk_size,
+            vectors, table, self.epsilon, self.iterations, weights, codebook.chunk_size
         )
 
     def get_config(self) -> dict[str, Any]:

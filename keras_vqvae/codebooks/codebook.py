@@ -152,13 +152,17 @@ class Codebook(SavedGenerator, keras.layers.Layer):
             table = ops.where(frozen, ops.convert_to_tensor(self.embeddings), table)
         self.embeddings.assign(table)
 
-    def search(self, vectors: Any) -> Any:
-        """The nearest code of each vector: `(N, D)`, normalised, to int32 `(N,)`."""
-        return nearest_code(vectors, self.table(), self.chunk_size)
+    def search(self, vectors: Any, table: Any = None) -> Any:
+        """The nearest code of each vector: `(N, D)`, normalised, to int32 `(N,)`.
 
-    def choose(self, vectors: Any, weights: Any = None) -> Any:
+        `table` is what `table()` gives, where that is computed already.
+        """
+        table = self.table() if table is None else table
+        return nearest_code(vectors, table, self.chunk_size)
+
+    def choose(self, vectors: Any, table: Any, weights: Any = None) -> Any:
         """The code of each vector in training, by the `assignment`; shapes as in `learn`."""
-        return self.assignment.choose(self, vectors, weights)
+        return self.assignment.choose(self, vectors, table, weights)
 
     def lookup(self, indices: Any) -> Any:
         """The codes of indices `(...)` as float32 `(..., D)`; an index of −1 gives zeros."""

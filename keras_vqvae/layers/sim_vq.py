@@ -1,4 +1,4 @@
-"""A table that is a linear map of a frozen one."""
+"""A table that is a learned map of a frozen one."""
 
 from typing import Any
 
@@ -14,12 +14,19 @@ __all__ = ["SimVQ"]
 
 
 class _MappedCodebook(Codebook):
-    """A frozen table C and a trained matrix W; the codes are the rows of C·W."""
+    """A frozen table C and a trained map of its rows: by a matrix W, or a layer."""
+
+    def __init__(self, transform: keras.layers.Layer | None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.transform = transform
 
     def build(self, input_shape: Any) -> None:
         if self.built:
             return
         super().build(input_shape)
+        if self.transform is not None:
+            self._build_transform(self.transform)
+            return
         self.kernel = self.add_weight(
             name="kernel",
             shape=(self.embedding_dim, self.embedding_dim),
@@ -28,8 +35,21 @@ class _MappedCodebook(Codebook):
             autocast=False,
         )
 
+    def _build_transform(self, transform: keras.layers.Layer) -> None:
+        shape = tuple(self.embeddings.shape)
+        if not transform.built:
+            transform.build(shape)
+        found = tuple(transform.compute_output_shape(shape))
+        if found != shape:
+            raise ValueError(
+                "`codebook_transform` should give a table of the same shape, (num_embeddings, "
+                f"embedding_dim). Received: a layer that gives {found} for {shape}"
+            )
+
     def table(self) -> Any:
-        return ops.matmul(self.embeddings, self.kernel)
+        if self.transform is None:
+            return ops.matmul(self.embeddings, self.kernel)
+        return ops.cast(self.transform(ops.convert_to_tensor(self.embeddings)), "float32")
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -47,6 +67,12 @@ class SimVQ(NearestCodeQuantizer):
     behind and dies. β stands before the commitment loss, as in `VectorQuantizer`; the authors' code
     has it before the other one. Masked positions get index −1 and zeros and count in no mean.
 
+    Any layer can stand in for W: `keras.Sequential` of dense layers, or attention among the codes,
+    as the bridges of [FVQ](https://arxiv.org/abs/2509.10140) have it. It sees all of C as one array
+    `(K, D)` and is run once a step, whatever the number of vectors. The same table is compared,
+    looked up and learned, so it should give the same in training and evaluation: no `Dropout`, no
+    `BatchNormalization`.
+
     Args:
         num_embeddings: K, the number of codes.
         embedding_dim: D. By default taken from the input.
@@ -54,6 +80,8 @@ class SimVQ(NearestCodeQuantizer):
             `keras.optimizers.schedules` over the training steps. Defaults to `0.25`.
         estimator: how the gradient passes: `"straight_through"`, `"rotation"` or another one of
             `VectorQuantizer`. Defaults to `"straight_through"`.
+        codebook_transform: a Keras layer or model, `(K, D)` to `(K, D)`, in place of C·W. Its
+            weights learn as the table does. Defaults to `None`.
         chunk_size: how many vectors the search compares at one time. By default as many as fit into
             32 MiB.
         seed: seed of C and of the start of W.
@@ -69,7 +97,8 @@ class SimVQ(NearestCodeQuantizer):
         `(..., D)`, or with `return_indices=True` also int32 `(...)`.
 
     Raises:
-        ValueError: for arguments out of range; from `build`, for a last axis that is not D.
+        ValueError: for arguments out of range; from `build`, for a last axis that is not D, or a
+            transform that gives another shape.
 
     Example:
     >>> import numpy as np
@@ -89,6 +118,7 @@ class SimVQ(NearestCodeQuantizer):
         embedding_dim: int | None = None,
         beta: Any = 0.25,
         estimator: Any = "straight_through",
+        codebook_transform: Any = None,
         chunk_size: int | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -96,7 +126,15 @@ class SimVQ(NearestCodeQuantizer):
         super().__init__(**kwargs)
         self.set_numbers(beta=beta)
         self.set_estimator(estimator)
+        if isinstance(codebook_transform, dict):
+            codebook_transform = keras.saving.deserialize_keras_object(codebook_transform)
+        if not isinstance(codebook_transform, keras.layers.Layer | None):
+            raise ValueError(
+                "`codebook_transform` should be a Keras layer or model, or None. "
+                f"Received: codebook_transform={codebook_transform!r}"
+            )
         self.codebook = _MappedCodebook(
+            codebook_transform,
             num_embeddings,
             embedding_dim,
             update="frozen",
@@ -125,7 +163,12 @@ class SimVQ(NearestCodeQuantizer):
         return True
 
     def get_config(self) -> dict[str, Any]:
+        transform = self.codebook.transform
+        if transform is not None:
+            transform = keras.saving.serialize_keras_object(transform)
+            transform.pop("build_config", None)  # the table builds it
         return {
             **super().get_config(),
+            "codebook_transform": transform,
             **self.table_config("num_embeddings", "embedding_dim", "chunk_size", "seed"),
         }

@@ -39,6 +39,11 @@ def _quantizer(
     return QuantizerCase(name, (cls,), make, inputs, dim=dim, draws=draws)
 
 
+def _tanh_of_a_map() -> keras.layers.Layer:
+    start = keras.initializers.GlorotUniform(seed=3)
+    return keras.layers.Dense(3, activation="tanh", kernel_initializer=start)
+
+
 def _made_of(
     name: str, cls: Any, parts: Callable[[], list[Any]], dim: int = 3, **options: Any
 ) -> QuantizerCase:
@@ -130,6 +135,14 @@ _QUANTIZERS = [
         5,
         beta=keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5),
         seed=3,
+    ),
+    replace(
+        _quantizer(
+            "sim_vq_transform",
+            lambda **kwargs: layers.SimVQ(5, codebook_transform=_tanh_of_a_map(), seed=3, **kwargs),
+        ),
+        covers=(layers.SimVQ,),
+        option=True,
     ),
     _quantizer("gumbel", layers.GumbelQuantizer, 5, seed=3, draws=True),
     _quantizer(

@@ -124,6 +124,67 @@ def test_in_a_vqvae_the_codebook_optimizer_trains_the_map():
     assert {"codebook_loss", "commitment_loss", "perplexity"} <= set(logs)
 
 
+def bridge(dim=3, dtype=None):
+    """Two dense layers, the first one about the inputs of which nothing is known."""
+    return keras.Sequential(
+        [
+            keras.layers.Dense(8, activation="gelu", dtype=dtype),
+            keras.layers.Dense(dim, dtype=dtype),
+        ]
+    )
+
+
+def test_a_layer_can_stand_in_for_the_matrix():
+    layer, x = built(codebook_transform=bridge()), normal((20, 3))
+    weights = layer.trainable_variables
+    assert [tuple(w.shape) for w in weights] == [(3, 8), (8,), (8, 3), (3,)]
+    frozen = to_numpy(layer.codebook.embeddings)
+    table = to_numpy(layer.codebook.transform(frozen))
+    out = layer.discretize(x)
+    np.testing.assert_array_equal(to_numpy(out.indices), nearest(x, table))
+    np.testing.assert_allclose(to_numpy(out.codes), table[nearest(x, table)], rtol=1e-5)
+    _, by_weights = gradients(
+        lambda x: layer.discretize(x, training=True).losses["codebook_loss"], x, weights
+    )
+    assert all(by.any() for by in by_weights)
+    by_x, by_weights = gradients(
+        lambda x: layer.discretize(x).losses["commitment_loss"], x, weights
+    )
+    assert by_x.any()
+    assert not any(by.any() for by in by_weights)
+
+
+def test_the_transform_is_saved_and_trained_with_the_rest(tmp_path):
+    inputs = keras.Input((5, 4))
+    z = keras.layers.Dense(3)(inputs)
+    outputs = keras.layers.Dense(4)(SimVQ(6, codebook_transform=bridge(), seed=1)(z))
+    model = keras.Model(inputs, outputs)
+    model.compile(keras.optimizers.Adam(0.01), "mse")
+    x = normal((16, 5, 4))
+    before = [to_numpy(w) for w in model.layers[2].trainable_weights]
+    model.fit(x, x, epochs=2, verbose=0)
+    after = [to_numpy(w) for w in model.layers[2].trainable_weights]
+    assert all((a != b).any() for a, b in zip(before, after, strict=True))
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(to_numpy(again(x)), to_numpy(model(x)))
+    again.fit(x, x, verbose=0)
+
+
+def test_codes_are_float32_whatever_the_transform_computes_in():
+    layer = built(codebook_transform=bridge(dtype="mixed_bfloat16"))
+    out = layer.discretize(normal((20, 3)), training=True)
+    assert keras.backend.standardize_dtype(out.codes.dtype) == "float32"
+    assert layer.codebook.table().dtype == layer.codebook.embeddings.value.dtype
+
+
+def test_a_transform_keeps_the_shape_of_the_table():
+    with pytest.raises(ValueError, match=r"`codebook_transform` should give .* gives \(6, 4\) for"):
+        built(codebook_transform=bridge(4))
+    with pytest.raises(ValueError, match="`codebook_transform` should be a Keras layer"):
+        SimVQ(6, codebook_transform=np.tanh)
+
+
 def test_arguments_are_checked():
     with pytest.raises(ValueError, match="`beta` should be ≥ 0"):
         SimVQ(4, beta=-1.0)
