@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_count
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
@@ -107,14 +107,11 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
             raise ValueError(
                 f"`residual_ratio` should be in [0, 1]. Received: residual_ratio={residual_ratio}"
             )
-        count = min(4, len(self.scales)) if num_convolutions is None else num_convolutions
-        if not isinstance(count, int) or not 1 <= count <= len(self.scales):
-            raise ValueError(
-                f"`num_convolutions` should be from 1 to the number of scales, {len(self.scales)}. "
-                f"Received: num_convolutions={num_convolutions!r}"
-            )
+        most, hint = len(self.scales), ", the number of scales"
+        if num_convolutions is None:
+            num_convolutions = min(4, most)
         self.residual_ratio = float(residual_ratio)
-        self.num_convolutions = count
+        self.num_convolutions = check_count("num_convolutions", num_convolutions, 1, most, hint)
         self.codebook = Codebook(
             num_embeddings,
             embedding_dim,

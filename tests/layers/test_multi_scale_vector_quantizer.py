@@ -185,7 +185,9 @@ def test_arguments_are_checked():
             MultiScaleVectorQuantizer(4, wrong)
     with pytest.raises(ValueError, match="`residual_ratio` should be in"):
         MultiScaleVectorQuantizer(4, (1, 2), residual_ratio=1.5)
-    with pytest.raises(ValueError, match="`num_convolutions` should be from 1"):
+    with pytest.raises(
+        ValueError, match="`num_convolutions` should be a positive integer of at most 2, the number"
+    ):
         MultiScaleVectorQuantizer(4, (1, 2), num_convolutions=3)
     with pytest.raises(ValueError, match="`beta` should be ≥ 0"):
         MultiScaleVectorQuantizer(4, (1, 2), beta=-1.0)
