@@ -21,6 +21,7 @@ MAKERS: dict[str, Callable[..., layers.Quantizer]] = {
     "rotation": lambda dim, size: layers.VectorQuantizer(size, update=EMA, estimator="rotation"),
     "gradient": lambda dim, size: layers.VectorQuantizer(size),
     "fsq": lambda dim, levels: layers.FiniteScalarQuantizer(levels),
+    "fsp": lambda dim, levels: layers.FiniteScalarPerturbation(levels),
     "residual_fsq": lambda dim, levels, depths: layers.ResidualFiniteScalarQuantizer(
         depths, levels
     ),

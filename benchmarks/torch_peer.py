@@ -36,6 +36,7 @@ MAKERS: dict[str, Callable[..., torch.nn.Module]] = {
     "rotation": lambda dim, size: vector_quantize(dim, size, rotation_trick=True),
     "gradient": lambda dim, size: vector_quantize(dim, size, **LEARNED),
     "fsq": lambda dim, levels: peer.FSQ(list(levels)),
+    "fsp": lambda dim, levels: peer.FSP(list(levels)),
     "residual_fsq": lambda dim, levels, depths: peer.ResidualFSQ(
         levels=list(levels), num_quantizers=depths, dim=dim
     ),
@@ -67,7 +68,8 @@ def training_step(
     def step() -> float:
         vectors.grad = None
         layer.zero_grad(set_to_none=True)
-        values, _, *losses = layer(vectors)
+        values, _, *others = layer(vectors)
+        losses = [part for part in others if torch.is_tensor(part)]  # FSP gives statistics, too
         loss = (values * weights).mean() + sum(part.sum() for part in losses)
         loss.backward()
         return float(loss.detach())

@@ -106,11 +106,12 @@ class FiniteScalarPerturbation(SavedGenerator, ScalarQuantizer):
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
-        steps = self.bounded(ops.transpose(x))
+        columns = ops.transpose(x)
+        steps = self.bounded(columns)
         digits = self.rounded(steps)
         value = self._perturbed(steps) if training else with_value(steps, digits)
         indices = self.packed(digits)
-        losses = {"moment_loss": self._moment_loss(x, valid)}
+        losses = {"moment_loss": self._moment_loss(columns, valid)}
         if training:
             self.count(indices, valid, x)
         quantized, codes = (ops.transpose(self.scaled(v)) for v in (value, digits))
@@ -122,11 +123,12 @@ class FiniteScalarPerturbation(SavedGenerator, ScalarQuantizer):
         inside = ops.logical_and(moved > -0.5, moved < self.sizes - 0.5)
         return steps + ops.where(inside, noise, 0.0)
 
-    def _moment_loss(self, x: Any, valid: Any) -> Any:
-        row = ops.ones_like(x[:, :1]) if valid is None else ops.expand_dims(valid, -1)
-        count = all_reduce_sum(ops.sum(row))
-        mean = all_reduce_sum(ops.sum(x * row, axis=0)) / ops.maximum(count, 1.0)
-        squares = all_reduce_sum(ops.sum(ops.square(x - mean) * row, axis=0))
+    def _moment_loss(self, columns: Any, valid: Any) -> Any:
+        weights = ops.ones_like(columns[:1]) if valid is None else ops.expand_dims(valid, 0)
+        count = all_reduce_sum(ops.sum(weights))
+        total = all_reduce_sum(ops.sum(columns * weights, axis=1, keepdims=True))
+        mean = total / ops.maximum(count, 1.0)
+        squares = all_reduce_sum(ops.sum(ops.square(columns - mean) * weights, axis=1))
         variance = squares / ops.maximum(count - 1.0, 1.0)
         of_mean = self.mean_weight * ops.mean(ops.square(mean))
         of_variance = self.variance_weight * ops.mean(ops.square(variance - _VARIANCE))

@@ -80,6 +80,7 @@ quantizers = {
     "diversity": lambda: layers.VectorQuantizer(4, seed=1, **diverse),
     "lfq": lfq,
     "bsq": lambda: layers.BinarySphericalQuantizer(2, **signs),
+    "fsp": lambda: layers.FiniteScalarPerturbation((3, 4)),
     "ibq": lambda: layers.IndexBackpropQuantizer(
         4, seed=1, entropy_temperature=1.0, **entropy, **start
     ),
@@ -220,7 +221,7 @@ def test_codes_are_revived_from_the_vectors_of_all_replicas(losses, kind, mask):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mask", ["few", "none"])
-@pytest.mark.parametrize("kind", ["diversity", "lfq", "bsq", "ibq"])
+@pytest.mark.parametrize("kind", ["diversity", "lfq", "bsq", "fsp", "ibq"])
 def test_trap_17_losses_and_gradients_of_two_replicas_are_those_of_one_device(losses, kind, mask):
     """Trap 12. Also where masks leave one of them few vectors, or none.
 
