@@ -47,7 +47,7 @@ def check_number(name: str, value: Any, above_zero: bool = False, hint: str = ""
     Raises:
         ValueError: for anything else; `hint` follows what it should be.
     """
-    good = isinstance(value, Real) and 0 <= float(value) < math.inf
+    good = isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) < math.inf
     if not good or (above_zero and value == 0):
         bound = "> 0" if above_zero else "≥ 0"
         raise ValueError(f"`{name}` should be {bound}{hint}. Received: {name}={value!r}")

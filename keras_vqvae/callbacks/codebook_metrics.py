@@ -1,5 +1,7 @@
 """Perplexity and usage for quantizers in models that are not the package's own."""
 
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -25,10 +27,11 @@ class CodebookMetrics(keras.callbacks.Callback):
     Place it before callbacks that read those keys.
 
     Args:
-        validation_data: inputs of the model; with it, `val_perplexity` and `val_codebook_usage` are
-            computed from the codes of these inputs at the end of an epoch. It needs a functional
-            or `Sequential` model, in which a quantizer's input is known. Evaluation itself changes
-            no weight, and so counts nothing.
+        validation_data: inputs of the model, or a tuple of inputs and targets as `fit` takes it;
+            with it, `val_perplexity` and `val_codebook_usage` are computed from the codes of these
+            inputs at the end of an epoch. It needs a functional or `Sequential` model of which the
+            quantizers are layers themselves, as a quantizer's input is known there. Evaluation
+            itself changes no weight, and so counts nothing.
         batch_size: how many of those inputs at one time. Defaults to `128`.
 
     Example:
@@ -47,6 +50,12 @@ class CodebookMetrics(keras.callbacks.Callback):
         self.validation_data = validation_data
         self.batch_size = batch_size
         self._refused_before: dict[str, float] = {}
+        self._warned: set[str] = set()
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if self.validation_data is not None:
+            for layer in self._quantizers():
+                self._inputs_of(layer)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         quantizers = self._quantizers()
@@ -61,6 +70,7 @@ class CodebookMetrics(keras.callbacks.Callback):
         for layer in quantizers:
             for metric, use in zip(_metrics(layer, quantizers), layer.tables(), strict=True):
                 metric.counts.assign(ops.convert_to_tensor(use.quantizer.code_counts))
+                self._warn_if_uncounted(layer, metric)
                 logs.update({key: float(value) for key, value in metric.result().items()})
             if _refusal_counts(layer):
                 prefix = f"{layer.name}/" if len(quantizers) > 1 else ""
@@ -70,23 +80,57 @@ class CodebookMetrics(keras.callbacks.Callback):
             return
         for layer in quantizers:
             metrics = _metrics(layer, quantizers, "val_")
-            # Functional and built at call time: a stored model would miss JAX's newest weights.
-            # Behind a mask, the layer has two inputs: vectors, and which of them are valid.
-            given = layer.input if isinstance(layer.input, list) else [layer.input]
-            inputs = keras.Model(self.model.inputs, tuple(given)).predict(
-                self.validation_data, batch_size=self.batch_size, verbose=0
-            )
-            inputs = [inputs] if len(given) == 1 else inputs
-            for first in range(0, len(inputs[0]), self.batch_size):
-                vectors, *mask = (rows[first : first + self.batch_size] for rows in inputs)
-                output = layer.discretize(vectors, mask=mask[0] if mask else None)
-                indices = ops.convert_to_numpy(output.indices)
-                if not layer.has_index_axis:
-                    indices = indices[..., None]
-                for metric, use in zip(metrics, layer.tables(), strict=True):
-                    metric.update_state(indices[..., list(use.positions)])
+            for given in self._inputs_of(layer):
+                self._count_validation(layer, given, metrics)
             for metric in metrics:
                 logs.update({key: float(value) for key, value in metric.result().items()})
+
+    def _count_validation(
+        self, layer: Any, given: list[Any], metrics: Sequence[CodeStatistics]
+    ) -> None:
+        """Counts the codes of the validation data, by a call of the layer with these inputs."""
+        data, count = self.validation_data, len(self.model.inputs)
+        if isinstance(data, tuple) and len(data) != count:
+            data = data[0]
+        # Functional and built at call time: a stored model would miss JAX's newest weights.
+        inputs = keras.Model(self.model.inputs, tuple(given)).predict(
+            data, batch_size=self.batch_size, verbose=0
+        )
+        inputs = [inputs] if len(given) == 1 else inputs
+        for first in range(0, len(inputs[0]), self.batch_size):
+            # Behind a mask, the layer has two inputs: vectors, and which of them are valid.
+            vectors, *mask = (rows[first : first + self.batch_size] for rows in inputs)
+            output = layer.discretize(vectors, mask=mask[0] if mask else None)
+            indices = ops.convert_to_numpy(output.indices)
+            if not layer.has_index_axis:
+                indices = indices[..., None]
+            for metric, use in zip(metrics, layer.tables(), strict=True):
+                metric.update_state(indices[..., list(use.positions)])
+
+    def _inputs_of(self, layer: Any) -> list[list[Any]]:
+        """The symbolic inputs of each call of the layer in the model."""
+        functional = getattr(self.model, "_functional", None) or self.model
+        by_depth = getattr(functional, "_nodes_by_depth", {})
+        nodes = [n for at_depth in by_depth.values() for n in at_depth if n.operation is layer]
+        if not nodes:
+            raise ValueError(
+                "`validation_data` needs a functional or `Sequential` model of which the quantizer "
+                f"is a layer itself. Received: model '{self.model.name}', which has "
+                f"'{layer.name}' inside of another layer or calls it in its own `call`. Leave "
+                "`validation_data` out"
+            )
+        return [list(node.input_tensors) for node in nodes]
+
+    def _warn_if_uncounted(self, layer: Any, metric: CodeStatistics) -> None:
+        seen = float(ops.sum(metric.counts)) > 0
+        if seen or layer.name in self._warned or (_refused_batches(layer) > 0):
+            return
+        self._warned.add(layer.name)
+        warnings.warn(
+            f"no code of '{layer.name}' was counted in this epoch, so its perplexity and usage say "
+            "nothing: the layer is frozen, or the model's `call` does not hand it `training`",
+            stacklevel=2,
+        )
 
     def _quantizers(self) -> list[Any]:
         return quantizers_of(self.model, "CodebookMetrics")

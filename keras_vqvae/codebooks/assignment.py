@@ -59,7 +59,9 @@ class SampledCode(Assignment):
         self.temperature = check_number("temperature", temperature, above_zero=True, hint=hint)
 
     def choose(self, codebook: "Codebook", vectors: Any, table: Any, weights: Any = None) -> Any:
-        uniforms = keras.random.uniform((ops.shape(vectors)[0],), seed=codebook.seed_generator)
+        uniforms = keras.random.uniform(
+            (ops.shape(vectors)[0],), dtype="float32", seed=codebook.seed_generator
+        )
         return sampled_code(vectors, table, uniforms, self.temperature, codebook.chunk_size)
 
     def get_config(self) -> dict[str, Any]:

@@ -182,7 +182,9 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         vectors = gather_rows(ops.stop_gradient(vectors))
         weights = None if weights is None else gather_rows(weights)
         old_table = ops.convert_to_tensor(self.embeddings)
-        uniforms = keras.random.uniform((self.num_embeddings,), seed=self.seed_generator)
+        uniforms = keras.random.uniform(
+            (self.num_embeddings,), dtype="float32", seed=self.seed_generator
+        )
         valid = ops.shape(vectors)[0] if weights is None else ops.sum(weights)
         usable = ops.logical_and(valid > 0, ops.isfinite(ops.sum(vectors)))
         done = ops.convert_to_tensor(self.initialized)
@@ -193,7 +195,7 @@ class Codebook(SavedGenerator, keras.layers.Layer):
             lambda: self.embeddings_initializer.table(
                 vectors, weights, uniforms, self.distance, self.chunk_size
             ),
-            lambda: (old_table, ops.zeros((self.num_embeddings,))),
+            lambda: (old_table, ops.zeros((self.num_embeddings,), "float32")),
         )
         # On JAX the assigned value is the weight for the rest of the step: it carries the gradient.
         by_weight = old_table - ops.stop_gradient(old_table)
@@ -243,7 +245,7 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         table = ops.convert_to_tensor(self.embeddings)
         codes = self.update_rule.inverse_transform(self, codes)
         self.store(ops.where(ops.expand_dims(replaced, -1), codes, table))
-        self.update_rule.reset(self, replaced, ops.zeros((self.num_embeddings,)))
+        self.update_rule.reset(self, replaced, ops.zeros((self.num_embeddings,), "float32"))
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object

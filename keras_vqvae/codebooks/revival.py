@@ -81,7 +81,7 @@ class ReplaceDead(Revival):
         total = ops.sum(counts)
         old_share = ops.convert_to_tensor(codebook.revival_state["share"])
         share = self.decay * old_share + (1.0 - self.decay) * counts / ops.maximum(total, 1.0)
-        uniforms = keras.random.uniform((K,), seed=codebook.seed_generator)
+        uniforms = keras.random.uniform((K,), dtype="float32", seed=codebook.seed_generator)
         rows = _rows_of_all(vectors, uniforms, weights)
         dead = ops.logical_and(share < self.threshold / K, usable)
         codebook.replace(dead, rows)
@@ -129,9 +129,11 @@ class ReplaceUnused(Revival):
     def step(
         self, codebook: "Codebook", vectors: Any, weights: Any, counts: Any, usable: Any
     ) -> None:
-        uniforms = keras.random.uniform((codebook.num_embeddings,), seed=codebook.seed_generator)
+        uniforms = keras.random.uniform(
+            (codebook.num_embeddings,), dtype="float32", seed=codebook.seed_generator
+        )
         rows = _rows_of_all(vectors, uniforms, weights)
-        noise = keras.random.normal(ops.shape(rows), seed=codebook.seed_generator)
+        noise = keras.random.normal(ops.shape(rows), dtype="float32", seed=codebook.seed_generator)
         length = ops.sqrt(ops.sum(ops.square(rows), axis=-1, keepdims=True))
         rows = rows + self.noise_scale * length * noise
         variable = codebook.revival_state["unused_steps"]
@@ -195,7 +197,7 @@ class AnchorRevival(Revival):
         way = ops.where(usable, anchors - table, 0.0)
         codebook.store(table + ops.expand_dims(alpha, -1) * way)
         # What moved half of its way or more stands for other vectors now.
-        codebook.update_rule.reset(codebook, alpha > 0.5, ops.zeros((K,)))
+        codebook.update_rule.reset(codebook, alpha > 0.5, ops.zeros((K,), "float32"))
         variable.assign(ops.where(usable, share, old))
 
     @staticmethod
@@ -205,7 +207,7 @@ class AnchorRevival(Revival):
         weights = None if weights is None else gather_rows(weights)
         # In place of masked rows stands a valid one, which is a candidate anyway; it is also put in
         # front, so that the search never runs over nothing.
-        valid = uniform_rows(vectors, ops.zeros((1,)), weights)
+        valid = uniform_rows(vectors, ops.zeros((1,), "float32"), weights)
         if weights is not None:
             vectors = ops.where(ops.expand_dims(weights > 0, -1), vectors, valid)
         candidates = ops.concatenate([valid, vectors], axis=0)

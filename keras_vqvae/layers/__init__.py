@@ -5,6 +5,8 @@ from keras_vqvae.layers.binary_spherical_quantizer import (
 )
 from keras_vqvae.layers.causal_attention import CausalAttention as CausalAttention
 from keras_vqvae.layers.causal_layer import CausalLayer as CausalLayer
+from keras_vqvae.layers.code_layers import CodeIndices as CodeIndices
+from keras_vqvae.layers.code_layers import CodeLookup as CodeLookup
 from keras_vqvae.layers.finite_scalar_perturbation import (
     FiniteScalarPerturbation as FiniteScalarPerturbation,
 )
@@ -49,6 +51,8 @@ __all__ = [
     "BinarySphericalQuantizer",
     "CausalAttention",
     "CausalLayer",
+    "CodeIndices",
+    "CodeLookup",
     "FiniteScalarPerturbation",
     "FiniteScalarQuantizer",
     "GatedMaskedConv2D",

@@ -41,7 +41,9 @@ class BinaryQuantizer(ScheduledQuantizer):
         self.num_bits = check_count("num_bits", num_bits)
         self.entropy_group_bits = check_count("entropy_group_bits", entropy_group_bits, highest=20)
         check_index_bits(
-            (2,) * num_bits, "Use fewer bits, or several indices by `GroupedQuantizer`."
+            (2,) * min(self.num_bits, 1_000),
+            "Use fewer bits, or several indices by `GroupedQuantizer`. `num_bits` is log₂ of the "
+            f"number of codes, 18 for 2**18 of them. Received: num_bits={num_bits}.",
         )
         self.set_numbers(
             beta=beta, entropy_weight=entropy_weight, diversity_weight=diversity_weight
@@ -64,6 +66,7 @@ class BinaryQuantizer(ScheduledQuantizer):
         self.check_last_axis(input_shape)
         self._counter = self.make_counter()
         self.build_numbers()
+        self.hand_on_frozen()
         self.built = True
 
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:

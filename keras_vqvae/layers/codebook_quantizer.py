@@ -25,6 +25,7 @@ class CodebookQuantizer(ScheduledQuantizer):
         self.check_last_axis(input_shape)
         self.codebook.build((None, input_shape[-1]))
         self.build_numbers()
+        self.hand_on_frozen()
         self.built = True
 
     def flatten(self, z_e: Any, mask: Any = None) -> tuple[Any, Any]:

@@ -128,10 +128,24 @@ def known_dim(quantizers: Sequence[Quantizer]) -> int | None:
 
 def parts_config(quantizers: Sequence[Quantizer]) -> list[dict[str, Any]]:
     """The configs of quantizers inside another one, which builds them."""
-    configs = [keras.saving.serialize_keras_object(part) for part in quantizers]
-    for config in configs:
-        config.pop("build_config", None)
-    return configs
+    return [part_config_of(part) for part in quantizers]
+
+
+def part_config_of(part: keras.layers.Layer) -> dict[str, Any]:
+    """The config of a layer inside another one, which builds it."""
+    config: dict[str, Any] = keras.saving.serialize_keras_object(part)
+    config.pop("build_config", None)
+    return config
+
+
+def number_of(part: Any, name: str, owner: str) -> Any:
+    """`part.number(name)`, of a quantizer that may have no numbers."""
+    if not hasattr(part, "number"):
+        raise ValueError(
+            f"`{type(part).__name__}` in '{owner}' has no numbers that change over training. "
+            f"Received: name={name!r}"
+        )
+    return part.number(name)
 
 
 class Composite(Quantizer):
@@ -144,6 +158,22 @@ class Composite(Quantizer):
         """K, the number of codes of an index; a tuple if they differ."""
         sizes = self.table_sizes
         return sizes[0] if len(set(sizes)) == 1 else sizes
+
+    def number(self, name: str) -> Any:
+        """What the number of this name is now, where all quantizers in it were given the same one.
+
+        Of depths under dropout it is the first one's, which takes part in every step.
+
+        Raises:
+            ValueError: where they were given different ones, or have none of this name.
+        """
+        first, *others = (part.get_config().get(name) for part in self.quantizers)
+        if any(other != first for other in others):
+            raise ValueError(
+                f"The quantizers in '{self.name}' have different `{name}`. Ask one of them: "
+                f"`layer.quantizers[0].number({name!r})`"
+            )
+        return number_of(self.quantizers[0], name, self.name)
 
     @property
     def loss_names(self) -> tuple[str, ...]:
@@ -181,6 +211,7 @@ class ChannelSplit(Composite):
             )
         for part in self.quantizers:
             part.build((None, input_shape[-1] // groups))
+        self.hand_on_frozen()
         self.built = True
 
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:

@@ -118,7 +118,9 @@ class FiniteScalarPerturbation(SavedGenerator, ScalarQuantizer):
         return self.restore(z_e, valid, quantized, indices, losses, codes)
 
     def _perturbed(self, steps: Any) -> Any:
-        noise = keras.random.uniform(ops.shape(steps), -0.5, 0.5, seed=self.seed_generator)
+        noise = keras.random.uniform(
+            ops.shape(steps), -0.5, 0.5, dtype="float32", seed=self.seed_generator
+        )
         moved = steps + noise
         inside = ops.logical_and(moved > -0.5, moved < self.sizes - 0.5)
         return steps + ops.where(inside, noise, 0.0)

@@ -10,7 +10,14 @@ from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks import Codebook, DataInitializer
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
-from keras_vqvae.ops import categorical_entropy, highest_score, mean_over_valid, with_soft_gradient
+from keras_vqvae.ops import (
+    categorical_entropy,
+    default_chunk_size,
+    highest_score,
+    map_chunks,
+    mean_over_valid,
+    with_soft_gradient,
+)
 
 __all__ = ["GumbelQuantizer"]
 
@@ -143,8 +150,19 @@ class GumbelQuantizer(CodebookQuantizer):
             self.advance(valid)
         return self.restore(z_e, valid, quantized, indices, losses, codes)
 
+    def indices_of(self, z_e: Any) -> Any:
+        x, _ = self.flatten(z_e)
+        indices = map_chunks(
+            lambda rows: highest_score(self.projection(rows)),
+            ops.stop_gradient(x),
+            default_chunk_size(self.num_embeddings),
+        )
+        return ops.reshape(indices, ops.shape(z_e)[:-1])
+
     def _gumbel(self, logits: Any) -> Any:
-        u = keras.random.uniform(ops.shape(logits), seed=self.codebook.seed_generator)
+        u = keras.random.uniform(
+            ops.shape(logits), dtype="float32", seed=self.codebook.seed_generator
+        )
         return -ops.log(-ops.log(ops.maximum(u, 1e-20)))  # u = 0 has no logarithm
 
     @property

@@ -12,8 +12,10 @@ from keras_vqvae.layers.quantizer import QuantizerOutput
 from keras_vqvae.ops import (
     all_reduce_sum,
     categorical_entropy,
+    default_chunk_size,
     entropy,
     highest_score,
+    map_chunks,
     mean_over_valid,
     mean_square,
     with_soft_gradient,
@@ -44,8 +46,8 @@ class IndexBackpropQuantizer(CodebookQuantizer):
 
     The entropy loss makes each vector sure of its code and all codes be used. β stands before the
     commitment loss, as in `VectorQuantizer`; the authors' code has it before `codebook_loss`.
-    Masked positions get index −1 and zeros and count in no mean. N vectors need N × K numbers of
-    memory.
+    Masked positions get index −1 and zeros and count in no mean. In training N vectors need
+    N × K numbers of memory; `encode` takes a chunk at a time.
 
     Args:
         num_embeddings: K, the number of codes.
@@ -131,6 +133,16 @@ class IndexBackpropQuantizer(CodebookQuantizer):
             self.codebook.learn(x, indices, valid)
             self.advance(valid)
         return self.restore(z_e, valid, quantized, indices, losses, codes)
+
+    def indices_of(self, z_e: Any) -> Any:
+        x, _ = self.flatten(z_e)
+        columns = ops.transpose(self.codebook.table())
+        indices = map_chunks(
+            lambda rows: highest_score(ops.matmul(rows, columns)),
+            ops.stop_gradient(x),
+            default_chunk_size(self.num_embeddings),
+        )
+        return ops.reshape(indices, ops.shape(z_e)[:-1])
 
     def _entropy_difference(self, logits: Any, valid: Any) -> Any:
         logits = logits / self.number("entropy_temperature")

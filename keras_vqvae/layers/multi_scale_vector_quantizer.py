@@ -165,7 +165,7 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
             codebook.initialize(ops.reshape(x, (-1, self.embedding_dim)))
         table = codebook.table_learning_from(x, training)
         residual, total = target, None
-        codebook_error, commitment_error = ops.zeros(()), ops.zeros(())
+        codebook_error, commitment_error = (ops.zeros((), "float32") for _ in range(2))
         seen, indices = [], []
         for i, (height, width) in enumerate(self.scales):
             seen.append(ops.reshape(resize_grid(residual, *self._down[i]), (-1, x.shape[-1])))
@@ -197,10 +197,10 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
         return (1.0 - self.residual_ratio) * grid + self.residual_ratio * convolution(grid)
 
     def codes_of(self, indices: Any) -> Any:
-        if indices.shape[-1] != self.num_indices:
+        if len(indices.shape) != 2 or indices.shape[-1] != self.num_indices:
             raise ValueError(
-                f"`indices` of layer '{self.name}' should have {self.num_indices} on the last "
-                f"axis, those of all scales. Received: shape {tuple(indices.shape)}"
+                f"`indices` of layer '{self.name}' should have shape (batch, {self.num_indices}), "
+                f"those of all scales. Received: shape {tuple(indices.shape)}"
             )
         total, first = None, 0
         for i, (height, width) in enumerate(self.scales):

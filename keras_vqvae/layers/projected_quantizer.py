@@ -6,7 +6,12 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE, check_count
-from keras_vqvae.layers.composite import check_part, parts_config, spread_initializers
+from keras_vqvae.layers.composite import (
+    check_part,
+    number_of,
+    part_config_of,
+    spread_initializers,
+)
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
 
 __all__ = ["ProjectedQuantizer"]
@@ -110,6 +115,7 @@ class ProjectedQuantizer(Quantizer):
         self.project_in.build((None, self._dim))
         self.quantizer.build((None, self.codebook_dim))
         self.project_out.build((None, self.codebook_dim))
+        self.hand_on_frozen()
         self.built = True
 
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
@@ -164,6 +170,10 @@ class ProjectedQuantizer(Quantizer):
         """That of the quantizer: codes have the length c."""
         return self.quantizer.codebook_shape
 
+    def number(self, name: str) -> Any:
+        """What the quantizer's number of this name is now."""
+        return number_of(self.quantizer, name, self.name)
+
     @property
     def loss_names(self) -> tuple[str, ...]:
         return self.quantizer.loss_names
@@ -182,7 +192,7 @@ class ProjectedQuantizer(Quantizer):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "quantizer": parts_config([self.quantizer])[0],
+            "quantizer": part_config_of(self.quantizer),
             "codebook_dim": self.codebook_dim,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "use_bias": self.use_bias,

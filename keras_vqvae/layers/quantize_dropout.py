@@ -53,7 +53,7 @@ class QuantizeDropout(Choice):
         """The number of depths for each position: int32 `(N,)` for positions of shape `shape`."""
         # One draw for each entry of the first axis, or one for all.
         size = tuple(shape[i] if self.per == "sample" and i == 0 else 1 for i in range(len(shape)))
-        u = keras.random.uniform(size, seed=seed)
+        u = keras.random.uniform(size, dtype="float32", seed=seed)
         kept = self.minimum + ops.floor(u * (num_quantizers - self.minimum + 1))
         kept = ops.ceil(kept / self.multiple_of) * self.multiple_of
         kept = ops.cast(ops.minimum(kept, float(num_quantizers)), "int32")

@@ -60,6 +60,7 @@ class Quantizer(keras.layers.Layer):
     """
 
     built: bool
+    trainable: bool
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -152,6 +153,17 @@ class Quantizer(keras.layers.Layer):
             f"`{type(self).__name__}` should give `{name}`, as `layers.Quantizer` says of its "
             "subclasses (a property may be a class attribute)."
         )
+
+    def hand_on_frozen(self) -> None:
+        """Last in `build`: freezes the layers in a frozen quantizer.
+
+        Keras hands `trainable = False` on when it is set. As an argument, or in a loaded model, it
+        is set before there are layers to hand it on to.
+        """
+        if self.trainable:
+            return
+        for part in self._flatten_layers(include_self=False):
+            part.trainable = False
 
     def flatten(self, z_e: Any, mask: Any = None) -> tuple[Any, Any]:
         """Vectors as a flat list, and which of them are valid.
@@ -296,7 +308,7 @@ class Quantizer(keras.layers.Layer):
         Raises:
             TypeError: for a symbolic tensor, on which no weights would be tracked.
         """
-        self._refuse_symbolic("encode", z_e, "`quantizer(z_e, return_indices=True)`")
+        self._refuse_symbolic("encode", z_e, "`layers.CodeIndices(quantizer)(z_e)`")
         z_e = ops.convert_to_tensor(z_e)
         self.check_last_axis(z_e.shape)
         if not self.built:
@@ -318,7 +330,7 @@ class Quantizer(keras.layers.Layer):
             TypeError: for a symbolic tensor, or indices that are no integers.
             ValueError: for indices below −1 or beyond the table, or before the layer is built.
         """
-        self._refuse_symbolic("decode", indices, "`model.decoder_model()`")
+        self._refuse_symbolic("decode", indices, "`layers.CodeLookup(quantizer)(indices)`")
         self.check_built("decode")
         if is_concrete(indices):
             self._check_indices(ops.convert_to_numpy(indices))

@@ -116,6 +116,7 @@ class RandomProjectionQuantizer(Quantizer):
         projection = generator.uniform(-limit, limit, (dim, self.num_codebooks * self.codebook_dim))
         self.projection = self._frozen("projection", projection)
         self.lift = self._frozen("lift", np.linalg.pinv(projection))
+        self.hand_on_frozen()
         self.built = True
 
     def _frozen(self, name: str, value: np.ndarray) -> Any:

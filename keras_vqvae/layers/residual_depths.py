@@ -64,6 +64,7 @@ class ResidualDepths(SavedGenerator, Composite):
         self.check_last_axis(input_shape)
         for part in self.quantizers:
             part.build((None, input_shape[-1]))
+        self.hand_on_frozen()
         self.built = True
 
     def kept(self, z_e: Any, valid: Any, training: bool) -> list[Any]:

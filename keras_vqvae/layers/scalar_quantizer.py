@@ -33,6 +33,7 @@ class ScalarQuantizer(Quantizer):
             return
         self.check_last_axis(input_shape)
         self._counter = self.make_counter()
+        self.hand_on_frozen()
         self.built = True
 
     def bounded(self, x: Any) -> Any:

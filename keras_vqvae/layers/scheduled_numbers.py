@@ -17,16 +17,17 @@ class ScheduledNumbers:
     """Mixin of a layer or model some of whose numbers may be Keras schedules.
 
     A number given as a schedule out of `keras.optimizers.schedules` lives in a scalar weight of the
-    same name, beside `schedule_step`, which counts training steps with valid positions. Each such
-    step sets it to the next value of the schedule, so compiled steps see the change, and a saved
-    model goes on where it was. A plain number is no weight: models saved without a schedule load as
-    ever.
+    same name, beside `schedule_step`, which counts training steps but for those that are masked as
+    a whole. Each such step sets it to the next value of the schedule, so compiled steps see the
+    change, and a saved model goes on where it was. A plain number is no weight: models saved
+    without a schedule load as ever.
 
     A subclass hands its numbers to `set_numbers` in its constructor, calls `build_numbers` in
     `build`, reads them with `number` and calls `advance` last in a training step.
     """
 
     name: str
+    built: bool
     trainable: bool
     add_weight: Any
 
@@ -83,10 +84,20 @@ class ScheduledNumbers:
         """What the number of this name is now: a float, or a float32 scalar out of its weight.
 
         Raises:
-            ValueError: for a schedule, before there is its weight.
+            ValueError: for a schedule, before there is its weight, and for an unknown name.
         """
+        if name not in self._number_names:
+            raise ValueError(
+                f"`name` should be one of {sorted(self._number_names)}, the numbers of "
+                f"'{self.name}'. Received: name={name!r}"
+            )
         weight = self._number_weights.get(name)
         if weight is None and self.is_scheduled(name):
+            if self.built:
+                raise ValueError(
+                    f"`{name}` of '{self.name}' was a plain number when it was built, and cannot "
+                    "become a schedule. Pass the schedule to the constructor."
+                )
             raise ValueError(
                 f"'{self.name}' is not built yet, so its `{name}`, a schedule, has no value. Call "
                 "it, or `build` it, first."

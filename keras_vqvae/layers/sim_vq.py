@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks import Codebook
+from keras_vqvae.layers.composite import part_config_of
 from keras_vqvae.layers.nearest_code_quantizer import NearestCodeQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
 
@@ -165,8 +166,7 @@ class SimVQ(NearestCodeQuantizer):
     def get_config(self) -> dict[str, Any]:
         transform = self.codebook.transform
         if transform is not None:
-            transform = keras.saving.serialize_keras_object(transform)
-            transform.pop("build_config", None)  # the table builds it
+            transform = part_config_of(transform)
         return {
             **super().get_config(),
             "codebook_transform": transform,

@@ -139,6 +139,11 @@ class VectorQuantizer(NearestCodeQuantizer):
                 f"learn by it. Pass `update='gradient'`. Received: update={update!r}"
             )
         places = estimator_places_vectors(self._pass_gradient)
+        if places and self.num_embeddings < 2:
+            raise ValueError(
+                f"`estimator={estimator!r}` joins codes by lines. Pass `num_embeddings` of at "
+                f"least 2. Received: num_embeddings={num_embeddings}"
+            )
         if places and self.codebook.assignment != NearestCode():
             raise ValueError(
                 f"`estimator={estimator!r}` chooses where vectors go itself. Pass "

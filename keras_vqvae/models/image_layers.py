@@ -8,7 +8,7 @@ from keras import ops
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.likelihoods import get as get_likelihood
 
-__all__ = ["CodeLookup", "FromUnitScale", "ToUnitScale"]
+__all__ = ["FromUnitScale", "ToUnitScale"]
 
 
 class _Scaling(keras.layers.Layer):
@@ -51,26 +51,3 @@ class FromUnitScale(_Scaling):
     def get_config(self) -> dict[str, Any]:
         likelihood = keras.saving.serialize_keras_object(self.likelihood)
         return {**super().get_config(), "likelihood": likelihood}
-
-
-@keras.saving.register_keras_serializable(PACKAGE)
-class CodeLookup(keras.layers.Layer):
-    """Indices to codes by a quantizer's table."""
-
-    def __init__(self, quantizer: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if isinstance(quantizer, dict):
-            quantizer = keras.saving.deserialize_keras_object(quantizer)
-        self.quantizer = quantizer
-
-    def build(self, input_shape: Any) -> None:
-        if not self.quantizer.built:
-            self.quantizer.build((*input_shape, self.quantizer.embedding_dim))
-        self.built = True
-
-    def call(self, indices: Any) -> Any:
-        return self.quantizer.codes_of(ops.cast(indices, "int32"))
-
-    def get_config(self) -> dict[str, Any]:
-        quantizer = keras.saving.serialize_keras_object(self.quantizer)
-        return {**super().get_config(), "quantizer": quantizer}

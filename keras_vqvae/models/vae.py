@@ -113,7 +113,7 @@ class VAE(SavedGenerator, ScheduledNumbers, Autoencoder):
         mean, log_variance = self.posterior(z_e)
         noise = self._evaluation_noise
         if training:
-            noise = keras.random.normal(ops.shape(mean), seed=self.seed_generator)
+            noise = keras.random.normal(ops.shape(mean), dtype=mean.dtype, seed=self.seed_generator)
         axes = tuple(range(1, len(mean.shape)))
         divergence = ops.mean(ops.sum(normal_kl(mean, log_variance), axis=axes))
         kl_loss = self.number("beta") * divergence / math.prod(self.image_shape)

@@ -9,10 +9,10 @@ import numpy as np
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE
+from keras_vqvae.layers import CodeIndices, CodeLookup
 from keras_vqvae.metrics import CodeStatistics
 from keras_vqvae.models.autoencoder import Autoencoder, BottleneckOutput
 from keras_vqvae.models.codes import check_codes
-from keras_vqvae.models.image_layers import CodeLookup
 
 __all__ = ["VQVAE"]
 
@@ -237,7 +237,7 @@ class VQVAE(Autoencoder):
         """
         return self._cached(
             "codes_model",
-            lambda: self._functional_encoder(lambda z: self.quantizer(z, return_indices=True)[1]),
+            lambda: self._functional_encoder(CodeIndices(self.quantizer, name="code_indices")),
         )
 
     def decoder_input(self, latents: Any) -> Any:

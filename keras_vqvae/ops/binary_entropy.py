@@ -24,7 +24,7 @@ def binary_entropy(logits: Any) -> Any:
 
 def _joint(probabilities: Any) -> Any:
     """The distribution of all values of b bits, `(N, b)` to `(N, 2**b)`; the first is fastest."""
-    joint = ops.ones((ops.shape(probabilities)[0], 1))
+    joint = ops.ones((ops.shape(probabilities)[0], 1), "float32")
     for i in range(probabilities.shape[1]):
         p = probabilities[:, i : i + 1]
         joint = ops.concatenate([joint * (1.0 - p), joint * p], axis=-1)
@@ -76,7 +76,7 @@ def mean_distribution_entropy(probabilities: Any, group_bits: int, weights: Any 
     Returns:
         A scalar; 0 if no row is valid.
     """
-    total = ops.zeros(())
+    total = ops.zeros((), "float32")
     for first in range(0, probabilities.shape[1], group_bits):
         p = mean_code_distribution(probabilities[:, first : first + group_bits], weights)
         # p log p → 0; the floor keeps the gradient of log finite where a code has no mass.

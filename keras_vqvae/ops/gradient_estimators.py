@@ -102,7 +102,7 @@ def rotation_trick(vectors: Any, codes: Any, seed: Any = None) -> Any:
 
 def _norm(x: Any) -> Any:
     # Scaled first, so that squares neither overflow nor vanish.
-    largest = ops.max(ops.abs(x), axis=-1, keepdims=True)
+    largest = ops.max(ops.abs(x), axis=-1, keepdims=True, initial=0.0)
     safe = ops.where(largest > 0, largest, 1.0)
     return largest * ops.sqrt(ops.sum(ops.square(x / safe), axis=-1, keepdims=True))
 

@@ -18,11 +18,11 @@ def check_index_bits(radices: Sequence[int], remedy: str) -> None:
     Raises:
         ValueError: if the product of `radices` is above 2**30. The message ends with `remedy`.
     """
-    size = math.prod(radices)
-    if size > 2**_MAX_BITS:
+    if math.prod(radices) > 2**_MAX_BITS:
+        bits = sum(math.log2(radix) for radix in radices)
         raise ValueError(
             f"An index is an int32 and holds at most 2**{_MAX_BITS} codes. {remedy} "
-            f"Received: {size} codes"
+            f"Received: 2**{bits:.4g} codes"
         )
 
 

@@ -58,7 +58,7 @@ def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any
     block = _block_length(count)
     if block is not None and count % block:
         # Whole blocks: no vector is near to what fills the last one up.
-        padding = ops.zeros((block - count % block, rows.shape[1] - 1))
+        padding = ops.zeros((block - count % block, rows.shape[1] - 1), "float32")
         far = ops.full_like(padding[:, :1], -float("inf"))
         rows = ops.concatenate([rows, ops.concatenate([padding, far], axis=-1)])
     augmented_table = ops.transpose(rows)

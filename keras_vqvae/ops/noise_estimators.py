@@ -125,7 +125,7 @@ class SFDiVeQ(DiVeQ):
                 f"`estimator={self!r}` joins codes by lines, so the table should have at least two "
                 f"codes. Received: a table of shape {tuple(table.shape)}"
             )
-        shares = keras.random.uniform((segments, 1), seed=seed)
+        shares = keras.random.uniform((segments, 1), dtype="float32", seed=seed)
         points = (1.0 - shares) * table[:-1] + shares * table[1:]
         chosen = nearest_code(vectors, points, chunk_size)
         share = ops.take(shares, chosen, axis=0)

@@ -20,7 +20,7 @@ def mean_over_valid(values: Any, weights: Any = None) -> Any:
     if weights is None:
         rows = values.shape[0]
         if rows == 0:
-            return ops.zeros(())
+            return ops.zeros((), "float32")
         mean = ops.mean(values)
         return mean if isinstance(rows, int) else ops.where(ops.shape(values)[0] > 0, mean, 0.0)
     total = ops.sum(values * ops.expand_dims(weights, -1))

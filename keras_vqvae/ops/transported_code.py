@@ -87,14 +87,14 @@ def transported_code(
         sums = (far * taking_part, ops.square(far) * taking_part, taking_part)
         return ops.stack([ops.sum(one) for one in sums])
 
-    total = _fold_chunks(moments, ops.add, ops.zeros((3,)), weighted, chunk_size)
+    total = _fold_chunks(moments, ops.add, ops.zeros((3,), "float32"), weighted, chunk_size)
     total, squares, count = ops.unstack(all_reduce_sum(total), 3)
     pairs = ops.maximum(count, 1.0) * float(table.shape[0])
     deviation = ops.sqrt(ops.maximum(squares / pairs - ops.square(total / pairs), 0.0))
     # Where all distances are the same, no code is nearer than another.
     scale = ops.where(deviation > 0, epsilon / ops.maximum(deviation, 1e-30), 0.0)
 
-    discounts = ops.zeros((table.shape[0],))
+    discounts = ops.zeros((table.shape[0],), "float32")
     for i in range(iterations):
 
         def log_shares(rows: Any, discounts: Any = discounts, by_row: bool = i > 0) -> Any:
@@ -103,7 +103,7 @@ def transported_code(
                 logits = logits - ops.logsumexp(logits, axis=-1, keepdims=True)
             return ops.logsumexp(ops.where(rows[:, -1:] > 0, logits, _NONE), axis=0)
 
-        none = ops.full((table.shape[0],), _NONE)
+        none = ops.full((table.shape[0],), _NONE, "float32")
         mass = _fold_chunks(log_shares, ops.logaddexp, none, weighted, chunk_size)
         # Not in a loop of the backend: replicas cannot meet inside of one.
         mass = ops.logsumexp(gather_rows(ops.expand_dims(mass, 0)), axis=0)

@@ -13,8 +13,8 @@ __all__ = ["with_value"]
 def with_value(x: Any, value: Any) -> Any:
     """`value` to the last bit, with the gradient of `x`; `value` itself gets none.
 
-    It is `sg(value) + (x − sg(x))`, as `x − x` is exactly zero. On TensorFlow, which would compute
-    that difference and that sum, the gradient is declared instead.
+    It is `sg(value) + (x − sg(x))`, as `x − x` is exactly zero, where x is finite. On TensorFlow,
+    which would compute that difference and that sum, the gradient is declared instead.
 
     Args:
         x: float tensor.
@@ -27,7 +27,8 @@ def with_value(x: Any, value: Any) -> Any:
     """
     if keras.backend.backend() == "tensorflow":
         return _with_value_tensorflow()(x, value)
-    return ops.stop_gradient(value) + (x - ops.stop_gradient(x))
+    zero = ops.where(ops.isfinite(x), x - ops.stop_gradient(x), 0.0)
+    return ops.stop_gradient(value) + zero
 
 
 @cache

@@ -133,7 +133,7 @@ class TrainedModel(keras.Model):
 
     def step_loss(self, output: StepOutput, regularization: list[Any]) -> Any:
         """The loss: the sum of the terms and of what the layers added."""
-        return sum([*output.terms.values(), *regularization], start=ops.zeros(()))
+        return sum([*output.terms.values(), *regularization], start=ops.zeros((), "float32"))
 
     def record_step(
         self, output: StepOutput, loss: Any, gradient_norm: Any = None
@@ -190,7 +190,7 @@ def guarded(gradients: list[Any]) -> tuple[list[Any], Any]:
     it, and does not destroy the weights. `None`, the gradient of an unused weight, stays `None`.
     """
     present = [ops.cast(g, "float32") for g in gradients if g is not None]
-    norm = ops.sqrt(sum((ops.sum(ops.square(g)) for g in present), start=ops.zeros(())))
+    norm = ops.sqrt(sum((ops.sum(ops.square(g)) for g in present), start=ops.zeros((), "float32")))
     finite = ops.isfinite(norm)
     safe = [None if g is None else ops.where(finite, g, ops.zeros_like(g)) for g in gradients]
     return safe, norm

@@ -105,3 +105,64 @@ def test_validation_figures_leave_masked_positions_out():
     history = _fit(model, x, validation_data=x)
     assert history["val_perplexity"] == [pytest.approx(2.0, rel=1e-6)] * 2
     assert np.isfinite(history["loss"]).all()
+
+
+def two_codes(shape=(2,)):
+    """A layer of four codes, of which 0 and 1 stand for the numbers 0 and 1."""
+    layer = layers.VectorQuantizer(4, name="quantizer")
+    layer.build((None, *shape))
+    layer.embeddings.assign(np.repeat([[0.0], [1.0], [9.0], [-9.0]], shape[-1], axis=1))
+    return layer
+
+
+def test_validation_counts_every_call_of_a_shared_quantizer():
+    first, second = keras.Input((3, 2)), keras.Input((3, 2))
+    quantizer = two_codes()
+    outputs = [keras.layers.Dense(2)(quantizer(x)) for x in (first, second)]
+    # Another model with the same layer is none of this one's business.
+    elsewhere = keras.Input((3, 2))
+    keras.Model(elsewhere, quantizer(elsewhere))
+    model = keras.Model([first, second], outputs)
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    x = [np.zeros((8, 3, 2), "float32"), np.ones((8, 3, 2), "float32")]
+    callback = callbacks.CodebookMetrics(validation_data=x)
+    history = model.fit(x, x, batch_size=4, callbacks=[callback], verbose=0).history
+    for key in ("perplexity", "codebook_usage"):
+        assert history[f"val_{key}"] == pytest.approx(history[key])
+    assert history["val_perplexity"] == [pytest.approx(2.0)]
+
+
+def test_validation_data_may_be_what_fit_takes():
+    x = np.random.default_rng(0).normal(size=(8, 2, 2, 3)).astype("float32")
+    histories = [_fit(_model("q"), x, validation_data=given) for given in (x, (x, x), (x, x, x))]
+    assert all("val_perplexity" in history for history in histories)
+
+
+class CallsItself(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.quantizer = layers.VectorQuantizer(4)
+
+    def call(self, x):
+        return self.quantizer(x)
+
+
+def test_validation_data_is_refused_where_the_quantizers_input_is_not_known():
+    x = np.zeros((4, 2, 2, 3), "float32")
+    inside = keras.Sequential([keras.Input((2, 2, 3)), layers.VectorQuantizer(4)])
+    nested = keras.Sequential([keras.Input((2, 2, 3)), inside, keras.layers.Dense(3)])
+    for model in (nested, CallsItself()):
+        with pytest.raises(ValueError, match="`validation_data` needs a functional or"):
+            _fit(model, x, validation_data=x)
+
+
+def test_figures_of_nothing_are_a_warning():
+    """A usage of 0 would look like a table that has collapsed."""
+    frozen = _model("frozen")
+    frozen.layers[0].trainable = False
+    x = np.random.default_rng(0).normal(size=(8, 2, 2, 3)).astype("float32")
+    with pytest.warns(UserWarning, match="no code of 'frozen' was counted") as seen:
+        _fit(frozen, x)
+    assert len([w for w in seen if "was counted" in str(w.message)]) == 1
+    with pytest.warns(UserWarning, match="does not hand it `training`"):
+        _fit(CallsItself(), x)

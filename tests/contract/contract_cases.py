@@ -6,6 +6,7 @@ case goes through is in the `test_*_contract.py` beside this file, by kind.
 """
 
 from case_types import (
+    Case,
     LayerCase,
 )
 from model_cases import COMPOSITES, MODELS
@@ -66,4 +67,10 @@ LAYERS: list[LayerCase] = [
     ),
 ]
 
-ALL = [*LAYERS, *CODEBOOKS, *CHOICES, *LIKELIHOODS, *METRICS, *MODELS, *COMPOSITES]
+# Made of any quantizer; with each of them in `test_code_layer_contract.py`.
+CODE_LAYERS = [
+    Case(name, (kind,), lambda kind=kind, **kwargs: kind(layers.VectorQuantizer(5, 3), **kwargs))
+    for name, kind in (("code_indices", layers.CodeIndices), ("code_lookup", layers.CodeLookup))
+]
+
+ALL = [*LAYERS, *CODE_LAYERS, *CODEBOOKS, *CHOICES, *LIKELIHOODS, *METRICS, *MODELS, *COMPOSITES]

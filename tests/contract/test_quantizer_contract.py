@@ -134,9 +134,9 @@ def test_codes_that_are_computed_need_no_build(case):
 @each_class
 def test_symbols_are_refused_with_the_remedy(case):
     layer = trained(case)
-    with pytest.raises(TypeError, match="return_indices=True"):
+    with pytest.raises(TypeError, match=r"layers\.CodeIndices\(quantizer\)"):
         layer.encode(keras.Input((2, case.dim)))
-    with pytest.raises(TypeError, match=r"model\.decoder_model\(\)"):
+    with pytest.raises(TypeError, match=r"layers\.CodeLookup\(quantizer\)"):
         layer.decode(keras.Input((2,), dtype="int32"))
 
 
@@ -357,13 +357,54 @@ def test_a_batch_that_is_not_finite_gives_no_table_a_gradient_that_is_not(case):
     assert all(np.isfinite(g).all() for g in by_tables)
 
 
-@each_class
+@each_quantizer
 def test_an_empty_batch_costs_nothing(case):
     layer = trained(case)
     out = layer.discretize(np.zeros((0, 2, case.dim), "float32"), training=True)
     assert set(losses_of(out).values()) <= {0.0}
     assert tuple(out.quantized.shape) == (0, 2, case.dim)
     assert all(np.isfinite(v).all() for v in values_of(layer))
+
+
+@each_quantizer
+def test_trap_20_a_frozen_quantizer_is_frozen_too_where_it_was_loaded(case):
+    """Keras sets the flag before there are layers in the quantizer to hand it on to."""
+    config = {**case.make().get_config(), "trainable": False}
+    layer = type(case.make()).from_config(config)
+    layer.build((None, case.dim))
+    assert not layer.trainable_weights
+    before = [to_numpy(w) for w in layer.weights]
+    layer(case.inputs(0), training=True)
+    assert same_bits([to_numpy(w) for w in layer.weights], before)
+    layer.trainable = True
+    layer(case.inputs(0), training=True)
+    counts = to_numpy(layer.code_counts)
+    assert counts.sum() > 0
+
+
+@pytest.fixture
+def double_precision():
+    """float64 as what Keras makes arrays and weights of, unless it is told otherwise."""
+    before = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    yield
+    keras.config.set_floatx(before)
+
+
+@each_quantizer
+@pytest.mark.usefixtures("double_precision")
+def test_the_arithmetic_is_float32_whatever_the_default_is(case):
+    layer = case.make()
+    for _ in range(2):
+        out = (
+            layer.discretize(case.inputs(0), training=True)
+            if layer.built
+            else layer(case.inputs(0), training=True)
+        )
+    assert keras.backend.standardize_dtype(out.codes.dtype) == "float32"
+    dtypes = {keras.backend.standardize_dtype(v.dtype) for v in out.losses.values()}
+    assert dtypes <= {"float32"}
+    layer.discretize(np.zeros((0, 2, case.dim), "float32"), training=True)
 
 
 @each_class

@@ -185,3 +185,9 @@ def test_groups_of_bits(cls):
 def test_arguments_are_checked(cls, argument, value):
     with pytest.raises(ValueError, match=f"`{argument}` should be"):
         cls(**{"num_bits": 3, argument: value})
+
+
+@pytest.mark.parametrize("kind", [LookupFreeQuantizer, BinarySphericalQuantizer])
+def test_bits_are_not_codes(kind):
+    with pytest.raises(ValueError, match=r"log₂ of the number of codes, .* num_bits=262144"):
+        kind(2**18)

@@ -223,12 +223,16 @@ def test_what_is_a_call_in_the_table_works():
     }
     cells = " ".join(cell for _, cell in ROWS)
     calls = re.findall(r"`(layer\(.+?\)|layer\..+?)`", cells)
-    assert len(calls) == 5
-    frozen, plain, masked, by_length, decoded = calls
+    assert len(calls) == 7
+    with_indices, of_losses, frozen, plain, masked, by_length, decoded = calls
     layer, z = names["layer"], names["z"]
     layer.build(z.shape)
     before = to_numpy(layer.embeddings)
     names["indices"] = layer.encode(z)
+    np.testing.assert_array_equal(to_numpy(eval(with_indices, names)[1]), names["indices"])
+    # In hand, and none of it is in the layer's own.
+    held = sum(float(v) for v in eval(of_losses.replace("True", "False"), names).values())
+    assert float(sum(layer.losses)) == pytest.approx(held)
     assert same_bits([to_numpy(eval(plain, names))], [to_numpy(eval(decoded, names))])
     values = to_numpy(eval(masked, names))
     assert same_bits([to_numpy(eval(by_length, names))], [values])

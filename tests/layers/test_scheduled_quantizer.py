@@ -178,3 +178,35 @@ def test_quantizers_to_signs_take_schedules_and_have_no_weight_without(cls):
         steady = cls(3, entropy_weight=1.0, temperature=temperature)
         steady.build((None, 3))
         assert loss == pytest.approx(float(steady.discretize(x).losses["entropy_loss"]), rel=1e-5)
+
+
+def test_quantizers_made_of_others_tell_their_numbers():
+    halving = keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5)
+    x = normal((6, 4))
+    for layer in (
+        layers.ResidualVectorQuantizer(2, 8, beta=halving),
+        layers.ResidualVectorQuantizer(3, 8, beta=halving, dropout="batch"),
+        layers.GroupedResidualVectorQuantizer(2, 2, 8, beta=halving),
+        layers.ProductQuantizer(2, 8, beta=halving),
+        layers.ProjectedQuantizer(layers.VectorQuantizer(8, beta=halving), codebook_dim=2),
+    ):
+        for _ in range(2):
+            layer(x, training=True)
+        assert float(layer.number("beta")) == 0.25
+    assert layers.LatentQuantizer((4, 4), beta=0.5).number("beta") == 0.5
+    different = layers.ResidualQuantizer([layers.SimVQ(8, beta=b) for b in (0.5, 1.0)])
+    with pytest.raises(ValueError, match=r"different `beta`. Ask one of them: `layer.quantizers"):
+        different.number("beta")
+    with pytest.raises(ValueError, match=r"`name` should be one of \['beta'\]"):
+        layers.ProductQuantizer(2, 8).number("gamma")
+    rounding = layers.ProjectedQuantizer(layers.FiniteScalarQuantizer((3, 3)))
+    with pytest.raises(ValueError, match=r"`FiniteScalarQuantizer` in .* has no numbers"):
+        rounding.number("beta")
+
+
+def test_a_schedule_comes_through_the_constructor():
+    layer = layers.VectorQuantizer(8)
+    layer.build((None, 3))
+    layer.beta = keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5)
+    with pytest.raises(ValueError, match="was a plain number when it was built"):
+        layer.number("beta")

@@ -41,3 +41,8 @@ def test_a_value_may_be_a_variable():
     np.testing.assert_array_equal(
         to_numpy(with_value(normal((5, 3), 1), variable)), to_numpy(variable)
     )
+
+
+def test_a_value_is_the_same_where_the_other_is_not_finite():
+    x = np.float32([np.nan, np.inf, -np.inf, 3e38, 1.0])
+    np.testing.assert_array_equal(to_numpy(with_value(x, np.ones(5, "float32"))), 1.0)

@@ -1,0 +1,95 @@
+"""Codes of each quantizer as outputs and as inputs of functional models."""
+
+import keras
+import numpy as np
+import pytest
+from case_types import by_name, marked
+from contract_cases import CODE_LAYERS
+from quantizer_cases import QUANTIZERS
+from support import to_numpy
+
+from keras_vqvae import models
+from keras_vqvae.layers import CodeIndices, CodeLookup, VectorQuantizer
+
+each_quantizer = pytest.mark.parametrize("case", marked(QUANTIZERS), ids=by_name)
+
+
+def encoder_and_quantizer(case):
+    """Called as in `Sequential`: the quantizer's first call has one output."""
+    x = case.inputs(0)
+    encoder = keras.Sequential(
+        [keras.Input(x.shape[1:]), keras.layers.Dense(case.dim, kernel_initializer="identity")]
+    )
+    quantizer = case.make()
+    keras.Sequential([encoder, quantizer])(x)
+    return encoder, quantizer, x
+
+
+@each_quantizer
+def test_codes_come_out_of_a_functional_model_and_go_into_one(case):
+    encoder, quantizer, x = encoder_and_quantizer(case)
+    to_codes = keras.Model(encoder.inputs[0], CodeIndices(quantizer)(encoder.outputs[0]))
+    indices = to_numpy(to_codes(x))
+    assert indices.dtype == "int32"
+    assert to_codes.output_shape[1:] == indices.shape[1:]
+    np.testing.assert_array_equal(indices, to_numpy(quantizer.encode(x)))
+    codes = keras.Input(indices.shape[1:], dtype="int32")
+    decoder = keras.Model(codes, CodeLookup(quantizer)(codes))
+    assert decoder.output_shape[1:] == x.shape[1:]
+    np.testing.assert_array_equal(to_numpy(decoder(indices)), to_numpy(quantizer.decode(indices)))
+    assert not to_codes.losses
+
+
+@each_quantizer
+def test_config_round_trip(case):
+    for kind in (CodeIndices, CodeLookup):
+        layer = kind(case.make(), name="codes")
+        again = kind.from_config(layer.get_config())
+        assert again.get_config() == layer.get_config()
+        assert not again.weights
+
+
+def test_a_saved_model_has_one_table_for_both_outputs(tmp_path):
+    inputs = keras.Input((6, 3))
+    quantizer = VectorQuantizer(5, seed=1)
+    model = keras.Model(inputs, [quantizer(inputs), CodeIndices(quantizer)(inputs)])
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    x = np.random.default_rng(0).normal(size=(4, 6, 3)).astype("float32")
+    for ours, theirs in zip(model(x), again(x), strict=True):
+        np.testing.assert_array_equal(to_numpy(ours), to_numpy(theirs))
+    found = {id(w) for layer in again.layers for w in layer.weights}
+    assert len(found) == len(quantizer.weights)
+
+
+def test_padding_gets_no_index():
+    inputs, mask = keras.Input((6, 3)), keras.Input((6,), dtype="bool")
+    model = keras.Model([inputs, mask], CodeIndices(VectorQuantizer(5))(inputs, mask=mask))
+    valid = np.arange(6) < np.array([[6], [2]])
+    indices = to_numpy(model([np.ones((2, 6, 3), "float32"), valid]))
+    np.testing.assert_array_equal(indices >= 0, valid)
+    # Also by the mask that Keras hands on.
+    skips = keras.Sequential([keras.layers.Masking(), CodeIndices(VectorQuantizer(5))])
+    x = np.where(valid[..., None], 1.0, np.zeros((2, 6, 3), "float32"))
+    np.testing.assert_array_equal(to_numpy(skips(x)) >= 0, valid)
+
+
+def test_a_vqvae_of_parts_that_were_called_before_encodes():
+    """Keras connects no second output of a layer whose first call had one."""
+    encoder = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(3, 4, 4)])
+    quantizer = VectorQuantizer(5)
+    decoder = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Conv2DTranspose(1, 4, 4)])
+    x = np.random.default_rng(0).random((6, 8, 8, 1), "float32")
+    keras.Sequential([encoder, quantizer, decoder])(x)
+    model = models.VQVAE(encoder, quantizer, decoder)
+    model.compile("adam")
+    images = (255 * x).astype("uint8")
+    model.fit(images, verbose=0)
+    assert model.encode(images).shape == (6, 2, 2)
+
+
+@pytest.mark.parametrize("case", CODE_LAYERS, ids=by_name)
+def test_what_is_no_quantizer_is_refused(case):
+    with pytest.raises(ValueError, match="`quantizer` should be a quantizer"):
+        case.covers[0](keras.layers.Dense(3))
+    assert case.make(name="codes").name == "codes"
