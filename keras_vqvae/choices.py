@@ -7,7 +7,14 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
-__all__ = ["Choice", "check_count", "check_number", "check_value_range", "get_choice"]
+__all__ = [
+    "Choice",
+    "check_count",
+    "check_number",
+    "check_share",
+    "check_value_range",
+    "get_choice",
+]
 
 PACKAGE = "keras_vqvae"
 
@@ -51,6 +58,25 @@ def check_number(name: str, value: Any, above_zero: bool = False, hint: str = ""
     if not good or (above_zero and value == 0):
         bound = "> 0" if above_zero else "≥ 0"
         raise ValueError(f"`{name}` should be {bound}{hint}. Received: {name}={value!r}")
+    return float(value)
+
+
+def check_share(name: str, value: Any, within: str = "[0, 1)", hint: str = "") -> float:
+    """A number between 0 and 1 that a user gave as the argument `name`.
+
+    Args:
+        name: the argument.
+        value: what was given.
+        within: `"[0, 1)"`, `"(0, 1)"` and so on: a square bracket lets its end in.
+        hint: follows what it should be, in the message.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    good = isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) <= 1
+    end = {0.0: within[0] == "[", 1.0: within[-1] == "]"}
+    if not good or not end.get(float(value), True):
+        raise ValueError(f"`{name}` should be in {within}{hint}. Received: {name}={value!r}")
     return float(value)
 
 

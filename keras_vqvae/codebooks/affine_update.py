@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_share
 from keras_vqvae.codebooks.update_rules import GradientUpdate
 from keras_vqvae.ops import all_reduce_sum
 
@@ -37,11 +37,8 @@ class AffineUpdate(GradientUpdate):
     """
 
     def __init__(self, batch_decay: float = 0.99, table_decay: float = 0.9) -> None:
-        for name, value in (("batch_decay", batch_decay), ("table_decay", table_decay)):
-            if not 0.0 <= value < 1.0:
-                raise ValueError(f"`{name}` should be in [0, 1). Received: {name}={value}")
-        self.batch_decay = batch_decay
-        self.table_decay = table_decay
+        self.batch_decay = check_share("batch_decay", batch_decay)
+        self.table_decay = check_share("table_decay", table_decay)
 
     def build(self, codebook: "Codebook") -> dict[str, Any]:
         D = (codebook.embedding_dim,)

@@ -1,12 +1,11 @@
 """What happens to codes that nothing chooses any more."""
 
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, check_number, get_choice
+from keras_vqvae.choices import PACKAGE, Choice, check_count, check_number, check_share, get_choice
 from keras_vqvae.codebooks.draws import uniform_rows
 from keras_vqvae.ops import gather_rows, nearest_code
 
@@ -59,15 +58,9 @@ class ReplaceDead(Revival):
     """
 
     def __init__(self, threshold: float = 0.1, decay: float = 0.95) -> None:
-        if not 0.0 < threshold < 1.0:
-            raise ValueError(
-                "`threshold` should be in (0, 1): a share of the even share 1/K, not a count. "
-                f"Received: threshold={threshold}"
-            )
-        if not 0.0 < decay < 1.0:
-            raise ValueError(f"`decay` should be in (0, 1). Received: decay={decay}")
-        self.threshold = threshold
-        self.decay = decay
+        hint = ": a share of the even share 1/K, not a count"
+        self.threshold = check_share("threshold", threshold, "(0, 1)", hint)
+        self.decay = check_share("decay", decay, "(0, 1)")
 
     def build(self, codebook: "Codebook") -> dict[str, Any]:
         K = codebook.num_embeddings
@@ -114,12 +107,7 @@ class ReplaceUnused(Revival):
     """
 
     def __init__(self, after_steps: int = 100, noise_scale: float = 1e-4) -> None:
-        wrong = isinstance(after_steps, bool) or not isinstance(after_steps, Integral)
-        if wrong or after_steps < 1:
-            raise ValueError(
-                f"`after_steps` should be a positive integer. Received: after_steps={after_steps!r}"
-            )
-        self.after_steps = int(after_steps)
+        self.after_steps = check_count("after_steps", after_steps)
         self.noise_scale = check_number("noise_scale", noise_scale)
 
     def build(self, codebook: "Codebook") -> dict[str, Any]:
@@ -173,9 +161,7 @@ class AnchorRevival(Revival):
     """
 
     def __init__(self, decay: float = 0.99) -> None:
-        if not 0.0 < decay < 1.0:
-            raise ValueError(f"`decay` should be in (0, 1). Received: decay={decay}")
-        self.decay = decay
+        self.decay = check_share("decay", decay, "(0, 1)")
 
     def build(self, codebook: "Codebook") -> dict[str, Any]:
         return {"share": codebook.add_statistic("share", (codebook.num_embeddings,))}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, get_choice
+from keras_vqvae.choices import PACKAGE, Choice, check_share, get_choice
 from keras_vqvae.ops import all_reduce_sum, code_sums
 
 if TYPE_CHECKING:
@@ -107,9 +107,7 @@ class EMAUpdate(UpdateRule):
     """
 
     def __init__(self, decay: float = 0.99) -> None:
-        if not 0.0 <= decay < 1.0:
-            raise ValueError(f"`decay` should be in [0, 1). Received: decay={decay}")
-        self.decay = decay
+        self.decay = check_share("decay", decay)
 
     def build(self, codebook: "Codebook") -> dict[str, Any]:
         return {"counts": codebook.add_statistic("ema_counts", (codebook.num_embeddings,))}

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_share
 from keras_vqvae.layers.causal_layer import CausalLayer
 
 __all__ = ["CausalAttention"]
@@ -65,8 +65,7 @@ class CausalAttention(CausalLayer):
         for name, value in (("num_heads", num_heads), ("key_dim", key_dim), ("filters", filters)):
             if value is not None and value < 1:
                 raise ValueError(f"`{name}` should be positive. Received: {name}={value}")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"`dropout` should be in [0, 1). Received: dropout={dropout}")
+        dropout = check_share("dropout", dropout)
         self.num_heads = num_heads
         self.key_dim = key_dim
         self.filters = filters

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_share
 from keras_vqvae.layers.causal_layer import CausalLayer, at_position
 
 __all__ = ["GatedMaskedConv2D"]
@@ -100,8 +100,7 @@ class GatedMaskedConv2D(CausalLayer):
             raise ValueError(
                 f"`dilation_rate` should be positive. Received: dilation_rate={dilation_rate}"
             )
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"`dropout` should be in [0, 1). Received: dropout={dropout}")
+        dropout = check_share("dropout", dropout)
         self.mask_type = mask_type
         self.residual = residual
         self.dropout = dropout

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count
+from keras_vqvae.choices import PACKAGE, check_count, check_share
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
@@ -103,14 +103,10 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
         super().__init__(**kwargs)
         self.set_numbers(beta=beta)
         self.scales = _check_scales(scales)
-        if not 0.0 <= residual_ratio <= 1.0:
-            raise ValueError(
-                f"`residual_ratio` should be in [0, 1]. Received: residual_ratio={residual_ratio}"
-            )
         most, hint = len(self.scales), ", the number of scales"
         if num_convolutions is None:
             num_convolutions = min(4, most)
-        self.residual_ratio = float(residual_ratio)
+        self.residual_ratio = check_share("residual_ratio", residual_ratio, "[0, 1]")
         self.num_convolutions = check_count("num_convolutions", num_convolutions, 1, most, hint)
         self.codebook = Codebook(
             num_embeddings,

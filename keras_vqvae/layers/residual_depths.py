@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import check_count
+from keras_vqvae.choices import check_count, check_number
 from keras_vqvae.layers.composite import Composite, known_dim, mean_losses
 from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
@@ -40,9 +40,7 @@ class ResidualDepths(SavedGenerator, Composite):
             self.dropout.check(self.num_quantizers)
             self.seed_generator = keras.random.SeedGenerator(seed)
         weights = self.per_depth("depth_weights", 1.0 if depth_weights is None else depth_weights)
-        if not all(w >= 0 for w in weights):
-            raise ValueError(f"`depth_weights` should be ≥ 0. Received: {depth_weights!r}")
-        self.depth_weights = tuple(float(w) for w in weights)
+        self.depth_weights = tuple(check_number("depth_weights", w) for w in weights)
 
     def per_depth(self, argument: str, value: Any) -> tuple[Any, ...]:
         """A value for each depth, out of one for all or as many as there are depths."""

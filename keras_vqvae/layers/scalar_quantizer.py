@@ -105,7 +105,7 @@ def check_levels(levels: Any) -> tuple[int, ...]:
     Raises:
         ValueError: if they are no sequence of integers ≥ 2.
     """
-    sequence = not isinstance(levels, Integral | str) and len(levels) > 0
+    sequence = hasattr(levels, "__len__") and not isinstance(levels, str) and len(levels) > 0
     if not sequence or any(isinstance(n, bool) or not isinstance(n, Integral) for n in levels):
         raise ValueError(
             f"`levels` should be a sequence of integers ≥ 2. Received: levels={levels!r}"

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, check_count, get_choice
+from keras_vqvae.choices import PACKAGE, Choice, check_count, check_share, get_choice
 from keras_vqvae.ops import invert_cumulative
 
 __all__ = ["Greedy", "Random", "Sampler", "TopK", "TopP", "get"]
@@ -135,9 +135,7 @@ class TopP(Sampler):
 
     def __init__(self, p: float, temperature: float = 1.0) -> None:
         super().__init__(temperature)
-        if not 0.0 < p <= 1.0:
-            raise ValueError(f"`p` should be in (0, 1]. Received: p={p}")
-        self.p = float(p)
+        self.p = check_share("p", p, "(0, 1]")
 
     def settings(self) -> dict[str, float]:
         return {**super().settings(), "p": self.p}
