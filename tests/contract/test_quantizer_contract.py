@@ -393,6 +393,8 @@ def double_precision():
 
 @each_quantizer
 @pytest.mark.usefixtures("double_precision")
+# JAX has no float64 unless it is asked for, and says so of what Keras makes of NumPy arrays.
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype float64:UserWarning")
 def test_the_arithmetic_is_float32_whatever_the_default_is(case):
     layer = case.make()
     for _ in range(2):
