@@ -8,9 +8,8 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE, check_number
-from keras_vqvae.layers.quantizer import QuantizerOutput
 from keras_vqvae.layers.scalar_quantizer import ScalarQuantizer
-from keras_vqvae.ops import all_reduce_sum, with_value
+from keras_vqvae.ops import all_reduce_sum
 from keras_vqvae.saved_generator import SavedGenerator
 
 __all__ = ["FiniteScalarPerturbation"]
@@ -103,21 +102,9 @@ class FiniteScalarPerturbation(SavedGenerator, ScalarQuantizer):
         # A large number is at the very end of its range, which no bin begins at.
         return ops.minimum(super().rounded(steps), self.sizes - 1.0)
 
-    def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
-        z_e = ops.convert_to_tensor(z_e)
-        x, valid = self.flatten(z_e, mask)
-        columns = ops.transpose(x)
-        steps = self.bounded(columns)
-        digits = self.rounded(steps)
-        value = self._perturbed(steps) if training else with_value(steps, digits)
-        indices = self.packed(digits)
-        losses = {"moment_loss": self._moment_loss(columns, valid)}
-        if training:
-            self.count(indices, valid, x)
-        quantized, codes = (ops.transpose(self.scaled(v)) for v in (value, digits))
-        return self.restore(z_e, valid, quantized, indices, losses, codes)
-
-    def _perturbed(self, steps: Any) -> Any:
+    def passed_on(self, steps: Any, digits: Any, training: bool) -> Any:
+        if not training:
+            return super().passed_on(steps, digits, training)
         noise = keras.random.uniform(
             ops.shape(steps), -0.5, 0.5, dtype="float32", seed=self.seed_generator
         )
@@ -125,7 +112,7 @@ class FiniteScalarPerturbation(SavedGenerator, ScalarQuantizer):
         inside = ops.logical_and(moved > -0.5, moved < self.sizes - 0.5)
         return steps + ops.where(inside, noise, 0.0)
 
-    def _moment_loss(self, columns: Any, valid: Any) -> Any:
+    def losses_of(self, columns: Any, valid: Any) -> dict[str, Any]:
         weights = ops.ones_like(columns[:1]) if valid is None else ops.expand_dims(valid, 0)
         count = all_reduce_sum(ops.sum(weights))
         total = all_reduce_sum(ops.sum(columns * weights, axis=1, keepdims=True))
@@ -134,7 +121,7 @@ class FiniteScalarPerturbation(SavedGenerator, ScalarQuantizer):
         variance = squares / ops.maximum(count - 1.0, 1.0)
         of_mean = self.mean_weight * ops.mean(ops.square(mean))
         of_variance = self.variance_weight * ops.mean(ops.square(variance - _VARIANCE))
-        return ops.where(count > 0, of_mean + of_variance, 0.0)
+        return {"moment_loss": ops.where(count > 0, of_mean + of_variance, 0.0)}
 
     @property
     def loss_names(self) -> tuple[str, ...]:

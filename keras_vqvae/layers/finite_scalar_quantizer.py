@@ -7,8 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_share
 from keras_vqvae.layers.scalar_quantizer import ScalarQuantizer
+from keras_vqvae.ops import with_value
+from keras_vqvae.saved_generator import SavedGenerator
 
 __all__ = ["FiniteScalarQuantizer"]
 
@@ -17,7 +19,7 @@ _EPSILON = 1e-3
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class FiniteScalarQuantizer(ScalarQuantizer):
+class FiniteScalarQuantizer(SavedGenerator, ScalarQuantizer):
     """Bounds each number of a vector and rounds it to one of a few levels (FSQ).
 
     Number i of a vector takes one of `levels[i]` values, so there are K = Π levels codes without a
@@ -38,6 +40,10 @@ class FiniteScalarQuantizer(ScalarQuantizer):
     digit = ⌊(L − 1)(tanh z + 1) / 2 + ½⌋,   code = 2 digit / (L − 1) − 1
     ```
 
+    With `noise_dropout` p, training rounds each number with probability 1 − p only. The others get
+    noise of the size of a rounding error, uniform in ±½ of the distance of two levels, as far as
+    that stays between the outermost ones; indices and `codes` are those of the rounding.
+
     The paper's levels: `(8, 6, 5)` for about 2⁸ codes, `(8, 5, 5, 5)` for 2¹⁰, `(7, 5, 5, 5, 5)`
     for 2¹², `(8, 8, 8, 6, 5)` for 2¹⁴, `(8, 8, 8, 5, 5, 5)` for 2¹⁶. Masked positions get index −1
     and zeros. Usage is counted for up to 2²⁰ codes.
@@ -46,6 +52,9 @@ class FiniteScalarQuantizer(ScalarQuantizer):
         levels: how many values each number of a vector may take, integers ≥ 2. The input's last
             axis has as many numbers.
         symmetric: whether the levels lie symmetric to 0. Defaults to `False`, the paper's.
+        noise_dropout: p, the share of numbers in [0, 1] that training perturbs instead of rounding
+            them. Defaults to `0.0`.
+        seed: seed of that noise.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy the arithmetic is float32, and
             that of indices is of integers.
 
@@ -59,8 +68,8 @@ class FiniteScalarQuantizer(ScalarQuantizer):
         `(..., D)`, or with `return_indices=True` also int32 `(...)`.
 
     Raises:
-        ValueError: for levels that are no integers ≥ 2, or more than 2³⁰ codes; from `build`, for a
-            last axis that is not D.
+        ValueError: for levels that are no integers ≥ 2, more than 2³⁰ codes, or a share out of
+            range; from `build`, for a last axis that is not D.
 
     Example:
     >>> import numpy as np
@@ -72,12 +81,23 @@ class FiniteScalarQuantizer(ScalarQuantizer):
     References:
         - [Finite Scalar Quantization: VQ-VAE Made Simple](https://arxiv.org/abs/2309.15505)
         - [Scaling Transformers for Low-Bitrate High-Quality Speech Coding](https://arxiv.org/abs/2411.19842),
-          for the symmetric form
+          §3.2, for the symmetric form and the noise
     """
 
-    def __init__(self, levels: Sequence[int], symmetric: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        levels: Sequence[int],
+        symmetric: bool = False,
+        noise_dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(levels, **kwargs)
         self.symmetric = bool(symmetric)
+        self.noise_dropout = check_share("noise_dropout", noise_dropout, "[0, 1]")
+        self.seed = seed
+        if self.noise_dropout > 0.0:
+            self.seed_generator = keras.random.SeedGenerator(seed)
 
     def bounded(self, x: Any) -> Any:
         sizes = self.sizes
@@ -96,10 +116,24 @@ class FiniteScalarQuantizer(ScalarQuantizer):
             return (self.sizes - 1.0) * (values + 1.0) / 2.0
         return values * (self.sizes // 2) + self.sizes // 2
 
+    def passed_on(self, steps: Any, digits: Any, training: bool) -> Any:
+        if not training or self.seed_generator is None:
+            return super().passed_on(steps, digits, training)
+        draw = keras.random.uniform(ops.shape(steps), dtype="float32", seed=self.seed_generator)
+        # A number below p is, divided by p, uniform again.
+        noise = draw / self.noise_dropout - 0.5
+        moved = ops.clip(steps + noise, 0.0, self.sizes - 1.0)
+        return with_value(steps, ops.where(draw < self.noise_dropout, moved, digits))
+
     def scaled(self, steps: Any) -> Any:
         if self.symmetric:
             return 2.0 * steps / (self.sizes - 1.0) - 1.0
         return (steps - self.sizes // 2) / (self.sizes // 2)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "symmetric": self.symmetric}
+        return {
+            **super().get_config(),
+            "symmetric": self.symmetric,
+            "noise_dropout": self.noise_dropout,
+            "seed": self.seed,
+        }

@@ -17,8 +17,8 @@ __all__ = ["ScalarQuantizer", "check_levels"]
 class ScalarQuantizer(Quantizer):
     """Each number takes one of its levels; there are K = Π levels codes that nobody stores.
 
-    A subclass gives `bounded` and `scaled`. Steps and digits are `(D, N)`: along rows of D numbers
-    TensorFlow takes twice as long.
+    A subclass gives `bounded` and `scaled`, and `passed_on` if training does not round. Steps and
+    digits are `(D, N)`: along rows of D numbers TensorFlow takes twice as long.
     """
 
     def __init__(self, levels: Sequence[int], **kwargs: Any) -> None:
@@ -48,17 +48,27 @@ class ScalarQuantizer(Quantizer):
         """The nearest level, float32: in [0, L) for what is bounded."""
         return ops.stop_gradient(ops.floor(steps + 0.5))
 
+    def passed_on(self, steps: Any, digits: Any, training: bool) -> Any:
+        """The steps that the decoder sees, with their gradient: levels, straight through."""
+        return with_value(steps, digits)
+
+    def losses_of(self, columns: Any, valid: Any) -> dict[str, Any]:
+        """Losses of the numbers `(D, N)`, of which rows `valid` `(N,)` count."""
+        return {}
+
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
-        steps = self.bounded(ops.transpose(x))
+        columns = ops.transpose(x)
+        steps = self.bounded(columns)
         digits = self.rounded(steps)
-        quantized = ops.transpose(self.scaled(with_value(steps, digits)))
-        codes = ops.stop_gradient(quantized)
+        value = self.passed_on(steps, digits, training)
         indices = self.packed(digits)
+        losses = self.losses_of(columns, valid)
         if training:
             self.count(indices, valid, x)
-        return self.restore(z_e, valid, quantized, indices, {}, codes)
+        quantized, codes = (ops.transpose(self.scaled(v)) for v in (value, digits))
+        return self.restore(z_e, valid, quantized, indices, losses, codes)
 
     def packed(self, digits: Any) -> Any:
         """The indices `(N,)` of levels."""

@@ -64,6 +64,7 @@ def _projected(name: str, quantizer: Callable[[], Any], **options: Any) -> Quant
 
 _OPTIONS = {
     "fsq_symmetric",
+    "fsq_noise",
     "rvq_beam",
     "grouped",
     "rvq_shared_ema_dropout",
@@ -118,6 +119,7 @@ _QUANTIZERS = [
     ),
     _quantizer("fsq", layers.FiniteScalarQuantizer, (4, 3, 5)),
     _quantizer("fsq_symmetric", layers.FiniteScalarQuantizer, (2, 3, 4), symmetric=True),
+    _quantizer("fsq_noise", layers.FiniteScalarQuantizer, (4, 3, 5), noise_dropout=0.5, seed=3),
     _quantizer("fsp", layers.FiniteScalarPerturbation, (4, 3, 5), seed=3),
     _quantizer(
         "rfsq",

@@ -183,3 +183,49 @@ def test_a_frozen_layer_counts_nothing():
 def test_levels_finer_than_float32_are_refused():
     with pytest.raises(ValueError, match=r"from 2 to 2\*\*20"):
         FiniteScalarQuantizer((2**21,))
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_perturbed_numbers_are_as_far_off_as_rounding_would_be(symmetric):
+    L = 9
+    options = {"symmetric": symmetric, "seed": 1}
+    layer = FiniteScalarQuantizer((L,), noise_dropout=1.0, **options)
+    layer.build((None, 1))
+    z = normal((4000, 1))
+    out = layer.discretize(z, training=True)
+    bound = np.tanh(z) * (L - 1) / 2 * (1.0 if symmetric else 1 - 1e-3)
+    off = to_numpy(out.quantized) * (L - 1) / 2 - bound
+    assert np.abs(off).max() <= 0.5 + 1e-5
+    assert np.abs(to_numpy(out.quantized)).max() <= 1.0
+    inner = off[np.abs(bound) < (L - 2) / 2]  # whose noise meets no end: uniform
+    assert abs(inner.mean()) < 0.03
+    assert abs(inner.std() - 1 / math.sqrt(12)) < 0.01
+    again = to_numpy(layer.discretize(z, training=True).quantized)
+    assert (again != to_numpy(out.quantized)).mean() > 0.9
+
+
+def test_a_share_of_the_numbers_is_perturbed_and_the_rest_rounded():
+    layer = FiniteScalarQuantizer((9, 8), noise_dropout=0.3, seed=2)
+    plain = FiniteScalarQuantizer((9, 8))
+    for one in (layer, plain):
+        one.build((None, 2))
+    z = normal((3000, 2), scale=0.2)  # far from the ends, to which noise is clipped
+    out, rounded = layer.discretize(z, training=True), plain.discretize(z)
+    np.testing.assert_array_equal(to_numpy(out.indices), to_numpy(rounded.indices))
+    np.testing.assert_array_equal(to_numpy(out.codes), to_numpy(rounded.quantized))
+    perturbed = to_numpy(out.quantized) != to_numpy(out.codes)
+    # 1 800 of 6 000 by chance, ±5 standard deviations of √(6000 · 0.3 · 0.7) = 35.
+    assert abs(perturbed.sum() - 1800) < 180
+    np.testing.assert_array_equal(to_numpy(layer(z)), to_numpy(plain(z)))  # evaluation
+    x = normal((5, 2))
+    by_noise, by_rounding = (
+        gradients(lambda x, q=q: keras.ops.sum(q.discretize(x, training=True).quantized), x)[0]
+        for q in (layer, plain)
+    )
+    np.testing.assert_array_equal(by_noise, by_rounding)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, None, "half"])
+def test_the_share_of_noise_is_checked(value):
+    with pytest.raises(ValueError, match=r"`noise_dropout` should be .*Received: noise_dropout="):
+        FiniteScalarQuantizer((3,), noise_dropout=value)

@@ -170,7 +170,7 @@ ROWS = re.findall(
 )[1:]
 NAMES = {"layers": layers, "codebooks": codebooks, "ops": keras.ops, "levels": (3, 5)}
 NAMES |= {"K": 8, "N": 64, "T": 2, "Q": 2, "G": 2, "B": 3, "γ": 0.9, "τ": 0.1, "w": 0.5, "g": 2.0}
-NAMES |= {"h": 2, "c": 1, "b": 4, "n": 3, "m": 2}
+NAMES |= {"h": 2, "c": 1, "b": 4, "n": 3, "m": 2, "p": 0.5}
 NAMES |= {"bridge": keras.layers.Dense(8)}
 
 
