@@ -191,7 +191,13 @@ def _map_tensorflow(function: Any, rows: Any, chunk_size: Any, shape: tuple[int,
     size = (count + chunks - 1) // chunks
     padded = tf.pad(rows, [[0, chunks * size - count], [0, 0]])
     stacked = tf.reshape(padded, [chunks, size, rows.shape[1]])
-    found = tf.map_fn(function, stacked, fn_output_signature=tf.int32, parallel_iterations=at_once)
+    # Over places, not over `stacked`: `map_fn` would copy all of it, a slice copies nothing.
+    found = tf.map_fn(
+        lambda place: function(stacked[place]),
+        tf.range(chunks),
+        fn_output_signature=tf.int32,
+        parallel_iterations=at_once,
+    )
     return tf.reshape(found, [-1, *shape])[:count]
 
 
