@@ -15,9 +15,10 @@ from keras_vqvae.compilation import has_accelerator
 
 __all__ = ["default_chunk_size", "highest_score", "map_chunks", "nearest_code"]
 
-# Numbers that a chunk makes when the caller sets no bound, float32: 8 MiB on a CPU, so that they
-# are still in its caches when they are read; 32 MiB on an accelerator, to give it enough to do.
-_ON_CPU, _ON_ACCELERATOR = 2**21, 2**23
+# Numbers that the chunks of one time make when the caller sets no bound, float32: 16 MiB on a CPU,
+# so that they are still in its caches when they are read; 32 MiB on an accelerator, to give it
+# enough to do.
+_ON_CPU, _ON_ACCELERATOR = 2**22, 2**23
 
 
 def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any:
@@ -75,10 +76,7 @@ def default_chunk_size(width: Any) -> Any:
     >>> default_chunk_size(2**30)
     1
     """
-    if has_accelerator():
-        numbers = _ON_ACCELERATOR
-    else:
-        numbers = _ON_CPU * _chunks_at_once()
+    numbers = _ON_ACCELERATOR if has_accelerator() else _ON_CPU
     return max(1, numbers // width) if isinstance(width, int) else ops.maximum(numbers // width, 1)
 
 
@@ -123,23 +121,28 @@ def highest_score(scores: Any) -> Any:
     scores = ops.stop_gradient(scores)
     count = scores.shape[-1]
     block = _block_length(count)
-    if block is None or count % block:
+    if block is None:
         return _argmax(scores)
+    if count % block:
+        short = ((0, 0), (0, block - count % block))
+        scores = ops.pad(scores, short, constant_values=-float("inf"))
     # The highest of each block by a maximum, for which processors have instructions, then the block
-    # and the place in it by two searches of about √K numbers.
-    blocks = count // block
-    best = _argmax(_max(ops.reshape(scores, (-1, blocks, block))))
+    # in the same way, and the place in it.
+    blocks = -(-count // block)
+    best = highest_score(_max(ops.reshape(scores, (-1, blocks, block))))
     row = ops.arange(ops.shape(scores)[0], dtype="int32") * blocks + best
-    return best * block + _argmax(ops.take(ops.reshape(scores, (-1, block)), row, axis=0))
+    return best * block + _argmax(_rows(ops.reshape(scores, (-1, block)), row))
 
 
 def _block_length(count: int | None) -> int | None:
-    """A power of two near √K; `None` where all K are better compared at once."""
-    # TensorFlow's argmax is shared among the cores, XLA's is not.
-    fewest = 512 if keras.backend.backend() == "tensorflow" else 128
-    if count is None or count < fewest or has_accelerator():
+    """How many scores a maximum is taken of; `None` where all K are better compared at once."""
+    if count is None or has_accelerator():
         return None
-    return 1 << ((count - 1).bit_length() + 1) // 2
+    if keras.backend.backend() == "tensorflow":
+        # A row costs its argmax more than the numbers in it: two searches of about √K.
+        return 1 << ((count - 1).bit_length() + 1) // 2 if count >= 512 else None
+    # XLA's argmax is quick for up to 16 numbers.
+    return 16 if count > 16 else None
 
 
 def _max(scores: Any) -> Any:
@@ -148,6 +151,14 @@ def _max(scores: Any) -> Any:
 
         return tf.reduce_max(scores, axis=-1)  # that of Keras refuses no rows at all
     return ops.max(scores, axis=-1)
+
+
+def _rows(table: Any, indices: Any) -> Any:
+    if keras.backend.backend() == "jax":
+        import jax.numpy as jnp
+
+        return jnp.take(table, indices, axis=0, mode="clip")  # the default looks for those outside
+    return ops.take(table, indices, axis=0)
 
 
 def _argmax(scores: Any) -> Any:

@@ -27,6 +27,7 @@ def with_value(x: Any, value: Any) -> Any:
     """
     if keras.backend.backend() == "tensorflow":
         return _with_value_tensorflow()(x, value)
+    x = ops.convert_to_tensor(x)
     zero = ops.where(ops.isfinite(x), x - ops.stop_gradient(x), 0.0)
     return ops.stop_gradient(value) + zero
 
