@@ -1,6 +1,7 @@
 """Options: one way to name a choice (by name, by config, or by instance), and the value range."""
 
 import math
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ __all__ = [
     "Choice",
     "check_count",
     "check_number",
+    "check_schedulable",
     "check_share",
     "check_value_range",
     "get_choice",
@@ -20,13 +22,48 @@ PACKAGE = "keras_vqvae"
 
 T = TypeVar("T", bound="Choice")
 
+Schedule = keras.optimizers.schedules.LearningRateSchedule
+
 
 class Choice:
     """An option that is an object: it compares by its config and round-trips through it.
 
     Subclasses take their settings in the constructor, keep each as an attribute of the same name
     and return them from `get_config`.
+
+    Attributes:
+        schedulable: the settings that may be schedules (`check_schedulable`). The layer that owns
+            the option keeps what they are now, and hands it to the option's methods.
     """
+
+    schedulable: tuple[str, ...] = ()
+
+    def now(self, name: str, numbers: Mapping[str, Any] | None) -> Any:
+        """What a schedulable setting is now: out of `numbers`, or the setting, where it is none.
+
+        Raises:
+            ValueError: for a schedule that `numbers` does not say the value of.
+        """
+        if numbers is not None and name in numbers:
+            return numbers[name]
+        setting = getattr(self, name)
+        if isinstance(setting, Schedule):
+            raise ValueError(
+                f"`{name}` of {type(self).__name__} is a schedule, and quantizers keep step with "
+                f"those. Pass what it is now, `numbers={{{name!r}: 0.5}}`. "
+                f"Received: numbers={numbers!r}"
+            )
+        return setting
+
+    def numbers_config(self) -> dict[str, Any]:
+        """The schedulable settings, for `get_config`."""
+        settings = {name: getattr(self, name) for name in self.schedulable}
+        return {
+            name: keras.saving.serialize_keras_object(value)
+            if isinstance(value, Schedule)
+            else value
+            for name, value in settings.items()
+        }
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -59,6 +96,16 @@ def check_number(name: str, value: Any, above_zero: bool = False, hint: str = ""
         bound = "> 0" if above_zero else "≥ 0"
         raise ValueError(f"`{name}` should be {bound}{hint}. Received: {name}={value!r}")
     return float(value)
+
+
+def check_schedulable(name: str, value: Any, above_zero: bool = False) -> Any:
+    """As `check_number`; or a schedule out of `keras.optimizers.schedules`, or its config."""
+    if isinstance(value, dict):
+        value = keras.saving.deserialize_keras_object(value)
+    if isinstance(value, Schedule):
+        return value
+    hint = ", or a schedule out of `keras.optimizers.schedules`"
+    return check_number(name, value, above_zero, hint)
 
 
 def check_share(name: str, value: Any, within: str = "[0, 1)", hint: str = "") -> float:

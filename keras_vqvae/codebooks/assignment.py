@@ -1,11 +1,19 @@
 """Which code a vector gets in training."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, check_count, check_number, get_choice
+from keras_vqvae.choices import (
+    PACKAGE,
+    Choice,
+    check_count,
+    check_number,
+    check_schedulable,
+    get_choice,
+)
 from keras_vqvae.ops import sampled_code, transported_code
 
 if TYPE_CHECKING:
@@ -17,11 +25,19 @@ __all__ = ["Assignment", "NearestCode", "OptimalTransport", "SampledCode", "get_
 class Assignment(Choice):
     """Chooses codes in training. In evaluation the nearest code is taken."""
 
-    def choose(self, codebook: "Codebook", vectors: Any, table: Any, weights: Any = None) -> Any:
+    def choose(
+        self,
+        codebook: "Codebook",
+        vectors: Any,
+        table: Any,
+        weights: Any = None,
+        numbers: Mapping[str, Any] | None = None,
+    ) -> Any:
         """The code of each vector, in training: `(N, D)`, normalised, to int32 `(N,)`.
 
         `table` is float32 `(K, D)`, as it is compared; `weights` float32 `(N,)`, 0 for masked rows,
-        which must not matter to others, or `None`.
+        which must not matter to others, or `None`; `numbers` what the `schedulable` settings are
+        now.
         """
         raise NotImplementedError
 
@@ -30,7 +46,14 @@ class Assignment(Choice):
 class NearestCode(Assignment):
     """`argmin_k ‖x − e_k‖²`, in training as in evaluation."""
 
-    def choose(self, codebook: "Codebook", vectors: Any, table: Any, weights: Any = None) -> Any:
+    def choose(
+        self,
+        codebook: "Codebook",
+        vectors: Any,
+        table: Any,
+        weights: Any = None,
+        numbers: Mapping[str, Any] | None = None,
+    ) -> Any:
         return codebook.search(vectors, table)
 
 
@@ -48,24 +71,36 @@ class SampledCode(Assignment):
     `"rotation"` estimator suits it badly: it was reported to diverge when codes are drawn.
 
     Args:
-        temperature: τ > 0; near 0 the nearest code is drawn. Defaults to `1.0`.
+        temperature: τ > 0; near 0 the nearest code is drawn. A number, or a schedule out of
+            `keras.optimizers.schedules` over the training steps, which `layer.number` calls
+            `"assignment_temperature"`. Defaults to `1.0`.
 
     References:
         - [Autoregressive Image Generation using Residual Quantization](https://arxiv.org/abs/2203.01941)
     """
 
-    def __init__(self, temperature: float = 1.0) -> None:
-        hint = "; one that changes over training is that of `GumbelQuantizer`"
-        self.temperature = check_number("temperature", temperature, above_zero=True, hint=hint)
+    schedulable = ("temperature",)
 
-    def choose(self, codebook: "Codebook", vectors: Any, table: Any, weights: Any = None) -> Any:
+    def __init__(self, temperature: Any = 1.0) -> None:
+        self.temperature = check_schedulable("temperature", temperature, above_zero=True)
+
+    def choose(
+        self,
+        codebook: "Codebook",
+        vectors: Any,
+        table: Any,
+        weights: Any = None,
+        numbers: Mapping[str, Any] | None = None,
+    ) -> Any:
         uniforms = keras.random.uniform(
             (ops.shape(vectors)[0],), dtype="float32", seed=codebook.seed_generator
         )
-        return sampled_code(vectors, table, uniforms, self.temperature, codebook.chunk_size)
+        # A schedule may end at 0, where the nearest code is meant.
+        temperature = ops.maximum(ops.cast(self.now("temperature", numbers), "float32"), 1e-12)
+        return sampled_code(vectors, table, uniforms, temperature, codebook.chunk_size)
 
     def get_config(self) -> dict[str, Any]:
-        return {"temperature": self.temperature}
+        return self.numbers_config()
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -94,7 +129,14 @@ class OptimalTransport(Assignment):
         self.epsilon = check_number("epsilon", epsilon, above_zero=True)
         self.iterations = check_count("iterations", iterations, highest=1_000)
 
-    def choose(self, codebook: "Codebook", vectors: Any, table: Any, weights: Any = None) -> Any:
+    def choose(
+        self,
+        codebook: "Codebook",
+        vectors: Any,
+        table: Any,
+        weights: Any = None,
+        numbers: Mapping[str, Any] | None = None,
+    ) -> Any:
         return transported_code(
             vectors, table, self.epsilon, self.iterations, weights, codebook.chunk_size
         )

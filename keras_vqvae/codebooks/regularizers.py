@@ -1,12 +1,13 @@
 """Losses that keep a table in good use, beside those that fit it."""
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, check_number
+from keras_vqvae.choices import PACKAGE, Choice, check_schedulable
 from keras_vqvae.codebooks.distances import Cosine
 from keras_vqvae.ops import all_reduce_sum
 
@@ -20,7 +21,8 @@ class Regularizer(Choice):
     """A term of a quantizer's loss that looks at the table as a whole.
 
     Args:
-        weight: factor of the term, ≥ 0.
+        weight: factor of the term, ≥ 0; a number, or a schedule out of
+            `keras.optimizers.schedules` over the training steps.
 
     Attributes:
         loss_name: its name among the losses.
@@ -30,19 +32,35 @@ class Regularizer(Choice):
 
     loss_name: str
     needs_trainable_table = False
+    schedulable: tuple[str, ...] = ("weight",)
 
-    def __init__(self, weight: float) -> None:
-        self.weight = check_number("weight", weight)
+    def __init__(self, weight: Any) -> None:
+        self.weight = check_schedulable("weight", weight)
 
-    def loss(self, codebook: "Codebook", vectors: Any, weights: Any = None) -> Any:
+    @property
+    def prefix(self) -> str:
+        """What its numbers begin with among those of a layer: `diversity` of `diversity_weight`."""
+        return self.loss_name.removesuffix("_loss")
+
+    def loss(
+        self,
+        codebook: "Codebook",
+        vectors: Any,
+        weights: Any = None,
+        numbers: Mapping[str, Any] | None = None,
+    ) -> Any:
         """The term as it enters the loss, a scalar.
 
         Args:
             codebook: the codebook with the table.
             vectors: float32 `(N, D)`, normalised, with their gradient.
             weights: float32 `(N,)`, 0 for masked rows, or `None`.
+            numbers: what the `schedulable` settings are now, by their names.
         """
         raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        return self.numbers_config()
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -58,7 +76,8 @@ class Orthogonality(Regularizer):
     `Σ_k ê_k ê_kᵀ`, it costs K·D² and not K²·D, and no subset of the codes has to be drawn.
 
     Args:
-        weight: Defaults to `10.0`.
+        weight: a number or a schedule; `layer.number` calls it `"orthogonality_weight"`. Defaults
+            to `10.0`.
 
     References:
         - [Translation-equivariant Image Quantizer](https://arxiv.org/abs/2112.00384)
@@ -67,19 +86,22 @@ class Orthogonality(Regularizer):
     loss_name = "orthogonality_loss"
     needs_trainable_table = True
 
-    def __init__(self, weight: float = 10.0) -> None:
+    def __init__(self, weight: Any = 10.0) -> None:
         super().__init__(weight)
 
-    def loss(self, codebook: "Codebook", vectors: Any, weights: Any = None) -> Any:
+    def loss(
+        self,
+        codebook: "Codebook",
+        vectors: Any,
+        weights: Any = None,
+        numbers: Mapping[str, Any] | None = None,
+    ) -> Any:
         unit = Cosine().normalize(codebook.table())
         K, D = unit.shape
         product = ops.matmul(unit, ops.transpose(unit))
         if D < K:
             product = ops.matmul(ops.transpose(unit), unit)
-        return self.weight * (ops.sum(ops.square(product)) / K**2 - 1.0 / K)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"weight": self.weight}
+        return self.now("weight", numbers) * (ops.sum(ops.square(product)) / K**2 - 1.0 / K)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -97,8 +119,9 @@ class Diversity(Regularizer):
     that is little.
 
     Args:
-        weight: Defaults to `0.1`.
-        temperature: τ > 0. Defaults to `0.01`.
+        weight: a number or a schedule; `layer.number` calls it `"diversity_weight"`. Defaults to
+            `0.1`.
+        temperature: τ > 0; likewise, `"diversity_temperature"`. Defaults to `0.01`.
 
     References:
         - [wav2vec 2.0](https://arxiv.org/abs/2006.11477), §3.2, for such a term
@@ -106,15 +129,25 @@ class Diversity(Regularizer):
 
     loss_name = "diversity_loss"
 
-    def __init__(self, weight: float = 0.1, temperature: float = 0.01) -> None:
-        super().__init__(weight)
-        self.temperature = check_number("temperature", temperature, above_zero=True)
+    schedulable = ("weight", "temperature")
 
-    def loss(self, codebook: "Codebook", vectors: Any, weights: Any = None) -> Any:
+    def __init__(self, weight: Any = 0.1, temperature: Any = 0.01) -> None:
+        super().__init__(weight)
+        self.temperature = check_schedulable("temperature", temperature, above_zero=True)
+
+    def loss(
+        self,
+        codebook: "Codebook",
+        vectors: Any,
+        weights: Any = None,
+        numbers: Mapping[str, Any] | None = None,
+    ) -> Any:
         table = codebook.table_learning_from(vectors)
         half_norms = 0.5 * ops.sum(ops.square(table), axis=-1)
         scores = ops.matmul(vectors, ops.transpose(table)) - half_norms
-        shares = ops.softmax((2.0 / self.temperature) * scores, axis=-1)
+        # A schedule may end at 0, where the nearest code is meant.
+        temperature = ops.maximum(ops.cast(self.now("temperature", numbers), "float32"), 1e-12)
+        shares = ops.softmax((2.0 / temperature) * scores, axis=-1)
         if weights is None:
             count = ops.cast(ops.shape(shares)[0], "float32")
         else:
@@ -123,10 +156,7 @@ class Diversity(Regularizer):
         mean = total / ops.maximum(all_reduce_sum(count), 1.0)
         # Written so that a batch without vectors, whose mean is 0, costs 0.
         logs = ops.log(ops.maximum(mean, 1e-30)) + math.log(codebook.num_embeddings)
-        return self.weight * ops.sum(mean * logs)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"weight": self.weight, "temperature": self.temperature}
+        return self.now("weight", numbers) * ops.sum(mean * logs)
 
 
 def get_regularizers(identifier: Any) -> tuple[Regularizer, ...]:

@@ -6,8 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import check_count
+from keras_vqvae.choices import Schedule, check_count
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
+from keras_vqvae.layers.scheduled_numbers import ScheduledNumbers
 
 __all__ = [
     "ChannelSplit",
@@ -148,6 +149,13 @@ def number_of(part: Any, name: str, owner: str) -> Any:
     return part.number(name)
 
 
+def _given_number(part: Any, name: str) -> Any:
+    if not isinstance(part, ScheduledNumbers):
+        return part.get_config().get(name)
+    given = part.given_number(name)
+    return given.get_config() if isinstance(given, Schedule) else given
+
+
 class Composite(Quantizer):
     """Made of quantizers, which a subclass puts into `self.quantizers`."""
 
@@ -165,7 +173,7 @@ class Composite(Quantizer):
         Raises:
             ValueError: where they were given different ones, or have none of this name.
         """
-        first, *others = (part.get_config().get(name) for part in self.quantizers)
+        first, *others = (_given_number(part, name) for part in self.quantizers)
         if any(other != first for other in others):
             raise ValueError(
                 f"The quantizers in '{self.name}' have different `{name}`. Ask one of them: "

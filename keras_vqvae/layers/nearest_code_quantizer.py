@@ -60,7 +60,11 @@ class NearestCodeQuantizer(CodebookQuantizer):
         table = codebook.table_learning_from(x, training)
         if training and estimator_places_vectors(self._pass_gradient):
             return self._pass_gradient.place(x, table, seed, codebook.chunk_size)
-        indices = codebook.choose(x, table, valid) if training else codebook.search(x, table)
+        if training:
+            numbers = self.option_numbers("assignment", codebook.assignment)
+            indices = codebook.choose(x, table, valid, numbers)
+        else:
+            indices = codebook.search(x, table)
         codes = ops.take(table, indices, axis=0)
         return self._pass_gradient(x, codes, seed), codes, indices
 

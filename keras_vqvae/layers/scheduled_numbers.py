@@ -5,12 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import check_number
+from keras_vqvae.choices import Choice, Schedule, check_schedulable
 from keras_vqvae.ops import all_reduce_sum
 
 __all__ = ["ScheduledNumbers", "has_schedule"]
-
-Schedule = keras.optimizers.schedules.LearningRateSchedule
 
 
 class ScheduledNumbers:
@@ -23,7 +21,8 @@ class ScheduledNumbers:
     without a schedule load as ever.
 
     A subclass hands its numbers to `set_numbers` in its constructor, calls `build_numbers` in
-    `build`, reads them with `number` and calls `advance` last in a training step.
+    `build`, reads them with `number` and calls `advance` last in a training step. Numbers of its
+    options come by `set_option_numbers`, and are handed to them by `option_numbers`.
     """
 
     name: str
@@ -35,6 +34,7 @@ class ScheduledNumbers:
         super().__init__(*args, **kwargs)
         self.schedule_step: Any = None
         self._number_names: tuple[str, ...] = ()
+        self._option_numbers: dict[str, tuple[Choice, str]] = {}
         self._number_weights: dict[str, Any] = {}
 
     def set_numbers(self, above_zero: bool = False, **numbers: Any) -> None:
@@ -44,28 +44,41 @@ class ScheduledNumbers:
             ValueError: for a number out of range, or what is neither number nor schedule.
         """
         for name, value in numbers.items():
-            if isinstance(value, dict):
-                value = keras.saving.deserialize_keras_object(value)
-            if not isinstance(value, Schedule):
-                hint = ", or a schedule out of `keras.optimizers.schedules`"
-                value = check_number(name, value, above_zero, hint)
-            setattr(self, name, value)
+            setattr(self, name, check_schedulable(name, value, above_zero))
             self._number_names = (*self._number_names, name)
+
+    def set_option_numbers(self, prefix: str, option: Choice) -> None:
+        """Takes over what may be schedules among an option's settings, as `prefix_setting`."""
+        for setting in option.schedulable:
+            self._option_numbers[f"{prefix}_{setting}"] = (option, setting)
+
+    def option_numbers(self, prefix: str, option: Choice) -> dict[str, Any]:
+        """What these settings are now, by their names in the option."""
+        return {setting: self.number(f"{prefix}_{setting}") for setting in option.schedulable}
+
+    def given_number(self, name: str) -> Any:
+        """The number or schedule that was given under this name; `None` for an unknown name."""
+        option, setting = self._option_numbers.get(name, (self, name))
+        return getattr(option, setting) if name in self._names else None
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (*self._number_names, *self._option_numbers)
 
     def is_scheduled(self, name: str) -> bool:
         """Whether the number of this name was given as a schedule."""
-        return isinstance(getattr(self, name), Schedule)
+        return isinstance(self.given_number(name), Schedule)
 
     def build_numbers(self, always: tuple[str, ...] = ()) -> None:
         """Makes the weights of scheduled numbers, and of those that are a weight in any case."""
-        scheduled = [name for name in self._number_names if self.is_scheduled(name)]
+        scheduled = [name for name in self._names if self.is_scheduled(name)]
         if scheduled:
             self.schedule_step = self._scalar("schedule_step", "zeros")
         for name in (*scheduled, *(name for name in always if name not in scheduled)):
             self._number_weights[name] = self._scalar(name, self._start_of(name))
 
     def _start_of(self, name: str) -> Any:
-        value = getattr(self, name)
+        value = self.given_number(name)
         if not self.is_scheduled(name):
             return keras.initializers.Constant(value)
         return lambda shape, dtype=None: ops.cast(value(0), dtype or "float32")
@@ -86,9 +99,9 @@ class ScheduledNumbers:
         Raises:
             ValueError: for a schedule, before there is its weight, and for an unknown name.
         """
-        if name not in self._number_names:
+        if name not in self._names:
             raise ValueError(
-                f"`name` should be one of {sorted(self._number_names)}, the numbers of "
+                f"`name` should be one of {sorted(self._names)}, the numbers of "
                 f"'{self.name}'. Received: name={name!r}"
             )
         weight = self._number_weights.get(name)
@@ -103,7 +116,7 @@ class ScheduledNumbers:
                 "it, or `build` it, first."
             )
         # A sum is a value; what TensorFlow makes of the weight itself would go on changing.
-        return getattr(self, name) if weight is None else ops.add(weight, 0.0)
+        return self.given_number(name) if weight is None else ops.add(weight, 0.0)
 
     def advance(self, valid: Any = None) -> None:
         """A training step is done: scheduled numbers take their next value.
@@ -117,7 +130,7 @@ class ScheduledNumbers:
         self.schedule_step.assign(step)
         for name, weight in self._number_weights.items():
             if self.is_scheduled(name):
-                value = getattr(self, name)(ops.cast(step, "int32"))
+                value = self.given_number(name)(ops.cast(step, "int32"))
                 weight.assign(ops.cast(value, "float32"))
 
     def get_config(self) -> dict[str, Any]:

@@ -126,8 +126,10 @@ class VectorQuantizer(NearestCodeQuantizer):
             dtype="float32",
             name="codebook",
         )
+        self.set_option_numbers("assignment", self.codebook.assignment)
         self.regularizers = get_regularizers(regularizer)
         for one in self.regularizers:
+            self.set_option_numbers(one.prefix, one)
             if one.needs_trainable_table and not self.learns_by_gradient:
                 raise ValueError(
                     f"`regularizer={one!r}` has a gradient to the table alone, which would not "
@@ -179,7 +181,7 @@ class VectorQuantizer(NearestCodeQuantizer):
         for one in self.regularizers:
             # A batch without vectors costs nothing, though the table may.
             rows = ops.cast(ops.shape(x)[0], "float32") if valid is None else ops.sum(valid)
-            loss = one.loss(codebook, x, valid)
+            loss = one.loss(codebook, x, valid, self.option_numbers(one.prefix, one))
             losses[one.loss_name] = ops.where(all_reduce_sum(rows) > 0, loss, 0.0)
         if training and learn:
             codebook.learn(x, indices, valid)

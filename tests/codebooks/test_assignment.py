@@ -4,7 +4,7 @@ import pytest
 from support import normal, same_bits, to_numpy
 
 from keras_vqvae.codebooks import Codebook, EMAUpdate, NearestCode, OptimalTransport, SampledCode
-from keras_vqvae.layers import ResidualVectorQuantizer, VectorQuantizer
+from keras_vqvae.layers import ProductQuantizer, ResidualVectorQuantizer, VectorQuantizer
 from keras_vqvae.ops import transported_code
 
 TABLE = np.array([[0.0], [1.0]], "float32")
@@ -37,6 +37,66 @@ def test_each_step_draws_anew():
     x = normal((64, 1))
     first, second = (to_numpy(layer.discretize(x, training=True).indices) for _ in range(2))
     assert (first != second).any()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        VectorQuantizer,
+        lambda *args, **options: ResidualVectorQuantizer(1, *args, **options),
+        lambda *args, **options: ProductQuantizer(1, *args, **options),
+    ],
+    ids=["vq", "rvq", "product"],
+)
+def test_a_schedule_cools_the_draws_step_by_step(make):
+    # 100 in the first two steps, then 10⁻⁶: from draws that are almost even to the nearest code.
+    cooling = keras.optimizers.schedules.PiecewiseConstantDecay([1], [100.0, 1e-6])
+    layer = make(2, 1, update="frozen", assignment=SampledCode(cooling), seed=0)
+    layer.build((None, 1))
+    (getattr(layer, "quantizers", None) or [layer])[0].embeddings.assign(TABLE)
+    assert float(layer.number("assignment_temperature")) == 100.0
+    x = np.full((400, 1), 0.4, "float32")
+    shares = [to_numpy(layer.discretize(x, training=True).indices).mean() for _ in range(4)]
+    assert [0.4 < share < 0.6 for share in shares] == [True, True, False, False]
+    assert shares[2:] == [0.0, 0.0]
+    assert float(layer.number("assignment_temperature")) == pytest.approx(1e-6)
+
+
+def test_a_schedule_that_ends_at_zero_ends_at_the_nearest_code():
+    ending = keras.optimizers.schedules.PolynomialDecay(1.0, 1, end_learning_rate=0.0)
+    layer = quantizer(SampledCode(ending))
+    x = normal((200, 1))
+    layer.discretize(x, training=True)
+    assert float(layer.number("assignment_temperature")) == 0.0
+    found = to_numpy(layer.discretize(x, training=True).indices)
+    np.testing.assert_array_equal(found, (x[:, 0] > 0.5).astype("int32"))
+
+
+def test_a_compiled_step_sees_the_schedule_and_a_saved_model_goes_on(tmp_path):
+    halving = keras.optimizers.schedules.ExponentialDecay(8.0, 1, 0.5)
+    inputs = keras.Input((1,))
+    layer = VectorQuantizer(2, assignment=SampledCode(halving), seed=0)
+    model = keras.Model(inputs, layer(keras.layers.Dense(1)(inputs)))
+    model.compile("sgd", "mse")
+    x = normal((4, 1))
+    for _ in range(3):
+        model.train_on_batch(x, x)
+    assert float(layer.number("assignment_temperature")) == 1.0
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras").layers[-1]
+    assert float(again.number("assignment_temperature")) == 1.0
+    again.discretize(x, training=True)
+    assert float(again.number("assignment_temperature")) == 0.5
+
+
+def test_a_schedule_without_its_value_is_an_error_that_says_what_to_pass():
+    codebook = Codebook(2, assignment=SampledCode(keras.optimizers.schedules.CosineDecay(1.0, 9)))
+    codebook.build((None, 1))
+    table = keras.ops.convert_to_tensor(TABLE)
+    x = keras.ops.zeros((3, 1))
+    with pytest.raises(ValueError, match=r"keep step with.*numbers=\{'temperature': 0.5\}"):
+        codebook.choose(x, table)
+    assert codebook.choose(x, table, numbers={"temperature": 1e-9}).shape == (3,)
 
 
 def test_evaluation_takes_the_nearest_and_draws_nothing():
@@ -136,9 +196,8 @@ def test_arguments_and_names():
     assert Codebook(2).assignment == NearestCode()
     assert Codebook(2, assignment="sampled").assignment == SampledCode(1.0)
     assert Codebook(2, assignment="optimal_transport").assignment == OptimalTransport(10.0, 5)
-    schedule = keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5)
-    for wrong in (0.0, -1.0, float("nan"), schedule, "warm"):
-        with pytest.raises(ValueError, match="`temperature` should be > 0"):
+    for wrong in (0.0, -1.0, float("nan"), "warm"):
+        with pytest.raises(ValueError, match="`temperature` should be > 0, or a schedule out of"):
             SampledCode(wrong)
     for wrong in (0, 1.5, True, 1001):
         with pytest.raises(

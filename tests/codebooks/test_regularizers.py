@@ -5,7 +5,12 @@ from support import gradients, normal, to_numpy
 
 from keras_vqvae import models
 from keras_vqvae.codebooks import Codebook, Diversity, Orthogonality
-from keras_vqvae.layers import ProductQuantizer, ResidualVectorQuantizer, VectorQuantizer
+from keras_vqvae.layers import (
+    GroupedQuantizer,
+    ProductQuantizer,
+    ResidualVectorQuantizer,
+    VectorQuantizer,
+)
 
 
 def codebook_with(table):
@@ -142,6 +147,43 @@ def test_losses_of_parts_are_means():
     assert float(out.losses["diversity_loss"]) == pytest.approx(expected, rel=1e-4)
     again = ProductQuantizer.from_config(layer.get_config())
     assert again.quantizers[0].regularizers == layer.quantizers[0].regularizers
+
+
+def test_weights_and_temperature_take_schedules():
+    """Losses in training and evaluation are those of plain numbers of the same value."""
+    halving = keras.optimizers.schedules.ExponentialDecay
+    layer = VectorQuantizer(
+        5,
+        3,
+        regularizer=[
+            Orthogonality(halving(8.0, 1, 0.5)),
+            Diversity(halving(4.0, 1, 0.5), temperature=halving(2.0, 1, 0.25)),
+        ],
+    )
+    layer = VectorQuantizer.from_config(layer.get_config())
+    layer.build((None, 3))
+    x, table = normal((20, 3)), normal((5, 3), 1)
+    layer.embeddings.assign(table)
+    for step in range(3):
+        for training in (False, True):
+            losses = layer.discretize(x, training=training).losses
+            expected = orthogonality(table, 8.0 / 2**step)
+            assert float(losses["orthogonality_loss"]) == pytest.approx(expected, rel=1e-4)
+            expected = diversity(x, table, 2.0 / 4**step, 4.0 / 2**step)
+            assert float(losses["diversity_loss"]) == pytest.approx(expected, rel=1e-3)
+    names = ("orthogonality_weight", "diversity_weight", "diversity_temperature")
+    assert [float(layer.number(name)) for name in names] == [1.0, 0.5, 2.0 / 64]
+    with pytest.raises(ValueError, match="'beta', 'diversity_temperature', 'diversity_weight'"):
+        layer.number("weight")
+
+
+def test_parts_with_different_weights_have_no_number_in_common():
+    parts = [VectorQuantizer(4, regularizer=Orthogonality(w)) for w in (1.0, 2.0)]
+    layer = GroupedQuantizer(parts)
+    layer.build((None, 2))
+    with pytest.raises(ValueError, match="different `orthogonality_weight`"):
+        layer.number("orthogonality_weight")
+    assert parts[1].number("orthogonality_weight") == 2.0
 
 
 def test_a_model_logs_it_by_name():

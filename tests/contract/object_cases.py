@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 from case_types import (
     Case,
@@ -33,6 +34,11 @@ CHOICES = [
     ChoiceCase("cvq", (codebooks.AnchorRevival,), anchors),
     ChoiceCase("nearest_code", (codebooks.NearestCode,), codebooks.NearestCode),
     ChoiceCase("sampled_code", (codebooks.SampledCode,), lambda: codebooks.SampledCode(0.5)),
+    ChoiceCase(
+        "sampled_code_cooling",
+        (codebooks.SampledCode,),
+        lambda: codebooks.SampledCode(keras.optimizers.schedules.CosineDecay(1.0, 9)),
+    ),
     ChoiceCase(
         "optimal_transport",
         (codebooks.OptimalTransport,),

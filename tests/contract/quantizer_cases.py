@@ -62,6 +62,10 @@ def _projected(name: str, quantizer: Callable[[], Any], **options: Any) -> Quant
     return QuantizerCase(name, covers, make, _vectors)
 
 
+def halving(start: float) -> Any:
+    return keras.optimizers.schedules.ExponentialDecay(start, 1, 0.5)
+
+
 _OPTIONS = {
     "fsq_symmetric",
     "fsq_noise",
@@ -90,7 +94,7 @@ _QUANTIZERS = [
     ),
     _vq(
         "regularized",
-        regularizer=[codebooks.Orthogonality(), codebooks.Diversity(temperature=0.05)],
+        regularizer=[codebooks.Orthogonality(halving(10.0)), codebooks.Diversity(0.1, 0.05)],
         embeddings_initializer="random_normal",
     ),
     _vq(
@@ -103,7 +107,7 @@ _QUANTIZERS = [
     # At this temperature the nearest code is drawn, whatever the random numbers.
     _vq(
         "sampled",
-        assignment=codebooks.SampledCode(1e-9),
+        assignment=codebooks.SampledCode(halving(1e-9)),
         update=ema(),
         embeddings_initializer="random_normal",
     ),
@@ -135,7 +139,7 @@ _QUANTIZERS = [
         "sim_vq",
         layers.SimVQ,
         5,
-        beta=keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5),
+        beta=halving(1.0),
         seed=3,
     ),
     replace(
