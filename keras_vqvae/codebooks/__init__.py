@@ -12,6 +12,7 @@ from keras_vqvae.codebooks.distances import Euclidean as Euclidean
 from keras_vqvae.codebooks.frozen_codes import FrozenCodes as FrozenCodes
 from keras_vqvae.codebooks.initialization import DataInitializer as DataInitializer
 from keras_vqvae.codebooks.initialization import KMeans as KMeans
+from keras_vqvae.codebooks.regularizers import CrossEntropyCommitment as CrossEntropyCommitment
 from keras_vqvae.codebooks.regularizers import Diversity as Diversity
 from keras_vqvae.codebooks.regularizers import Orthogonality as Orthogonality
 from keras_vqvae.codebooks.regularizers import Regularizer as Regularizer
@@ -30,6 +31,7 @@ __all__ = [
     "Assignment",
     "Codebook",
     "Cosine",
+    "CrossEntropyCommitment",
     "DataInitializer",
     "Distance",
     "Diversity",

@@ -9,12 +9,18 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE, Choice, check_schedulable
 from keras_vqvae.codebooks.distances import Cosine
-from keras_vqvae.ops import all_reduce_sum
+from keras_vqvae.ops import all_reduce_sum, mean_over_valid
 
 if TYPE_CHECKING:
     from keras_vqvae.codebooks.codebook import Codebook
 
-__all__ = ["Diversity", "Orthogonality", "Regularizer", "get_regularizers"]
+__all__ = [
+    "CrossEntropyCommitment",
+    "Diversity",
+    "Orthogonality",
+    "Regularizer",
+    "get_regularizers",
+]
 
 
 class Regularizer(Choice):
@@ -143,11 +149,7 @@ class Diversity(Regularizer):
         numbers: Mapping[str, Any] | None = None,
     ) -> Any:
         table = codebook.table_learning_from(vectors)
-        half_norms = 0.5 * ops.sum(ops.square(table), axis=-1)
-        scores = ops.matmul(vectors, ops.transpose(table)) - half_norms
-        # A schedule may end at 0, where the nearest code is meant.
-        temperature = ops.maximum(ops.cast(self.now("temperature", numbers), "float32"), 1e-12)
-        shares = ops.softmax((2.0 / temperature) * scores, axis=-1)
+        shares = ops.softmax(_logits(vectors, table, self.now("temperature", numbers)), axis=-1)
         if weights is None:
             count = ops.cast(ops.shape(shares)[0], "float32")
         else:
@@ -157,6 +159,53 @@ class Diversity(Regularizer):
         # Written so that a batch without vectors, whose mean is 0, costs 0.
         logs = ops.log(ops.maximum(mean, 1e-30)) + math.log(codebook.num_embeddings)
         return self.now("weight", numbers) * ops.sum(mean * logs)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class CrossEntropyCommitment(Regularizer):
+    """Keeps vectors nearer to their code than to all others, whatever the distance itself.
+
+    ```
+    cross_entropy_loss = −weight · mean_n log softmax_k(−‖x_n − e_k‖² / τ)[k_n]       in nats
+    ```
+
+    with k_n the nearest code of x_n. It stands beside the commitment loss, or with `beta=0` in its
+    place. The gradient reaches vectors alone: codes are held still. It holds N × K numbers, and is
+    meant for batches and tables for which that is little.
+
+    Args:
+        weight: a number or a schedule; `layer.number` calls it `"cross_entropy_weight"`. Defaults
+            to `0.25`.
+        temperature: τ > 0; likewise, `"cross_entropy_temperature"`. Defaults to `1.0`.
+    """
+
+    loss_name = "cross_entropy_loss"
+    schedulable = ("weight", "temperature")
+
+    def __init__(self, weight: Any = 0.25, temperature: Any = 1.0) -> None:
+        super().__init__(weight)
+        self.temperature = check_schedulable("temperature", temperature, above_zero=True)
+
+    def loss(
+        self,
+        codebook: "Codebook",
+        vectors: Any,
+        weights: Any = None,
+        numbers: Mapping[str, Any] | None = None,
+    ) -> Any:
+        table = ops.stop_gradient(codebook.table())
+        logits = _logits(vectors, table, self.now("temperature", numbers))
+        # The highest logit is that of the nearest code. Keras refuses no rows without `initial`.
+        nearest = ops.max(logits, axis=-1, keepdims=True, initial=-float("inf"))
+        costs = ops.logsumexp(logits, axis=-1, keepdims=True) - nearest
+        return self.now("weight", numbers) * mean_over_valid(costs, weights)
+
+
+def _logits(vectors: Any, table: Any, temperature: Any) -> Any:
+    """`−‖x − e_k‖² / τ` less what is the same for all k: `(N, D)` and `(K, D)` to `(N, K)`."""
+    scores = ops.matmul(vectors, ops.transpose(table)) - 0.5 * ops.sum(ops.square(table), axis=-1)
+    # A schedule may end at 0, where the nearest code is meant.
+    return scores * (2.0 / ops.maximum(ops.cast(temperature, "float32"), 1e-12))
 
 
 def get_regularizers(identifier: Any) -> tuple[Regularizer, ...]:

@@ -8,7 +8,7 @@ from keras import ops
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
 from keras_vqvae.ops import (
     estimator_places_vectors,
-    estimator_trains_codes,
+    estimator_replaces_codebook_loss,
     get_gradient_estimator,
     named_estimator,
     straight_through,
@@ -79,8 +79,8 @@ class NearestCodeQuantizer(CodebookQuantizer):
 
     @property
     def loss_names(self) -> tuple[str, ...]:
-        # An estimator that hands the codes a gradient takes the place of the codebook loss.
-        by_loss = self.learns_by_gradient and not estimator_trains_codes(self._pass_gradient)
+        replaced = estimator_replaces_codebook_loss(self._pass_gradient)
+        by_loss = self.learns_by_gradient and not replaced
         return ("codebook_loss",) * by_loss + ("commitment_loss",)
 
     def get_config(self) -> dict[str, Any]:

@@ -50,18 +50,19 @@ class VectorQuantizer(NearestCodeQuantizer):
         revival: what happens to unused codes: `None`, `"replace_dead"`, `"replace_unused"`, `"cvq"`
             or an object such as `codebooks.ReplaceDead(threshold=0.1)`. Defaults to `None`.
         distance: `"euclidean"` or `"cosine"`. Defaults to `"euclidean"`.
-        estimator: how the gradient passes: `"straight_through"`, `"rotation"`, `"diveq"`,
-            `"sf_diveq"`, `"nsvq"` or an object such as `ops.DiVeQ(noise_std=0.01)`. The last three
-            hand the codes a gradient and take the place of the codebook loss (their papers have no
-            commitment loss either: `beta=0`); in training their value is near the code, or on a
-            line between two, in evaluation it is the code. Defaults to `"straight_through"`.
+        estimator: how the gradient passes: `"straight_through"`, `"rotation"`, `"synchronized"`,
+            `"diveq"`, `"sf_diveq"`, `"nsvq"` or an object such as `ops.DiVeQ(noise_std=0.01)`. The
+            last four hand the codes a gradient. The last three take the place of the codebook loss
+            (their papers have no commitment loss either: `beta=0`); in training their value is near
+            the code, or on a line between two, in evaluation it is the code. Defaults to
+            `"straight_through"`.
         assignment: which code a vector gets in training: `"nearest"`, `"sampled"` (drawn at random,
             the nearer the likelier), `"optimal_transport"` (so that all are used evenly) or an
             object such as `codebooks.SampledCode(temperature=0.5)`. In evaluation it is the
             nearest. Defaults to `"nearest"`.
-        regularizer: a term added to the loss, `codebooks.Orthogonality(...)` or
-            `codebooks.Diversity(...)`, or a list of them; each is logged under its own name.
-            Defaults to `None`.
+        regularizer: a term added to the loss, `codebooks.Orthogonality(...)`,
+            `codebooks.Diversity(...)` or `codebooks.CrossEntropyCommitment(...)`, or a list of
+            them; each is logged under its own name. Defaults to `None`.
         chunk_size: how many vectors the search compares at one time, which bounds its memory to
             `chunk_size` × K numbers. By default as many as fit into 32 MiB.
         seed: seed of the draws: where codes start (a Keras initializer has its own), the start from

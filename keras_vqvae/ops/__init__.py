@@ -21,6 +21,9 @@ from keras_vqvae.ops.draws import draw_uniforms as draw_uniforms
 from keras_vqvae.ops.gradient_estimators import (
     estimator_places_vectors as estimator_places_vectors,
 )
+from keras_vqvae.ops.gradient_estimators import (
+    estimator_replaces_codebook_loss as estimator_replaces_codebook_loss,
+)
 from keras_vqvae.ops.gradient_estimators import estimator_trains_codes as estimator_trains_codes
 from keras_vqvae.ops.gradient_estimators import get_gradient_estimator as get_gradient_estimator
 from keras_vqvae.ops.gradient_estimators import named_estimator as named_estimator
@@ -45,6 +48,7 @@ from keras_vqvae.ops.reductions import mean_over_valid as mean_over_valid
 from keras_vqvae.ops.sampled_code import sampled_code as sampled_code
 from keras_vqvae.ops.soft_choice import categorical_entropy as categorical_entropy
 from keras_vqvae.ops.soft_choice import with_soft_gradient as with_soft_gradient
+from keras_vqvae.ops.synchronized_update import SynchronizedUpdate as SynchronizedUpdate
 from keras_vqvae.ops.transported_code import transported_code as transported_code
 from keras_vqvae.ops.usage import code_counts as code_counts
 from keras_vqvae.ops.usage import code_sums as code_sums
@@ -57,6 +61,7 @@ __all__ = [
     "NSVQ",
     "DiVeQ",
     "SFDiVeQ",
+    "SynchronizedUpdate",
     "all_finite",
     "all_reduce_sum",
     "area_matrix",
@@ -74,6 +79,7 @@ __all__ = [
     "draw_uniforms",
     "entropy",
     "estimator_places_vectors",
+    "estimator_replaces_codebook_loss",
     "estimator_trains_codes",
     "gather_rows",
     "get_gradient_estimator",

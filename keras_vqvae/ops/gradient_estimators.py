@@ -13,11 +13,13 @@ import keras
 from keras import ops
 
 from keras_vqvae.ops.noise_estimators import NSVQ, DiVeQ, SFDiVeQ
+from keras_vqvae.ops.synchronized_update import SynchronizedUpdate
 from keras_vqvae.ops.with_value import with_value
 
 __all__ = [
     "GRADIENT_ESTIMATORS",
     "estimator_places_vectors",
+    "estimator_replaces_codebook_loss",
     "estimator_trains_codes",
     "get_gradient_estimator",
     "named_estimator",
@@ -110,6 +112,7 @@ def _norm(x: Any) -> Any:
 GRADIENT_ESTIMATORS: dict[str, Callable[..., Any]] = {
     "straight_through": straight_through,
     "rotation": rotation_trick,
+    "synchronized": SynchronizedUpdate(),
     "diveq": DiVeQ(),
     "sf_diveq": SFDiVeQ(),
     "nsvq": NSVQ(),
@@ -140,8 +143,14 @@ def named_estimator(estimator: Callable[..., Any]) -> Any:
 
 
 def estimator_trains_codes(estimator: Callable[..., Any]) -> bool:
-    """Whether this estimator hands a gradient to the codes, so that no codebook loss is needed."""
+    """Whether this estimator hands a gradient to the codes."""
     return bool(getattr(estimator, "trains_codes", False))
+
+
+def estimator_replaces_codebook_loss(estimator: Callable[..., Any]) -> bool:
+    """Whether codes need no codebook loss: by default of each that hands them a gradient."""
+    trains_codes = estimator_trains_codes(estimator)
+    return bool(getattr(estimator, "replaces_codebook_loss", trains_codes))
 
 
 def estimator_places_vectors(estimator: Callable[..., Any]) -> bool:

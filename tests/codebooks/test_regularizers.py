@@ -4,7 +4,7 @@ import pytest
 from support import gradients, normal, to_numpy
 
 from keras_vqvae import models
-from keras_vqvae.codebooks import Codebook, Diversity, Orthogonality
+from keras_vqvae.codebooks import Codebook, CrossEntropyCommitment, Diversity, Orthogonality
 from keras_vqvae.layers import (
     GroupedQuantizer,
     ProductQuantizer,
@@ -129,6 +129,49 @@ def test_diversity_moves_vectors_and_codes():
     assert ema.loss_names == ("commitment_loss", "diversity_loss")
 
 
+# -- cross entropy --------------------------------------------------------------------------------
+
+
+def cross_entropy(x, table, temperature):
+    """−mean log softmax of the nearest code, in float64."""
+    squares = np.square(np.float64(x)[:, None] - np.float64(table)).sum(-1) / temperature
+    return np.mean(np.log(np.exp(-squares).sum(-1)) + squares.min(-1))
+
+
+def test_cross_entropy_by_hand():
+    # Squared distances 1 and 1, of two codes: log 2. Far from the second code: nothing.
+    codebook = codebook_with([[0.0], [2.0]])
+    loss = CrossEntropyCommitment(0.5, 0.01).loss(codebook, np.float32([[1.0]]))
+    assert float(loss) == pytest.approx(0.5 * np.log(2), rel=1e-6)
+    assert float(CrossEntropyCommitment(1.0, 0.1).loss(codebook, np.float32([[-9.0]]))) == 0.0
+
+
+@pytest.mark.parametrize("temperature", [0.3, 3.0])
+def test_cross_entropy_is_brute_force_and_does_not_see_padding(temperature):
+    x, table = normal((20, 3)), normal((5, 3), 1)
+    option, codebook = CrossEntropyCommitment(0.7, temperature), codebook_with(table)
+    expected = 0.7 * cross_entropy(x, table, temperature)
+    assert float(option.loss(codebook, x)) == pytest.approx(expected, rel=1e-4)
+    weights = (np.arange(20) % 3 > 0).astype("float32")
+    expected = 0.7 * cross_entropy(x[weights > 0], table, temperature)
+    assert float(option.loss(codebook, x, weights)) == pytest.approx(expected, rel=1e-4)
+    assert float(option.loss(codebook, x, 0 * weights)) == 0.0
+
+
+def test_cross_entropy_moves_vectors_away_from_other_codes_and_leaves_the_table():
+    layer = VectorQuantizer(2, 1, beta=0.0, regularizer=CrossEntropyCommitment(1.0, 1.0))
+    layer.build((None, 1))
+    layer.embeddings.assign([[0.0], [1.0]])
+    by_x, (by_table,) = gradients(
+        lambda x: layer.discretize(x).losses["cross_entropy_loss"],
+        np.float32([[0.25]]),
+        [layer.embeddings],
+    )
+    # log(1 + exp(x² − (1 − x)²)) = log(1 + e^(2x − 1)), whose slope is 2 / (1 + e^(1 − 2x)).
+    assert by_x.item() == pytest.approx(2 / (1 + np.exp(0.5)), rel=1e-5)
+    assert not by_table.any()
+
+
 # -- in quantizers --------------------------------------------------------------------------------
 
 
@@ -202,7 +245,7 @@ def test_a_model_logs_it_by_name():
 
 
 def test_arguments_are_checked():
-    for cls in (Orthogonality, Diversity):
+    for cls in (Orthogonality, Diversity, CrossEntropyCommitment):
         with pytest.raises(ValueError, match="`weight` should be ≥ 0"):
             cls(weight=-1.0)
     with pytest.raises(ValueError, match="`temperature` should be > 0"):

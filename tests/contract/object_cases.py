@@ -48,6 +48,11 @@ CHOICES = [
         "orthogonality", (codebooks.Orthogonality,), lambda: codebooks.Orthogonality(weight=2.0)
     ),
     ChoiceCase("diversity", (codebooks.Diversity,), lambda: codebooks.Diversity(0.5, 0.1)),
+    ChoiceCase(
+        "cross_entropy",
+        (codebooks.CrossEntropyCommitment,),
+        lambda: codebooks.CrossEntropyCommitment(0.5, 0.1),
+    ),
     ChoiceCase("affine", (codebooks.AffineUpdate,), lambda: codebooks.AffineUpdate(0.9, 0.5)),
     ChoiceCase("frozen_codes", (codebooks.FrozenCodes,), some_frozen),
     ChoiceCase("gradient", (codebooks.GradientUpdate,), codebooks.GradientUpdate),

@@ -87,6 +87,7 @@ _QUANTIZERS = [
     _vq("frozen", update="frozen", embeddings_initializer="random_normal"),
     _vq("chunked", chunk_size=5, embeddings_initializer="random_normal"),
     _vq("rotation", estimator="rotation", embeddings_initializer="random_normal"),
+    _vq("synchronized", estimator="synchronized", embeddings_initializer="random_normal"),
     _vq("diveq", estimator="diveq", embeddings_initializer="random_normal"),
     replace(
         _vq("sf_diveq", estimator="sf_diveq", embeddings_initializer="random_normal"),
@@ -94,7 +95,11 @@ _QUANTIZERS = [
     ),
     _vq(
         "regularized",
-        regularizer=[codebooks.Orthogonality(halving(10.0)), codebooks.Diversity(0.1, 0.05)],
+        regularizer=[
+            codebooks.Orthogonality(halving(10.0)),
+            codebooks.Diversity(0.1, 0.05),
+            codebooks.CrossEntropyCommitment(),
+        ],
         embeddings_initializer="random_normal",
     ),
     _vq(

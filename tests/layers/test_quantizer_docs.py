@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support import ROOT, gradients, grey_images, normal, same_bits, to_numpy, train_often
 
+import keras_vqvae
 from keras_vqvae import callbacks, codebooks, layers, models
 
 TEXT = (ROOT / "docs" / "quantizers.md").read_text(encoding="utf-8")
@@ -168,9 +169,15 @@ def test_what_the_page_says_of_cosine_and_frozen_tables_and_padding():
 ROWS = re.findall(
     r"^\| (.+?) \| (.+) \|$", TEXT.split("## From vector-quantize-pytorch")[1], re.MULTILINE
 )[1:]
-NAMES = {"layers": layers, "codebooks": codebooks, "ops": keras.ops, "levels": (3, 5)}
+NAMES = {
+    "layers": layers,
+    "codebooks": codebooks,
+    "ops": keras.ops,
+    "keras_vqvae": keras_vqvae,
+    "levels": (3, 5),
+}
 NAMES |= {"K": 8, "N": 64, "T": 2, "Q": 2, "G": 2, "B": 3, "γ": 0.9, "τ": 0.1, "w": 0.5, "g": 2.0}
-NAMES |= {"h": 2, "c": 1, "b": 4, "n": 3, "m": 2, "p": 0.5}
+NAMES |= {"v": 0.5, "h": 2, "c": 1, "b": 4, "n": 3, "m": 2, "p": 0.5}
 NAMES |= {"bridge": keras.layers.Dense(8)}
 
 

@@ -6,6 +6,7 @@ from support import gradients, normal, same_bits, set_table, to_numpy, values_of
 from keras_vqvae import ops
 from keras_vqvae.codebooks import EMAUpdate
 from keras_vqvae.layers import VectorQuantizer
+from keras_vqvae.ops import SynchronizedUpdate
 
 RULES = pytest.mark.parametrize("update", ["gradient", EMAUpdate(decay=0.9)], ids=["grad", "ema"])
 
@@ -100,8 +101,8 @@ def test_trap_2_what_follows_the_quantizer_trains_the_encoder_and_not_the_table(
 def test_trap_28_an_estimator_that_trains_codes_hands_them_what_follows(estimator):
     """Trap 28. Not through a tensor that is cut off from them.
 
-    There is no synchronised update (`ν · dL/dq`); the estimators nearest to it hand a code, of
-    `dL/dq`, the part along the way from vector to code, added up over its vectors.
+    These hand a code, of `dL/dq`, the part along the way from vector to code, added up over its
+    vectors.
     """
     layer = with_table(normal((4, 3), 1), estimator=estimator, beta=0.0)
     x, g = normal((10, 3)), normal((10, 3), 2)
@@ -115,6 +116,27 @@ def test_trap_28_an_estimator_that_trains_codes_hands_them_what_follows(estimato
     expected = np.zeros_like(table)
     np.add.at(expected, chosen, np.sum(unit * g, axis=-1, keepdims=True) * unit)
     np.testing.assert_allclose(by_table, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_trap_28_a_synchronized_table_gets_nu_times_what_follows_beside_the_codebook_loss():
+    layer = with_table(normal((4, 3), 1), estimator=SynchronizedUpdate(0.5), beta=0.0)
+    assert layer.loss_names == ("codebook_loss", "commitment_loss")
+    x, g = normal((10, 3)), normal((10, 3), 2)
+
+    def loss(x):
+        out = layer.discretize(x, training=True)
+        return keras.ops.sum(out.quantized * g) + out.losses["codebook_loss"]
+
+    by_x, (by_table,) = gradients(loss, x, [layer.embeddings])
+    table = to_numpy(layer.embeddings)
+    chosen = np.argmin(((x[:, None] - table) ** 2).sum(-1), axis=-1)
+    expected = np.zeros_like(table)
+    # d/dq of the mean of 30 squares, and half of what follows.
+    np.add.at(expected, chosen, 2 * (table[chosen] - x) / 30 + 0.5 * g)
+    np.testing.assert_allclose(by_table, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(by_x, g)
+    with pytest.raises(ValueError, match="`estimator='synchronized'` hands the table its gradient"):
+        VectorQuantizer(4, update="ema", estimator="synchronized")
 
 
 @RULES

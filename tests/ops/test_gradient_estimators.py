@@ -4,9 +4,14 @@ import pytest
 from support import gradients, normal, to_numpy
 
 from keras_vqvae import ops
-from keras_vqvae.ops import get_gradient_estimator, rotation_trick, straight_through
+from keras_vqvae.ops import (
+    SynchronizedUpdate,
+    get_gradient_estimator,
+    rotation_trick,
+    straight_through,
+)
 
-ESTIMATORS = ["straight_through", "rotation", "diveq", "sf_diveq", "nsvq"]
+ESTIMATORS = ["straight_through", "rotation", "synchronized", "diveq", "sf_diveq", "nsvq"]
 
 
 def weighted(estimator, codes, weights, **kwargs):
@@ -54,6 +59,17 @@ def test_straight_through_hands_the_gradient_to_the_vectors_as_it_is():
         weighted("straight_through", normal((5, 3), 1), weights), normal((5, 3))
     )
     np.testing.assert_array_equal(by_vectors, weights)
+
+
+@pytest.mark.parametrize("nu", [0.0, 0.7, 2.0])
+def test_trap_28_a_synchronized_code_gets_nu_times_what_follows(nu):
+    codes, weights = keras.Variable(normal((5, 3), 1)), normal((5, 3), 2)
+    estimator = SynchronizedUpdate(nu)
+    by_vectors, (by_codes,) = gradients(
+        weighted(estimator, codes, weights), normal((5, 3)), [codes]
+    )
+    np.testing.assert_array_equal(by_vectors, weights)
+    np.testing.assert_allclose(by_codes, nu * weights, rtol=1e-6)
 
 
 # -- rotation trick -------------------------------------------------------------------------------
@@ -160,7 +176,9 @@ def test_noise_estimators_survive_a_vector_on_its_code_in_training():
 
 
 def test_unknown_names_list_the_known_ones():
-    with pytest.raises(ValueError, match=r"`estimator` should be one of .*'straight_through'\]"):
+    with pytest.raises(
+        ValueError, match=r"should be one of .*'straight_through', 'synchronized'\]"
+    ):
         get_gradient_estimator("gumbel")
 
 
