@@ -20,8 +20,9 @@ __all__ = ["ResidualDepths"]
 class ResidualDepths(SavedGenerator, Composite):
     """Q indices a position, each for what the ones before it left over; their codes add up.
 
-    A subclass makes `self.quantizers`. If these are not one for each depth it gives `at`, and it
-    overrides `ask` where a depth is to be told more than its residual.
+    A subclass makes `self.quantizers`. If these are not one for each depth it gives `at`, it
+    overrides `ask` where a depth is to be told more than its residual, and `taken` and `add_up`
+    where the gradient takes another way.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class ResidualDepths(SavedGenerator, Composite):
             total = total + output.codes
         indices = ops.stack([output.indices for output in outputs], axis=-1)
         losses = mean_losses([output.losses for output in outputs], self.depth_weights)
-        quantized = self.pass_gradient(x, total, training)
+        quantized = self.add_up(x, outputs, total, training)
         return self.restore(z_e, valid, quantized, indices, losses, total)
 
     def _advance_dropped(self, kept: list[Any]) -> None:
@@ -120,13 +121,19 @@ class ResidualDepths(SavedGenerator, Composite):
             part = self.at(i)
             output = part.discretize(residuals[i], training=training, mask=used, **options[i])
             outputs.append(output)
-            # A table learns from its own depth alone.
-            residuals.append(residuals[i] - ops.stop_gradient(output.codes))
+            residuals.append(residuals[i] - self.taken(output))
         return outputs, residuals[:-1]
 
-    def pass_gradient(self, vectors: Any, codes: Any, training: bool) -> Any:
-        """The sums of codes `(N, D)`, with a gradient to the vectors."""
-        return straight_through(vectors, codes)
+    def taken(self, output: QuantizerOutput) -> Any:
+        """What a depth leaves out of the next one's vectors, `(N, D)`."""
+        # A table learns from its own depth alone.
+        return ops.stop_gradient(output.codes)
+
+    def add_up(
+        self, vectors: Any, outputs: list[QuantizerOutput], total: Any, training: bool
+    ) -> Any:
+        """The sum of the depths `(N, D)`, with its gradient; `total` is that of their codes."""
+        return straight_through(vectors, total)
 
     def codes_of(self, indices: Any) -> Any:
         total = self.at(0).codes_of(indices[..., 0])

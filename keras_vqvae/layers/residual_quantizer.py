@@ -7,6 +7,8 @@ import keras
 
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.composite import check_parts, parts_config
+from keras_vqvae.layers.projected_quantizer import ProjectedQuantizer
+from keras_vqvae.layers.quantizer import QuantizerOutput
 from keras_vqvae.layers.residual_depths import ResidualDepths
 
 __all__ = ["ResidualQuantizer"]
@@ -28,11 +30,16 @@ class ResidualQuantizer(ResidualDepths):
     its `depth_weights`; a depth without one of them counts as 0 in it. Dropout and masks are as in
     `ResidualVectorQuantizer`.
 
+    Of `ProjectedQuantizer`s each depth has projections of its own, as in the codec DAC, around any
+    quantizers. Those learn from the sum and from all later depths: `r_{i+1} = r_i − q_i`, without
+    sg, and the gradient of the sum is that of these steps as they stand.
+
     Args:
-        quantizers: a list of Q quantizers, each with one index a position, which hand on the
-            gradient straight through: `VectorQuantizer` and `SimVQ` (no other `estimator`, no
-            `distance="cosine"`, whose codes have length 1 at every depth),
-            `LookupFreeQuantizer`, or one's own that says so by `passes_straight_through`.
+        quantizers: a list of Q quantizers, each with one index a position. All are
+            `ProjectedQuantizer`s; or all hand on the gradient straight through: `VectorQuantizer`
+            and `SimVQ` (no other `estimator`, no `distance="cosine"`, whose codes have length 1 at
+            every depth), `LookupFreeQuantizer`, or one's own that says so by
+            `passes_straight_through`.
         depth_weights: a weight for each depth. Defaults to 1 for each.
         dropout: `None`, `"batch"`, `"sample"` or `layers.QuantizeDropout(...)`. Defaults to `None`.
         seed: seed of the dropout's draws.
@@ -57,9 +64,15 @@ class ResidualQuantizer(ResidualDepths):
     >>> z_q, indices = layer(np.array([[0.3]]), return_indices=True)  # 1 − ½ − ¼
     >>> np.asarray(z_q).tolist(), np.asarray(indices).tolist()
     ([[0.25]], [[1, 0, 0]])
+    >>> from keras_vqvae.layers import ProjectedQuantizer, VectorQuantizer
+    >>> depths = [ProjectedQuantizer(VectorQuantizer(1024), codebook_dim=8) for _ in range(9)]
+    >>> layer = ResidualQuantizer(depths, dropout="sample")
+    >>> tuple(layer(np.ones((1, 50, 64)), return_indices=True)[1].shape), layer.codebook_shape
+    ((1, 50, 9), (9, 1024, 8))
 
     References:
         - [SoundStream](https://arxiv.org/abs/2107.03312), §III-C
+        - [Improved RVQGAN](https://arxiv.org/abs/2306.06546), for projections at each depth (DAC)
     """
 
     def __init__(
@@ -77,16 +90,40 @@ class ResidualQuantizer(ResidualDepths):
                     f"`quantizers[{i}]` should have one index a position. A `GroupedQuantizer` may "
                     f"stand around residual ones, not in them. Received: {part!r}"
                 )
-            if not part.passes_straight_through:
+        self._projects = all(isinstance(part, ProjectedQuantizer) for part in parts)
+        for i, part in enumerate(parts):
+            if not (self._projects or part.passes_straight_through):
                 raise ValueError(
                     f"`quantizers[{i}]` should hand on the gradient straight through and learn "
                     "from its losses alone, as `VectorQuantizer`, `SimVQ` and "
                     "`LookupFreeQuantizer` do by default (no other `estimator`, no "
                     "`distance='cosine'`), or one's own with `passes_straight_through = True`. "
+                    "Or put a `ProjectedQuantizer` at every depth, around any. "
                     f"Received: {part!r}"
                 )
         super().__init__(len(parts), dropout, seed, depth_weights, **kwargs)
         self.quantizers = parts
+
+    def taken(self, output: QuantizerOutput) -> Any:
+        return output.quantized if self._projects else super().taken(output)
+
+    def add_up(
+        self, vectors: Any, outputs: list[QuantizerOutput], total: Any, training: bool
+    ) -> Any:
+        if not self._projects:
+            return super().add_up(vectors, outputs, total, training)
+        return sum((output.quantized for output in outputs[1:]), outputs[0].quantized)
+
+    @property
+    def codebook_shape(self) -> tuple[int | None, ...]:
+        """`(Q, K, D)`, or `(ΣK, D)` if depths differ in size; the D of codes, where projected."""
+        if not self._projects:
+            return super().codebook_shape
+        shapes = {part.codebook_shape for part in self.quantizers}
+        if len(shapes) == 1:
+            return (len(self.quantizers), *shapes.pop())
+        dims = {shape[-1] for shape in shapes}
+        return (sum(self.table_sizes), dims.pop() if len(dims) == 1 else None)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -164,9 +164,11 @@ class ResidualVectorQuantizer(ResidualDepths):
             shared.learn(ops.concatenate(residuals), indices, weights)
         return outputs
 
-    def pass_gradient(self, vectors: Any, codes: Any, training: bool) -> Any:
+    def add_up(
+        self, vectors: Any, outputs: list[QuantizerOutput], total: Any, training: bool
+    ) -> Any:
         seed = self.quantizers[0].codebook.seed_generator if training else None
-        return self._pass_gradient(vectors, codes, seed)
+        return self._pass_gradient(vectors, total, seed)
 
     def _search_paths(self, x: Any) -> Any:
         codebooks = [self.at(i).codebook for i in range(self.num_quantizers)]

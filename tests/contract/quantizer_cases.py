@@ -71,6 +71,7 @@ _OPTIONS = {
     "fsq_noise",
     "rvq_beam",
     "grouped",
+    "residual_projected",
     "rvq_shared_ema_dropout",
     "rvq_ema_kmeans_revival",
     "projected_heads",
@@ -212,6 +213,18 @@ _QUANTIZERS = [
             layers.LookupFreeQuantizer(3, scale=0.25),
         ],
         dropout=layers.QuantizeDropout("batch", minimum=3),  # drawn, but none is dropped
+        seed=3,
+    ),
+    _made_of(
+        "residual_projected",
+        layers.ResidualQuantizer,
+        lambda: [
+            layers.ProjectedQuantizer(
+                layers.VectorQuantizer(5, distance="cosine", update=ema(), seed=3), codebook_dim=2
+            ),
+            layers.ProjectedQuantizer(layers.FiniteScalarQuantizer((3, 4))),
+        ],
+        dropout=layers.QuantizeDropout("sample", minimum=2),  # drawn, but none is dropped
         seed=3,
     ),
     _made_of(

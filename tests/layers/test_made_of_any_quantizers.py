@@ -13,6 +13,7 @@ from keras_vqvae.layers import (
     GroupedQuantizer,
     LookupFreeQuantizer,
     ProductQuantizer,
+    ProjectedQuantizer,
     QuantizeDropout,
     ResidualQuantizer,
     ResidualVectorQuantizer,
@@ -108,6 +109,118 @@ def test_dropped_depths_are_minus_one_and_cost_nothing():
     np.testing.assert_array_equal(to_numpy(layer.decode(out.indices)), to_numpy(out.quantized))
     counted = [to_numpy(part.code_counts).sum() for part in layer.quantizers]
     assert counted == [(kept > depth).sum() for depth in range(3)]
+
+
+def projecting(count=3, make=lambda i: VectorQuantizer(5, seed=i), **options):
+    """Depths with projections of their own, from 4 numbers to 2, and biases that are not zero."""
+    parts = [ProjectedQuantizer(make(i), codebook_dim=2) for i in range(count)]
+    layer = ResidualQuantizer(parts, **options)
+    layer.build((None, 4))
+    for i, part in enumerate(parts):
+        part.project_in.bias.assign([0.1 * i, -0.2])
+        part.project_out.bias.assign(0.1 * normal((4,), i))
+        if isinstance(part.quantizer, VectorQuantizer):
+            part.quantizer.embeddings.assign(normal((5, 2), 10 + i))
+    return layer
+
+
+def maps_of(layer):
+    return [
+        [np.float64(to_numpy(w)) for d in (part.project_in, part.project_out) for w in d.weights]
+        for part in layer.quantizers
+    ]
+
+
+def test_residual_of_projections_is_brute_force():
+    layer, x = projecting(), normal((20, 4), 5)
+    out = layer.discretize(x)
+    residual, squares = np.float64(x), []
+    for part, (w_in, b_in, w_out, b_out) in zip(layer.quantizers, maps_of(layer), strict=True):
+        y, table = residual @ w_in + b_in, np.float64(to_numpy(part.quantizer.embeddings))
+        codes = table[np.square(y[:, None] - table).sum(-1).argmin(-1)]
+        squares.append(np.mean((y - codes) ** 2))
+        residual = residual - (codes @ w_out + b_out)
+    np.testing.assert_allclose(to_numpy(out.quantized), x - residual, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(to_numpy(layer.decode(out.indices)), to_numpy(out.quantized))
+    assert losses_of(out)["codebook_loss"] == pytest.approx(np.mean(squares), rel=1e-4)
+    assert layer.codebook_shape == (3, 5, 2)
+    assert layer.embedding_dim == 4
+
+
+def test_the_gradient_of_projections_is_that_of_the_steps_as_they_stand():
+    # r_{i+1} = r_i − r_i A_i with A_i = W_in W_out, straight through the codes, and z_q = x − r_Q.
+    layer, x, g = projecting(), normal((20, 4), 5), normal((20, 4), 6)
+    by_x, by_weights = gradients(
+        lambda x: keras.ops.sum(layer.discretize(x).quantized * g), x, layer.trainable_variables
+    )
+    left = np.eye(4)
+    for w_in, _, w_out, _ in maps_of(layer):
+        left = left @ (np.eye(4) - w_in @ w_out)
+    np.testing.assert_allclose(by_x, g @ (np.eye(4) - left).T, rtol=1e-4, atol=1e-5)
+    names = [w.path for w in layer.trainable_variables]
+    for name, by_weight in zip(names, by_weights, strict=True):  # tables learn from losses alone
+        assert by_weight.any() == ("/project_" in name), name
+
+
+def test_trap_10_losses_of_projected_depths_reach_vectors_and_projections():
+    for depth in range(3):
+        layer = projecting(depth_weights=np.eye(3)[depth].tolist())
+        by_x, by_weights = gradients(
+            lambda x, layer=layer: layer.discretize(x).losses["commitment_loss"],
+            normal((20, 4), 5),
+            [part.project_in.kernel for part in layer.quantizers],
+        )
+        assert by_x.any(axis=-1).all()
+        assert [bool(w.any()) for w in by_weights] == [i <= depth for i in range(3)]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda i: VectorQuantizer(5, distance="cosine", estimator="rotation", seed=i),
+        lambda i: VectorQuantizer(5, update="ema", embeddings_initializer="kmeans", seed=i),
+        lambda i: FiniteScalarQuantizer((3, 5)),
+        lambda i: LookupFreeQuantizer(2),
+    ],
+    ids=["cosine", "ema", "fsq", "lfq"],
+)
+def test_projections_go_around_any_quantizer(make):
+    layer = projecting(make=make, dropout=QuantizeDropout("sample", minimum=1), seed=4)
+    x, mask = normal((30, 2, 4), 5), np.arange(60).reshape(30, 2) % 7 > 0
+    out = layer.discretize(np.where(mask[..., None], x, np.nan), training=True, mask=mask)
+    indices = to_numpy(out.indices)
+    assert set((indices >= 0).sum(-1).ravel()) == {0, 1, 2, 3}
+    assert not to_numpy(out.quantized)[~mask].any()
+    assert all(np.isfinite(value) for value in losses_of(out).values())
+    after = layer.discretize(x)
+    np.testing.assert_array_equal(to_numpy(layer.decode(after.indices)), to_numpy(after.quantized))
+    np.testing.assert_array_equal(to_numpy(layer.encode(x)), to_numpy(after.indices))
+
+
+def test_projections_and_plain_quantizers_do_not_mix():
+    with pytest.raises(ValueError, match=r"`quantizers\[0\]`.* a `ProjectedQuantizer` at every"):
+        ResidualQuantizer(
+            [ProjectedQuantizer(VectorQuantizer(5), codebook_dim=2), VectorQuantizer(5)]
+        )
+
+
+def test_projections_learn_what_depths_are_for():
+    """On data that needs all of two depths, training with projections halves the error of one."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((256, 4)).astype("float32")
+
+    def error(count):
+        keras.utils.set_random_seed(1)
+        layer = projecting(
+            count, lambda i: VectorQuantizer(5, update="ema", embeddings_initializer="kmeans")
+        )
+        model = keras.Sequential([keras.Input((4,)), layer])
+        model.compile(keras.optimizers.Adam(0.02), "mse")
+        model.fit(x, x, epochs=30, batch_size=64, verbose=0)
+        return float(np.mean((x - model.predict(x, verbose=0)) ** 2))
+
+    one, three = error(1), error(3)
+    assert three < 0.6 * one < 0.6
 
 
 def test_residual_says_of_itself():
