@@ -1,5 +1,6 @@
 """Options: one way to name a choice (by name, by config, or by instance), and the value range."""
 
+import copy
 import math
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -33,27 +34,17 @@ class Choice:
 
     Attributes:
         schedulable: the settings that may be schedules (`check_schedulable`). The layer that owns
-            the option keeps what they are now, and hands it to the option's methods.
+            the option keeps step with them, and asks `with_numbers`, which has what they are now.
     """
 
     schedulable: tuple[str, ...] = ()
 
-    def now(self, name: str, numbers: Mapping[str, Any] | None) -> Any:
-        """What a schedulable setting is now: out of `numbers`, or the setting, where it is none.
-
-        Raises:
-            ValueError: for a schedule that `numbers` does not say the value of.
-        """
-        if numbers is not None and name in numbers:
-            return numbers[name]
-        setting = getattr(self, name)
-        if isinstance(setting, Schedule):
-            raise ValueError(
-                f"`{name}` of {type(self).__name__} is a schedule, and quantizers keep step with "
-                f"those. Pass what it is now, `numbers={{{name!r}: 0.5}}`. "
-                f"Received: numbers={numbers!r}"
-            )
-        return setting
+    def with_numbers(self: T, numbers: Mapping[str, Any]) -> T:
+        """This option with `numbers` in place of its schedules."""
+        found = copy.copy(self)
+        for name, value in numbers.items():
+            setattr(found, name, value)
+        return found
 
     def numbers_config(self) -> dict[str, Any]:
         """The schedulable settings, for `get_config`."""

@@ -1,6 +1,5 @@
 """Which code a vector gets in training."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -25,19 +24,11 @@ __all__ = ["Assignment", "NearestCode", "OptimalTransport", "SampledCode", "get_
 class Assignment(Choice):
     """Chooses codes in training. In evaluation the nearest code is taken."""
 
-    def choose(
-        self,
-        codebook: "Codebook",
-        vectors: Any,
-        table: Any,
-        weights: Any = None,
-        numbers: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def choose(self, codebook: "Codebook", vectors: Any, table: Any, weights: Any = None) -> Any:
         """The code of each vector, in training: `(N, D)`, normalised, to int32 `(N,)`.
 
         `table` is float32 `(K, D)`, as it is compared; `weights` float32 `(N,)`, 0 for masked rows,
-        which must not matter to others, or `None`; `numbers` what the `schedulable` settings are
-        now.
+        which must not matter to others, or `None`.
         """
         raise NotImplementedError
 
@@ -46,14 +37,7 @@ class Assignment(Choice):
 class NearestCode(Assignment):
     """`argmin_k ‖x − e_k‖²`, in training as in evaluation."""
 
-    def choose(
-        self,
-        codebook: "Codebook",
-        vectors: Any,
-        table: Any,
-        weights: Any = None,
-        numbers: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def choose(self, codebook: "Codebook", vectors: Any, table: Any, weights: Any = None) -> Any:
         return codebook.search(vectors, table)
 
 
@@ -84,19 +68,12 @@ class SampledCode(Assignment):
     def __init__(self, temperature: Any = 1.0) -> None:
         self.temperature = check_schedulable("temperature", temperature, above_zero=True)
 
-    def choose(
-        self,
-        codebook: "Codebook",
-        vectors: Any,
-        table: Any,
-        weights: Any = None,
-        numbers: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def choose(self, codebook: "Codebook", vectors: Any, table: Any, weights: Any = None) -> Any:
         uniforms = keras.random.uniform(
             (ops.shape(vectors)[0],), dtype="float32", seed=codebook.seed_generator
         )
         # A schedule may end at 0, where the nearest code is meant.
-        temperature = ops.maximum(ops.cast(self.now("temperature", numbers), "float32"), 1e-12)
+        temperature = ops.maximum(ops.cast(self.temperature, "float32"), 1e-12)
         return sampled_code(vectors, table, uniforms, temperature, codebook.chunk_size)
 
     def get_config(self) -> dict[str, Any]:
@@ -129,14 +106,7 @@ class OptimalTransport(Assignment):
         self.epsilon = check_number("epsilon", epsilon, above_zero=True)
         self.iterations = check_count("iterations", iterations, highest=1_000)
 
-    def choose(
-        self,
-        codebook: "Codebook",
-        vectors: Any,
-        table: Any,
-        weights: Any = None,
-        numbers: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def choose(self, codebook: "Codebook", vectors: Any, table: Any, weights: Any = None) -> Any:
         return transported_code(
             vectors, table, self.epsilon, self.iterations, weights, codebook.chunk_size
         )

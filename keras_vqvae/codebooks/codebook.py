@@ -1,7 +1,6 @@
 """The table of codes as a layer: its weights, and the rules that change them."""
 
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -160,19 +159,6 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         """
         table = self.table() if table is None else table
         return nearest_code(vectors, table, self.chunk_size)
-
-    def choose(
-        self,
-        vectors: Any,
-        table: Any,
-        weights: Any = None,
-        numbers: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """The code of each vector in training, by the `assignment`; shapes as in `learn`.
-
-        `numbers` says what those settings of the assignment are now that follow schedules.
-        """
-        return self.assignment.choose(self, vectors, table, weights, numbers)
 
     def lookup(self, indices: Any) -> Any:
         """The codes of indices `(...)` as float32 `(..., D)`; an index of −1 gives zeros."""

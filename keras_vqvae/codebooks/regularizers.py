@@ -1,7 +1,6 @@
 """Losses that keep a table in good use, beside those that fit it."""
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -9,7 +8,7 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE, Choice, check_schedulable
 from keras_vqvae.codebooks.distances import Cosine
-from keras_vqvae.ops import all_reduce_sum, mean_over_valid
+from keras_vqvae.ops import all_reduce_sum, around_middle, mean_over_valid
 
 if TYPE_CHECKING:
     from keras_vqvae.codebooks.codebook import Codebook
@@ -48,20 +47,14 @@ class Regularizer(Choice):
         """What its numbers begin with among those of a layer: `diversity` of `diversity_weight`."""
         return self.loss_name.removesuffix("_loss")
 
-    def loss(
-        self,
-        codebook: "Codebook",
-        vectors: Any,
-        weights: Any = None,
-        numbers: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def loss(self, codebook: "Codebook", vectors: Any, indices: Any, weights: Any = None) -> Any:
         """The term as it enters the loss, a scalar.
 
         Args:
             codebook: the codebook with the table.
             vectors: float32 `(N, D)`, normalised, with their gradient.
+            indices: int32 `(N,)`, the code of each.
             weights: float32 `(N,)`, 0 for masked rows, or `None`.
-            numbers: what the `schedulable` settings are now, by their names.
         """
         raise NotImplementedError
 
@@ -95,19 +88,13 @@ class Orthogonality(Regularizer):
     def __init__(self, weight: Any = 10.0) -> None:
         super().__init__(weight)
 
-    def loss(
-        self,
-        codebook: "Codebook",
-        vectors: Any,
-        weights: Any = None,
-        numbers: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def loss(self, codebook: "Codebook", vectors: Any, indices: Any, weights: Any = None) -> Any:
         unit = Cosine().normalize(codebook.table())
         K, D = unit.shape
         product = ops.matmul(unit, ops.transpose(unit))
         if D < K:
             product = ops.matmul(ops.transpose(unit), unit)
-        return self.now("weight", numbers) * (ops.sum(ops.square(product)) / K**2 - 1.0 / K)
+        return self.weight * (ops.sum(ops.square(product)) / K**2 - 1.0 / K)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -141,15 +128,9 @@ class Diversity(Regularizer):
         super().__init__(weight)
         self.temperature = check_schedulable("temperature", temperature, above_zero=True)
 
-    def loss(
-        self,
-        codebook: "Codebook",
-        vectors: Any,
-        weights: Any = None,
-        numbers: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def loss(self, codebook: "Codebook", vectors: Any, indices: Any, weights: Any = None) -> Any:
         table = codebook.table_learning_from(vectors)
-        shares = ops.softmax(_logits(vectors, table, self.now("temperature", numbers)), axis=-1)
+        shares = ops.softmax(_logits(vectors, table, self.temperature), axis=-1)
         if weights is None:
             count = ops.cast(ops.shape(shares)[0], "float32")
         else:
@@ -158,7 +139,7 @@ class Diversity(Regularizer):
         mean = total / ops.maximum(all_reduce_sum(count), 1.0)
         # Written so that a batch without vectors, whose mean is 0, costs 0.
         logs = ops.log(ops.maximum(mean, 1e-30)) + math.log(codebook.num_embeddings)
-        return self.now("weight", numbers) * ops.sum(mean * logs)
+        return self.weight * ops.sum(mean * logs)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -169,9 +150,9 @@ class CrossEntropyCommitment(Regularizer):
     cross_entropy_loss = −weight · mean_n log softmax_k(−‖x_n − e_k‖² / τ)[k_n]       in nats
     ```
 
-    with k_n the nearest code of x_n. It stands beside the commitment loss, or with `beta=0` in its
-    place. The gradient reaches vectors alone: codes are held still. It holds N × K numbers, and is
-    meant for batches and tables for which that is little.
+    with k_n the code of x_n. It stands beside the commitment loss, or with `beta=0` in its place.
+    The gradient reaches vectors alone: codes are held still. It holds N × K numbers, and is meant
+    for batches and tables for which that is little.
 
     Args:
         weight: a number or a schedule; `layer.number` calls it `"cross_entropy_weight"`. Defaults
@@ -186,23 +167,20 @@ class CrossEntropyCommitment(Regularizer):
         super().__init__(weight)
         self.temperature = check_schedulable("temperature", temperature, above_zero=True)
 
-    def loss(
-        self,
-        codebook: "Codebook",
-        vectors: Any,
-        weights: Any = None,
-        numbers: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def loss(self, codebook: "Codebook", vectors: Any, indices: Any, weights: Any = None) -> Any:
         table = ops.stop_gradient(codebook.table())
-        logits = _logits(vectors, table, self.now("temperature", numbers))
-        # The highest logit is that of the nearest code. Keras refuses no rows without `initial`.
-        nearest = ops.max(logits, axis=-1, keepdims=True, initial=-float("inf"))
-        costs = ops.logsumexp(logits, axis=-1, keepdims=True) - nearest
-        return self.now("weight", numbers) * mean_over_valid(costs, weights)
+        logits = _logits(vectors, table, self.temperature)
+        # From the highest, so that a small temperature drowns nothing. Keras refuses no rows
+        # without `initial`.
+        logits = logits - ops.max(logits, axis=-1, keepdims=True, initial=-float("inf"))
+        chosen = ops.take_along_axis(logits, ops.expand_dims(indices, -1), axis=-1)
+        costs = ops.logsumexp(logits, axis=-1, keepdims=True) - chosen
+        return self.weight * mean_over_valid(costs, weights)
 
 
 def _logits(vectors: Any, table: Any, temperature: Any) -> Any:
     """`−‖x − e_k‖² / τ` less what is the same for all k: `(N, D)` and `(K, D)` to `(N, K)`."""
+    vectors, table = around_middle(vectors, table)
     scores = ops.matmul(vectors, ops.transpose(table)) - 0.5 * ops.sum(ops.square(table), axis=-1)
     # A schedule may end at 0, where the nearest code is meant.
     return scores * (2.0 / ops.maximum(ops.cast(temperature, "float32"), 1e-12))

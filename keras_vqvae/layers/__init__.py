@@ -19,6 +19,9 @@ from keras_vqvae.layers.grouped_residual_vector_quantizer import (
     GroupedResidualVectorQuantizer as GroupedResidualVectorQuantizer,
 )
 from keras_vqvae.layers.gumbel_quantizer import GumbelQuantizer as GumbelQuantizer
+from keras_vqvae.layers.implicit_residual_vector_quantizer import (
+    ImplicitResidualVectorQuantizer as ImplicitResidualVectorQuantizer,
+)
 from keras_vqvae.layers.index_backprop_quantizer import (
     IndexBackpropQuantizer as IndexBackpropQuantizer,
 )
@@ -59,6 +62,7 @@ __all__ = [
     "GroupedQuantizer",
     "GroupedResidualVectorQuantizer",
     "GumbelQuantizer",
+    "ImplicitResidualVectorQuantizer",
     "IndexBackpropQuantizer",
     "LatentQuantizer",
     "LookupFreeQuantizer",

@@ -8,7 +8,6 @@ from keras import ops
 
 from keras_vqvae.choices import Schedule, check_count
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
-from keras_vqvae.layers.scheduled_numbers import ScheduledNumbers
 
 __all__ = [
     "ChannelSplit",
@@ -149,10 +148,11 @@ def number_of(part: Any, name: str, owner: str) -> Any:
     return part.number(name)
 
 
-def _given_number(part: Any, name: str) -> Any:
-    if not isinstance(part, ScheduledNumbers):
-        return part.get_config().get(name)
-    given = part.given_number(name)
+# What quantizers with different numbers of one name were given.
+_DIFFERENT = object()
+
+
+def _comparable(given: Any) -> Any:
     return given.get_config() if isinstance(given, Schedule) else given
 
 
@@ -173,13 +173,17 @@ class Composite(Quantizer):
         Raises:
             ValueError: where they were given different ones, or have none of this name.
         """
-        first, *others = (_given_number(part, name) for part in self.quantizers)
-        if any(other != first for other in others):
+        if self.given_number(name) is _DIFFERENT:
             raise ValueError(
                 f"The quantizers in '{self.name}' have different `{name}`. Ask one of them: "
                 f"`layer.quantizers[0].number({name!r})`"
             )
         return number_of(self.quantizers[0], name, self.name)
+
+    def given_number(self, name: str) -> Any:
+        """The number or schedule of this name that all quantizers in it were given."""
+        first, *others = (_comparable(part.given_number(name)) for part in self.quantizers)
+        return first if all(other == first for other in others) else _DIFFERENT
 
     @property
     def loss_names(self) -> tuple[str, ...]:

@@ -61,8 +61,8 @@ class NearestCodeQuantizer(CodebookQuantizer):
         if training and estimator_places_vectors(self._pass_gradient):
             return self._pass_gradient.place(x, table, seed, codebook.chunk_size)
         if training:
-            numbers = self.option_numbers("assignment", codebook.assignment)
-            indices = codebook.choose(x, table, valid, numbers)
+            assignment = self.option_now("assignment", codebook.assignment)
+            indices = assignment.choose(codebook, x, table, valid)
         else:
             indices = codebook.search(x, table)
         codes = ops.take(table, indices, axis=0)

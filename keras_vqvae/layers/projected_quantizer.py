@@ -174,6 +174,10 @@ class ProjectedQuantizer(Quantizer):
         """What the quantizer's number of this name is now."""
         return number_of(self.quantizer, name, self.name)
 
+    def given_number(self, name: str) -> Any:
+        """The number or schedule of this name that the quantizer was given."""
+        return self.quantizer.given_number(name)
+
     @property
     def loss_names(self) -> tuple[str, ...]:
         return self.quantizer.loss_names

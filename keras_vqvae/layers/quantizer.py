@@ -148,6 +148,10 @@ class Quantizer(keras.layers.Layer):
         """
         raise self._missing("code_counts")
 
+    def given_number(self, name: str) -> Any:
+        """The number or schedule that was given under this name; `None` for an unknown name."""
+        return None
+
     def _missing(self, name: str) -> NotImplementedError:
         return NotImplementedError(
             f"`{type(self).__name__}` should give `{name}`, as `layers.Quantizer` says of its "

@@ -146,7 +146,10 @@ class ResidualDepths(SavedGenerator, Composite):
         return tuple(self.at(i).num_embeddings for i in range(self.num_quantizers))
 
     def tables(self) -> tuple[TableUse, ...]:
-        return tuple(TableUse(f"depth_{i}", q, (i,)) for i, q in enumerate(self.quantizers))
+        return tuple(
+            TableUse(f"depth_{i}", part.tables()[0].quantizer, (i,))
+            for i, part in enumerate(self.quantizers)
+        )
 
     @property
     def embedding_dim(self) -> int | None:

@@ -31,8 +31,9 @@ class ResidualQuantizer(ResidualDepths):
     `ResidualVectorQuantizer`.
 
     Of `ProjectedQuantizer`s each depth has projections of its own, as in the codec DAC, around any
-    quantizers. Those learn from the sum and from all later depths: `r_{i+1} = r_i − q_i`, without
-    sg, and the gradient of the sum is that of these steps as they stand.
+    quantizer with one index a position. They learn from the sum and from all later depths:
+    `r_{i+1} = r_i − q_i`, without sg, and the gradient of the sum is that of these steps as they
+    stand.
 
     Args:
         quantizers: a list of Q quantizers, each with one index a position. All are
@@ -87,37 +88,36 @@ class ResidualQuantizer(ResidualDepths):
         for i, part in enumerate(parts):
             if part.has_index_axis:
                 raise ValueError(
-                    f"`quantizers[{i}]` should have one index a position. A `GroupedQuantizer` may "
-                    f"stand around residual ones, not in them. Received: {part!r}"
+                    f"`quantizers[{i}]` should have one index a position. Grouped and product "
+                    f"quantizers may stand around residual ones, not in them. Received: {part!r}"
                 )
-        self._projects = all(isinstance(part, ProjectedQuantizer) for part in parts)
         for i, part in enumerate(parts):
-            if not (self._projects or part.passes_straight_through):
+            if not (_project(parts) or part.passes_straight_through):
                 raise ValueError(
                     f"`quantizers[{i}]` should hand on the gradient straight through and learn "
                     "from its losses alone, as `VectorQuantizer`, `SimVQ` and "
                     "`LookupFreeQuantizer` do by default (no other `estimator`, no "
                     "`distance='cosine'`), or one's own with `passes_straight_through = True`. "
-                    "Or put a `ProjectedQuantizer` at every depth, around any. "
+                    "Or put a `ProjectedQuantizer` around each, at every depth. "
                     f"Received: {part!r}"
                 )
         super().__init__(len(parts), dropout, seed, depth_weights, **kwargs)
         self.quantizers = parts
 
     def taken(self, output: QuantizerOutput) -> Any:
-        return output.quantized if self._projects else super().taken(output)
+        return output.quantized if _project(self.quantizers) else super().taken(output)
 
     def add_up(
         self, vectors: Any, outputs: list[QuantizerOutput], total: Any, training: bool
     ) -> Any:
-        if not self._projects:
+        if not _project(self.quantizers):
             return super().add_up(vectors, outputs, total, training)
         return sum((output.quantized for output in outputs[1:]), outputs[0].quantized)
 
     @property
     def codebook_shape(self) -> tuple[int | None, ...]:
         """`(Q, K, D)`, or `(ΣK, D)` if depths differ in size; the D of codes, where projected."""
-        if not self._projects:
+        if not _project(self.quantizers):
             return super().codebook_shape
         shapes = {part.codebook_shape for part in self.quantizers}
         if len(shapes) == 1:
@@ -133,3 +133,7 @@ class ResidualQuantizer(ResidualDepths):
             "quantizers": parts_config(self.quantizers),
             "depth_weights": list(self.depth_weights),
         }
+
+
+def _project(parts: Sequence[Any]) -> bool:
+    return all(isinstance(part, ProjectedQuantizer) for part in parts)

@@ -1,6 +1,6 @@
 """Numbers of a layer that may change over training: a temperature, a weight of a loss."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 from keras import ops
@@ -9,6 +9,8 @@ from keras_vqvae.choices import Choice, Schedule, check_schedulable
 from keras_vqvae.ops import all_reduce_sum
 
 __all__ = ["ScheduledNumbers", "has_schedule"]
+
+Option = TypeVar("Option", bound=Choice)
 
 
 class ScheduledNumbers:
@@ -22,7 +24,7 @@ class ScheduledNumbers:
 
     A subclass hands its numbers to `set_numbers` in its constructor, calls `build_numbers` in
     `build`, reads them with `number` and calls `advance` last in a training step. Numbers of its
-    options come by `set_option_numbers`, and are handed to them by `option_numbers`.
+    options come by `set_option_numbers`; `option_now` gives the option as it is now.
     """
 
     name: str
@@ -52,9 +54,11 @@ class ScheduledNumbers:
         for setting in option.schedulable:
             self._option_numbers[f"{prefix}_{setting}"] = (option, setting)
 
-    def option_numbers(self, prefix: str, option: Choice) -> dict[str, Any]:
-        """What these settings are now, by their names in the option."""
-        return {setting: self.number(f"{prefix}_{setting}") for setting in option.schedulable}
+    def option_now(self, prefix: str, option: Option) -> Option:
+        """The option with what its schedules are now in their place."""
+        names = {setting: f"{prefix}_{setting}" for setting in option.schedulable}
+        scheduled = {s: self.number(name) for s, name in names.items() if self.is_scheduled(name)}
+        return option.with_numbers(scheduled) if scheduled else option
 
     def given_number(self, name: str) -> Any:
         """The number or schedule that was given under this name; `None` for an unknown name."""

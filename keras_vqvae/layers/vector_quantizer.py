@@ -182,7 +182,7 @@ class VectorQuantizer(NearestCodeQuantizer):
         for one in self.regularizers:
             # A batch without vectors costs nothing, though the table may.
             rows = ops.cast(ops.shape(x)[0], "float32") if valid is None else ops.sum(valid)
-            loss = one.loss(codebook, x, valid, self.option_numbers(one.prefix, one))
+            loss = self.option_now(one.prefix, one).loss(codebook, x, indices, valid)
             losses[one.loss_name] = ops.where(all_reduce_sum(rows) > 0, loss, 0.0)
         if training and learn:
             codebook.learn(x, indices, valid)

@@ -36,6 +36,7 @@ from keras_vqvae.ops.mean_square import mean_square as mean_square
 from keras_vqvae.ops.mixed_radix import check_index_bits as check_index_bits
 from keras_vqvae.ops.mixed_radix import pack_digits as pack_digits
 from keras_vqvae.ops.mixed_radix import unpack_digits as unpack_digits
+from keras_vqvae.ops.nearest_code import around_middle as around_middle
 from keras_vqvae.ops.nearest_code import default_chunk_size as default_chunk_size
 from keras_vqvae.ops.nearest_code import highest_score as highest_score
 from keras_vqvae.ops.nearest_code import map_chunks as map_chunks
@@ -65,6 +66,7 @@ __all__ = [
     "all_finite",
     "all_reduce_sum",
     "area_matrix",
+    "around_middle",
     "binary_entropy",
     "bits_per_dimension",
     "categorical_entropy",

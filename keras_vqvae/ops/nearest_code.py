@@ -13,7 +13,7 @@ from keras import ops
 
 from keras_vqvae.compilation import has_accelerator
 
-__all__ = ["default_chunk_size", "highest_score", "map_chunks", "nearest_code"]
+__all__ = ["around_middle", "default_chunk_size", "highest_score", "map_chunks", "nearest_code"]
 
 # Numbers that the chunks of one time make when the caller sets no bound, float32: 16 MiB on a CPU,
 # so that they are still in its caches when they are read; 32 MiB on an accelerator, to give it
@@ -52,21 +52,41 @@ def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any
     # Far from zero, scores would be so large that float32 holds no differences between them. So
     # codes are taken from a point in their middle, m: ‖x − e‖² − ‖x‖² = −2 x·d + 2 m·d + ‖d‖² + c
     # with d = e − m. A point of whole numbers keeps the ties of codes of few digits.
-    middle = ops.round(ops.mean(table, axis=0, keepdims=True))
+    middle = _middle(table)
     offsets = table - middle
     penalties = ops.sum(offsets * (middle + 0.5 * offsets), axis=-1, keepdims=True)
     rows = ops.concatenate([offsets, -penalties], axis=-1)
     block = _block_length(count)
     if block is not None and count % block:
-        # Whole blocks: no vector is near to what fills the last one up.
+        # Whole blocks: no finite vector is near to what fills the last one up.
         padding = ops.zeros((block - count % block, rows.shape[1] - 1), "float32")
         far = ops.full_like(padding[:, :1], -float("inf"))
         rows = ops.concatenate([rows, ops.concatenate([padding, far], axis=-1)])
     augmented_table = ops.transpose(rows)
     # The constant 1 is appended to a chunk at a time, not to all of `vectors`: one copy less.
-    return map_chunks(
+    found = map_chunks(
         lambda chunk: highest_score(_product(_augment(chunk), augmented_table)), vectors, chunk_size
     )
+    return found if block is None or not count % block else ops.minimum(found, count - 1)
+
+
+def around_middle(vectors: Any, table: Any) -> tuple[Any, Any]:
+    """Vectors `(N, D)` and codes `(K, D)` less a point in the middle of the codes.
+
+    Distances stay what they are, and their differences are not lost to rounding far from zero.
+
+    Example:
+    >>> import numpy as np
+    >>> vectors, table = around_middle(np.float32([[101.5]]), np.float32([[100.0], [102.0]]))
+    >>> np.asarray(vectors).tolist(), np.asarray(table).tolist()
+    ([[0.5]], [[-1.0], [1.0]])
+    """
+    middle = ops.stop_gradient(_middle(table))
+    return vectors - middle, table - middle
+
+
+def _middle(table: Any) -> Any:
+    return ops.round(ops.mean(table, axis=0, keepdims=True))
 
 
 def default_chunk_size(width: Any) -> Any:
@@ -113,6 +133,8 @@ def map_chunks(
 def highest_score(scores: Any) -> Any:
     """The index of the highest of K scores, the lowest one of equals: `(N, K)` to int32 `(N,)`.
 
+    Of a row with NaN it is some index in `[0, K)`.
+
     Example:
     >>> import numpy as np
     >>> keras.ops.convert_to_numpy(highest_score(np.array([[0.1, 0.7, 0.7]])))
@@ -121,8 +143,8 @@ def highest_score(scores: Any) -> Any:
     scores = ops.stop_gradient(scores)
     count = scores.shape[-1]
     block = _block_length(count)
-    if block is None:
-        return _argmax(scores)
+    if block is None or (count % block and keras.backend.backend() == "tensorflow"):
+        return _argmax(scores)  # a copy would cost TensorFlow more than blocks save
     if count % block:
         short = ((0, 0), (0, block - count % block))
         scores = ops.pad(scores, short, constant_values=-float("inf"))

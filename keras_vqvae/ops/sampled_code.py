@@ -5,13 +5,13 @@ from typing import Any
 from keras import ops
 
 from keras_vqvae.ops.cumulative import invert_cumulative
-from keras_vqvae.ops.nearest_code import default_chunk_size, map_chunks
+from keras_vqvae.ops.nearest_code import around_middle, default_chunk_size, map_chunks
 
 __all__ = ["sampled_code"]
 
 
 def sampled_code(
-    vectors: Any, table: Any, uniforms: Any, temperature: float, chunk_size: int | None = None
+    vectors: Any, table: Any, uniforms: Any, temperature: Any, chunk_size: int | None = None
 ) -> Any:
     """A row of `table` for each vector, drawn with probability `softmax_k(−‖x − e_k‖² / τ)`.
 
@@ -23,7 +23,7 @@ def sampled_code(
         vectors: float tensor `(N, D)`.
         table: float tensor `(K, D)`.
         uniforms: float tensor `(N,)` in [0, 1).
-        temperature: τ > 0.
+        temperature: τ > 0, a number or a scalar tensor.
         chunk_size: how many vectors are compared at one time. By default as many as keep the scores
             within 32 MiB.
 
@@ -41,7 +41,7 @@ def sampled_code(
     array([0, 1], dtype=int32)
     """
     vectors = ops.stop_gradient(ops.cast(vectors, "float32"))
-    table = ops.stop_gradient(ops.cast(table, "float32"))
+    vectors, table = around_middle(vectors, ops.stop_gradient(ops.cast(table, "float32")))
     if chunk_size is None:
         chunk_size = default_chunk_size(int(table.shape[0]))
     half_norms = 0.5 * ops.sum(ops.square(table), axis=-1)

@@ -4,13 +4,23 @@ import pytest
 from support import gradients, normal, to_numpy
 
 from keras_vqvae import models
-from keras_vqvae.codebooks import Codebook, CrossEntropyCommitment, Diversity, Orthogonality
+from keras_vqvae.codebooks import (
+    Codebook,
+    CrossEntropyCommitment,
+    Diversity,
+    Orthogonality,
+    SampledCode,
+)
 from keras_vqvae.layers import (
     GroupedQuantizer,
     ProductQuantizer,
+    ProjectedQuantizer,
+    ResidualQuantizer,
     ResidualVectorQuantizer,
     VectorQuantizer,
 )
+
+SHAPES = ((20, 3), (5, 3))
 
 
 def codebook_with(table):
@@ -41,15 +51,17 @@ def diversity(x, table, temperature, weight=1.0):
 
 def test_orthogonality_by_hand():
     # cos 45° twice: (1 + 1 + ½ + ½)/4 − ½ = ¼. Lengths are no matter.
-    loss = Orthogonality(weight=8.0).loss(codebook_with([[3.0, 0.0], [0.1, 0.1]]), None)
+    loss = Orthogonality(weight=8.0).loss(codebook_with([[3.0, 0.0], [0.1, 0.1]]), None, None)
     assert float(loss) == pytest.approx(2.0, rel=1e-5)
-    assert float(Orthogonality().loss(codebook_with(np.eye(4)), None)) == pytest.approx(0, abs=1e-6)
+    assert float(Orthogonality().loss(codebook_with(np.eye(4)), None, None)) == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (7, 3), (5, 5)])
 def test_orthogonality_is_the_sum_over_all_pairs(shape):
     table = normal(shape)
-    loss = Orthogonality(weight=10.0).loss(codebook_with(table), None)
+    loss = Orthogonality(weight=10.0).loss(codebook_with(table), None, None)
     assert float(loss) == pytest.approx(orthogonality(table, 10.0), rel=1e-5)
 
 
@@ -58,7 +70,7 @@ def test_its_gradient_is_that_of_all_pairs_and_finite_for_a_code_of_zeros():
     table[2] = 0.0
     codebook = codebook_with(table)
     _, (found,) = gradients(
-        lambda x: Orthogonality(1.0).loss(codebook, x), normal((2, 3)), [codebook.embeddings]
+        lambda x: Orthogonality(1.0).loss(codebook, x, None), normal((2, 3)), [codebook.embeddings]
     )
     assert np.isfinite(found).all()
     kept, step = [0, 1, 3], 1e-5
@@ -101,17 +113,17 @@ def test_trap_20_the_table_has_a_gradient_and_follows_it():
 def test_diversity_by_hand():
     codebook = codebook_with([[0.0], [10.0]])
     one, both = np.zeros((4, 1), "float32"), np.array([[0.0], [10.0]], "float32")
-    assert float(Diversity(0.5, 0.01).loss(codebook, one)) == pytest.approx(0.5 * np.log(2))
-    assert float(Diversity(0.5, 0.01).loss(codebook, both)) == pytest.approx(0.0, abs=1e-6)
+    assert float(Diversity(0.5, 0.01).loss(codebook, one, None)) == pytest.approx(0.5 * np.log(2))
+    assert float(Diversity(0.5, 0.01).loss(codebook, both, None)) == pytest.approx(0.0, abs=1e-6)
 
 
 @pytest.mark.parametrize("temperature", [0.3, 3.0])
 def test_diversity_is_brute_force(temperature):
     x, table = normal((20, 3)), normal((5, 3), 1)
-    loss = Diversity(0.7, temperature).loss(codebook_with(table), x)
+    loss = Diversity(0.7, temperature).loss(codebook_with(table), x, None)
     assert float(loss) == pytest.approx(diversity(x, table, temperature, 0.7), rel=1e-4)
     weights = (np.arange(20) % 3 > 0).astype("float32")
-    loss = Diversity(0.7, temperature).loss(codebook_with(table), x, weights)
+    loss = Diversity(0.7, temperature).loss(codebook_with(table), x, None, weights)
     expected = diversity(x[weights > 0], table, temperature, 0.7)
     assert float(loss) == pytest.approx(expected, rel=1e-4)
 
@@ -132,30 +144,49 @@ def test_diversity_moves_vectors_and_codes():
 # -- cross entropy --------------------------------------------------------------------------------
 
 
-def cross_entropy(x, table, temperature):
-    """−mean log softmax of the nearest code, in float64."""
+def cross_entropy(x, table, indices, temperature):
+    """−mean log softmax of these codes, in float64."""
     squares = np.square(np.float64(x)[:, None] - np.float64(table)).sum(-1) / temperature
-    return np.mean(np.log(np.exp(-squares).sum(-1)) + squares.min(-1))
+    return np.mean(np.log(np.exp(-squares).sum(-1)) + squares[np.arange(len(x)), indices])
 
 
-def test_cross_entropy_by_hand():
-    # Squared distances 1 and 1, of two codes: log 2. Far from the second code: nothing.
-    codebook = codebook_with([[0.0], [2.0]])
-    loss = CrossEntropyCommitment(0.5, 0.01).loss(codebook, np.float32([[1.0]]))
+@pytest.mark.parametrize("temperature", [1.0, 1e-6])
+def test_cross_entropy_by_hand(temperature):
+    # Two equal codes share every vector, whatever the temperature: log 2. Far from others: nothing.
+    option = CrossEntropyCommitment(0.5, temperature)
+    loss = option.loss(codebook_with([[3.0], [3.0]]), np.float32([[2.0], [1.5]]), np.array([0, 1]))
     assert float(loss) == pytest.approx(0.5 * np.log(2), rel=1e-6)
-    assert float(CrossEntropyCommitment(1.0, 0.1).loss(codebook, np.float32([[-9.0]]))) == 0.0
+    loss = option.loss(codebook_with([[0.0], [9.0]]), np.float32([[-9.0]]), np.array([0]))
+    assert float(loss) == 0.0
 
 
+@pytest.mark.parametrize("shift", [0.0, 100.0])
 @pytest.mark.parametrize("temperature", [0.3, 3.0])
-def test_cross_entropy_is_brute_force_and_does_not_see_padding(temperature):
-    x, table = normal((20, 3)), normal((5, 3), 1)
+def test_cross_entropy_is_brute_force_and_does_not_see_padding(temperature, shift):
+    x, table = (np.float32(np.round(normal(s, i) * 2**10) / 2**10) for i, s in enumerate(SHAPES))
+    x, table = x + np.float32(shift), table + np.float32(shift)
+    indices = np.arange(20) % 5
     option, codebook = CrossEntropyCommitment(0.7, temperature), codebook_with(table)
-    expected = 0.7 * cross_entropy(x, table, temperature)
-    assert float(option.loss(codebook, x)) == pytest.approx(expected, rel=1e-4)
+    expected = 0.7 * cross_entropy(x, table, indices, temperature)
+    assert float(option.loss(codebook, x, indices)) == pytest.approx(expected, rel=1e-4)
     weights = (np.arange(20) % 3 > 0).astype("float32")
-    expected = 0.7 * cross_entropy(x[weights > 0], table, temperature)
-    assert float(option.loss(codebook, x, weights)) == pytest.approx(expected, rel=1e-4)
-    assert float(option.loss(codebook, x, 0 * weights)) == 0.0
+    kept = weights > 0
+    expected = 0.7 * cross_entropy(x[kept], table, indices[kept], temperature)
+    assert float(option.loss(codebook, x, indices, weights)) == pytest.approx(expected, rel=1e-4)
+    assert float(option.loss(codebook, x, indices, 0 * weights)) == 0.0
+
+
+def test_cross_entropy_is_that_of_the_code_that_was_drawn():
+    options = {"assignment": SampledCode(1e4), "update": "frozen", "seed": 0}
+    layer = VectorQuantizer(2, 1, beta=0.0, regularizer=CrossEntropyCommitment(1.0), **options)
+    layer.build((None, 1))
+    layer.embeddings.assign([[0.0], [1.0]])
+    x = np.full((6, 1), 0.4, "float32")
+    out = layer.discretize(x, training=True)
+    indices = to_numpy(out.indices)
+    assert set(indices) == {0, 1}
+    expected = cross_entropy(x, [[0.0], [1.0]], indices, 1.0)
+    assert float(out.losses["cross_entropy_loss"]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_cross_entropy_moves_vectors_away_from_other_codes_and_leaves_the_table():
@@ -201,6 +232,7 @@ def test_weights_and_temperature_take_schedules():
         regularizer=[
             Orthogonality(halving(8.0, 1, 0.5)),
             Diversity(halving(4.0, 1, 0.5), temperature=halving(2.0, 1, 0.25)),
+            CrossEntropyCommitment(halving(2.0, 1, 0.5), temperature=halving(4.0, 1, 0.5)),
         ],
     )
     layer = VectorQuantizer.from_config(layer.get_config())
@@ -214,9 +246,14 @@ def test_weights_and_temperature_take_schedules():
             assert float(losses["orthogonality_loss"]) == pytest.approx(expected, rel=1e-4)
             expected = diversity(x, table, 2.0 / 4**step, 4.0 / 2**step)
             assert float(losses["diversity_loss"]) == pytest.approx(expected, rel=1e-3)
+            nearest = np.square(x[:, None] - table).sum(-1).argmin(-1)
+            expected = 2.0 / 2**step * cross_entropy(x, table, nearest, 4.0 / 2**step)
+            assert float(losses["cross_entropy_loss"]) == pytest.approx(expected, rel=1e-3)
     names = ("orthogonality_weight", "diversity_weight", "diversity_temperature")
     assert [float(layer.number(name)) for name in names] == [1.0, 0.5, 2.0 / 64]
-    with pytest.raises(ValueError, match="'beta', 'diversity_temperature', 'diversity_weight'"):
+    with pytest.raises(
+        ValueError, match="'beta', 'cross_entropy_temperature', 'cross_entropy_weight', 'div"
+    ):
         layer.number("weight")
 
 
@@ -227,6 +264,23 @@ def test_parts_with_different_weights_have_no_number_in_common():
     with pytest.raises(ValueError, match="different `orthogonality_weight`"):
         layer.number("orthogonality_weight")
     assert parts[1].number("orthogonality_weight") == 2.0
+
+
+def test_numbers_of_quantizers_within_others_are_compared_too():
+    def depths(beta):
+        return ResidualQuantizer([ProjectedQuantizer(VectorQuantizer(4, beta=beta), 2)])
+
+    alike, other = (GroupedQuantizer([depths(0.1), depths(b)]) for b in (0.1, 0.9))
+    drawn = GroupedQuantizer(
+        [ResidualVectorQuantizer(2, 4, assignment=SampledCode(t)) for t in (1.0, 2.0)]
+    )
+    for layer in (alike, other, drawn):
+        layer.build((None, 6))
+    assert alike.number("beta") == 0.1
+    with pytest.raises(ValueError, match="different `beta`"):
+        other.number("beta")
+    with pytest.raises(ValueError, match="different `assignment_temperature`"):
+        drawn.number("assignment_temperature")
 
 
 def test_a_model_logs_it_by_name():

@@ -203,6 +203,17 @@ _QUANTIZERS = [
         revival=revive_soon(),
         seed=3,
     ),
+    _quantizer(
+        "implicit",
+        layers.ImplicitResidualVectorQuantizer,
+        2,
+        (5, 4),
+        num_blocks=1,
+        hidden_dim=4,
+        dropout=layers.QuantizeDropout("batch", minimum=2),  # drawn, but none is dropped
+        embeddings_initializer="random_normal",
+        seed=3,
+    ),
     _quantizer("grouped_rvq", layers.GroupedResidualVectorQuantizer, 2, 2, 5, dim=4, seed=3),
     _made_of(
         "residual",

@@ -145,6 +145,7 @@ def test_residual_of_projections_is_brute_force():
     assert losses_of(out)["codebook_loss"] == pytest.approx(np.mean(squares), rel=1e-4)
     assert layer.codebook_shape == (3, 5, 2)
     assert layer.embedding_dim == 4
+    assert [use.quantizer for use in layer.tables()] == [p.quantizer for p in layer.quantizers]
 
 
 def test_the_gradient_of_projections_is_that_of_the_steps_as_they_stand():
@@ -198,14 +199,14 @@ def test_projections_go_around_any_quantizer(make):
 
 
 def test_projections_and_plain_quantizers_do_not_mix():
-    with pytest.raises(ValueError, match=r"`quantizers\[0\]`.* a `ProjectedQuantizer` at every"):
+    with pytest.raises(ValueError, match=r"`quantizers\[0\]`.* a `ProjectedQuantizer` around each"):
         ResidualQuantizer(
             [ProjectedQuantizer(VectorQuantizer(5), codebook_dim=2), VectorQuantizer(5)]
         )
 
 
 def test_projections_learn_what_depths_are_for():
-    """On data that needs all of two depths, training with projections halves the error of one."""
+    """Trained alike, three depths leave less than 0.6 of the error of one."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((256, 4)).astype("float32")
 

@@ -44,11 +44,11 @@ def test_every_quantizer_is_in_the_table():
 def test_the_constructors_of_the_docs_work():
     block = block_with("layers.GroupedQuantizer(")
     made = [eval(line, {"layers": layers}) for line in block.splitlines() if "layers." in line[:8]]
-    assert [len(layer.table_sizes) for layer in made] == [1, 8, 2, 8, 1, 1, 1, 2, 4, 4, 9]
+    assert [len(layer.table_sizes) for layer in made] == [1, 8, 2, 8, 4, 1, 1, 1, 2, 4, 4, 9]
     bits = [layer.uniform_bits_per_position for layer in made]
-    expected = [9, 80, 18, 80, 13, np.log2(1000), 18, 36, 32, 48, 90]
+    expected = [9, 80, 18, 80, 32, 13, np.log2(1000), 18, 36, 32, 48, 90]
     np.testing.assert_allclose(bits, expected, rtol=1e-12)
-    assert [made[i].embedding_dim for i in (5, 6, 7)] == [4, 18, 36]
+    assert [made[i].embedding_dim for i in (6, 7, 8)] == [4, 18, 36]
 
 
 # -- of one's own ---------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def test_is_brute_force_and_ties_go_to_the_lowest_index(count, codes, dim, chunk
     np.testing.assert_array_equal(search(vectors, table, chunk_size), brute_force(vectors, table))
 
 
-@pytest.mark.parametrize("codes", [127, 128, 130, 512, 513, 1000])
+@pytest.mark.parametrize("codes", [16, 17, 31, 32, 100, 127, 130, 512, 513, 1000, 4097])
 def test_in_blocks_ties_go_to_the_lowest_index_too(codes):
     rng = np.random.default_rng(codes)
     vectors = rng.integers(-3, 4, (200, 3)).astype("float32")
@@ -54,15 +54,16 @@ def test_in_blocks_ties_go_to_the_lowest_index_too(codes):
     assert search(table[-1:], table).tolist() == [codes - 1]
 
 
-@pytest.mark.parametrize("codes", [8, 1000])
+@pytest.mark.parametrize(("count", "dim"), [(6, 3), (6, 4), (5, 4)])
+@pytest.mark.parametrize("codes", [8, 17, 100, 600, 1000])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
-def test_what_has_no_nearest_code_gets_one_of_the_table(codes, value):
-    vectors = normal((6, 3), 0)
+def test_what_has_no_nearest_code_gets_one_of_the_table(codes, value, count, dim):
+    vectors, table = normal((count, dim), 0), normal((codes, dim), 1)
     vectors[2] = vectors[4, 1] = value
-    found = search(vectors, normal((codes, 3), 1))
+    found = search(vectors, table)
     assert ((found >= 0) & (found < codes)).all()
-    usual = [0, 1, 3, 5]
-    np.testing.assert_array_equal(found[usual], search(vectors[usual], normal((codes, 3), 1)))
+    usual = [0, 1, 3]
+    np.testing.assert_array_equal(found[usual], search(vectors[usual], table))
 
 
 def test_is_brute_force_on_noise():

@@ -33,9 +33,11 @@ def test_the_highest_score_and_the_first_of_equals():
     assert keras.backend.standardize_dtype(indices.dtype) == "int32"
 
 
-@pytest.mark.parametrize("count", [128, 512, 513, 2048])
+@pytest.mark.parametrize("count", [16, 17, 31, 128, 512, 513, 2048, 4097])
 def test_the_highest_of_many_scores_and_the_first_of_equals(count):
     scores = np.random.default_rng(count).integers(0, 40, (50, count)).astype("float32")
+    scores[0, -1] = 50.0
+    scores[1], scores[2, :-1] = -np.inf, -np.inf
     np.testing.assert_array_equal(to_numpy(highest_score(scores)), scores.argmax(-1))
     assert to_numpy(highest_score(scores[:0])).shape == (0,)
 

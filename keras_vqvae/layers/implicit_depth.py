@@ -1,0 +1,160 @@
+"""A depth of a residual quantizer whose codes depend on those of the depths before."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vqvae.codebooks import Codebook
+from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
+from keras_vqvae.layers.composite import spread_initializers
+from keras_vqvae.layers.quantizer import QuantizerOutput
+from keras_vqvae.ops import (
+    all_finite,
+    default_chunk_size,
+    highest_score,
+    map_chunks,
+    straight_through,
+)
+
+__all__ = ["ImplicitDepth"]
+
+
+class ImplicitDepth(CodebookQuantizer):
+    """One depth of `ImplicitResidualVectorQuantizer`, whose docstring has the formulas.
+
+    Args:
+        num_embeddings: K, the number of codes.
+        embedding_dim: D. By default taken from the input.
+        num_blocks: how many blocks its network has; `None` for no network.
+        hidden_dim: numbers within a block.
+        beta: β of the commitment loss.
+        embeddings_initializer: where the codes of the table start.
+        chunk_size: how many vectors are compared at one time.
+        seed: seed of the draws.
+        **kwargs: as for `keras.layers.Layer`.
+    """
+
+    loss_names = ("codebook_loss", "commitment_loss")
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int | None,
+        num_blocks: int | None,
+        hidden_dim: int,
+        beta: Any,
+        embeddings_initializer: Any,
+        chunk_size: int | None,
+        seed: int | None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.set_numbers(beta=beta)
+        self.num_blocks, self.hidden_dim, self.seed = num_blocks, hidden_dim, seed
+        self.codebook = Codebook(
+            num_embeddings,
+            embedding_dim,
+            embeddings_initializer=embeddings_initializer,
+            chunk_size=chunk_size,
+            seed=seed,
+            dtype="float32",
+            name="codebook",
+        )
+
+    def build(self, input_shape: Any) -> None:
+        if self.built:
+            return
+        self.check_last_axis(input_shape)
+        if self.num_blocks is not None:
+            self._build_network(int(input_shape[-1]), self.num_blocks)
+        super().build(input_shape)
+
+    def _build_network(self, dim: int, num_blocks: int) -> None:
+        # All that is added to a code starts at 0: codes start as those of the table.
+        self.from_code = _dense("from_code", dim, dim, "zeros", use_bias=False)
+        self.from_context = _dense("from_context", dim, dim, "zeros")
+        start = keras.initializers.HeUniform(self.seed)
+        starts = spread_initializers(start, num_blocks)
+        blocks = range(num_blocks)
+        self.widen = [_dense(f"widen_{i}", dim, self.hidden_dim, starts[i]) for i in blocks]
+        self.narrow = [_dense(f"narrow_{i}", self.hidden_dim, dim, "zeros") for i in blocks]
+
+    def codes_given(self, codes: Any, context: Any) -> Any:
+        """The codes that these of the table become behind the sum of those before: `(M, D)`."""
+        if self.num_blocks is None:
+            return codes
+        return self._through_blocks(codes + self.from_code(codes) + self.from_context(context))
+
+    def _through_blocks(self, values: Any) -> Any:
+        for widen, narrow in zip(self.widen, self.narrow, strict=True):
+            values = values + narrow(ops.relu(widen(values)))
+        return values
+
+    def nearest_given(self, vectors: Any, context: Any) -> Any:
+        """The index of the nearest code of each vector, int32 `(N,)`; without a gradient.
+
+        All K codes of a vector are computed, for a chunk of vectors at a time.
+        """
+        table = self.codebook.table()
+        if self.num_blocks is None:
+            return self.codebook.search(vectors, table)
+        count, dim = table.shape
+        base = ops.stop_gradient(table + self.from_code(table))
+        shifts = ops.stop_gradient(self.from_context(context))
+
+        def nearest(rows: Any) -> Any:
+            x, shift = rows[:, :dim], rows[:, dim:]
+            values = ops.expand_dims(base, 0) + ops.expand_dims(shift, 1)
+            values = self._through_blocks(ops.reshape(values, (-1, dim)))
+            values = ops.reshape(values, (-1, count, dim))
+            # From the vector, and not as products: codes of a late depth differ by little.
+            squares = ops.sum(ops.square(values - ops.expand_dims(x, 1)), axis=-1)
+            return highest_score(-squares)
+
+        chunk_size = self.codebook.chunk_size
+        if chunk_size is None:
+            chunk_size = default_chunk_size(int(count) * max(int(dim), self.hidden_dim))
+        rows = ops.concatenate([ops.stop_gradient(vectors), shifts], axis=-1)
+        return map_chunks(nearest, rows, chunk_size)
+
+    def discretize(
+        self, z_e: Any, training: bool = False, mask: Any = None, context: Any = None
+    ) -> QuantizerOutput:
+        """As of any quantizer; `context` `(N, D)` is the sum of the codes before, without one."""
+        z_e = ops.convert_to_tensor(z_e)
+        x, valid = self.flatten(z_e, mask)
+        context = ops.zeros_like(x) if context is None else ops.stop_gradient(context)
+        if training:
+            self.codebook.initialize(x, valid)
+        indices = self.nearest_given(x, context)
+        codes = self.codes_given(ops.take(self.codebook.table(), indices, axis=0), context)
+        if training:
+            # A batch that is not finite would make table and network so.
+            codes = ops.where(all_finite(x), codes, ops.stop_gradient(codes))
+        losses = self.table_losses(x, codes, valid)
+        if training:
+            self.codebook.learn(x, indices, valid)
+            self.advance(valid)
+        return self.restore(z_e, valid, straight_through(x, codes), indices, losses, codes)
+
+    def codes_at(self, indices: Any, context: Any) -> Any:
+        """As `codes_of`, for indices `(...)` behind a sum of codes `(..., D)`."""
+        flat = ops.reshape(ops.maximum(indices, 0), (-1,))
+        dim = self.codebook.embedding_dim
+        codes = ops.take(self.codebook.table(), flat, axis=0)
+        codes = self.codes_given(codes, ops.reshape(context, (-1, dim)))
+        codes = ops.reshape(codes, (*ops.shape(indices), dim))
+        return ops.where(ops.expand_dims(indices >= 0, -1), codes, 0.0)
+
+    def codes_of(self, indices: Any) -> Any:
+        shape = (*ops.shape(indices), self.codebook.embedding_dim)
+        return self.codes_at(indices, ops.zeros(shape, "float32"))
+
+
+def _dense(name: str, dim: int, units: int, start: Any, use_bias: bool = True) -> Any:
+    layer = keras.layers.Dense(
+        units, use_bias=use_bias, kernel_initializer=start, dtype="float32", name=name
+    )
+    layer.build((None, dim))
+    return layer
