@@ -31,6 +31,9 @@ MAKERS: dict[str, Callable[..., layers.Quantizer]] = {
     "grouped": lambda dim, size, depths, groups: layers.GroupedResidualVectorQuantizer(
         groups, depths, size, update=EMA
     ),
+    "implicit": lambda dim, size, depths, hidden: layers.ImplicitResidualVectorQuantizer(
+        depths, size, num_blocks=2, hidden_dim=hidden
+    ),
     "sim_vq": lambda dim, size: layers.SimVQ(size),
 }
 

@@ -89,6 +89,7 @@ CASES = (
     Case("gradient", 8_192, 64, {"size": 512}),
     Case("sim_vq", 8_192, 64, {"size": 1_024}),
     Case("grouped", 8_192, 64, {"size": 1_024, "depths": 4, "groups": 2}, slow=2),
+    Case("implicit", 2_048, 64, {"size": 256, "depths": 4, "hidden": 128}, slow=4),
     Case("fsp", 65_536, 4, LEVELS),
     Case("residual_fsq", 65_536, 4, {**LEVELS, "depths": 4}),
     Case("bsq", 8_192, 10, {}),
@@ -237,7 +238,7 @@ def memory(case: Case, ways: Sequence[Way], with_peer: bool, seed: int) -> list[
 
 def tiny(case: Case) -> Case:
     """For `--smoke`: no measurement."""
-    sizes = {"size": 16, "depths": 2}
+    sizes = {"size": 16, "depths": 2, "hidden": 8}
     options = {key: sizes.get(key, value) for key, value in case.options.items()}
     return Case(case.kind, 64, min(case.dim, 6) if case.dim > 4 else 4, options)
 

@@ -48,6 +48,14 @@ MAKERS: dict[str, Callable[..., torch.nn.Module]] = {
     "grouped": lambda dim, size, depths, groups: peer.GroupedResidualVQ(
         dim=dim, groups=groups, codebook_size=size, num_quantizers=depths, **VQ
     ),
+    "implicit": lambda dim, size, depths, hidden: peer.ResidualVQ(
+        dim=dim,
+        codebook_size=size,
+        num_quantizers=depths,
+        implicit_neural_codebook=True,
+        mlp_kwargs={"depth": 2, "dim_hidden": hidden},
+        **{**VQ, "ema_update": False, "learnable_codebook": True},
+    ),
     "sim_vq": lambda dim, size: peer.SimVQ(dim=dim, codebook_size=size, rotation_trick=False),
 }
 

@@ -175,6 +175,7 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         if self.initialized is None or not self.trainable:
             return
         # All replicas start from the vectors of all, and decide alike.
+        finite = all_finite(vectors)
         vectors = gather_rows(ops.stop_gradient(vectors))
         weights = None if weights is None else gather_rows(weights)
         old_table = ops.convert_to_tensor(self.embeddings)
@@ -182,7 +183,7 @@ class Codebook(SavedGenerator, keras.layers.Layer):
             (self.num_embeddings,), dtype="float32", seed=self.seed_generator
         )
         valid = ops.shape(vectors)[0] if weights is None else ops.sum(weights)
-        usable = ops.logical_and(valid > 0, ops.isfinite(ops.sum(vectors)))
+        usable = ops.logical_and(valid > 0, finite)
         done = ops.convert_to_tensor(self.initialized)
         start = ops.logical_and(done < 0.5, usable)
         # The branch returns values and assigns nothing: JAX allows no assignment inside.

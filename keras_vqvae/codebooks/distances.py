@@ -32,8 +32,11 @@ class Cosine(Distance):
     """
 
     def normalize(self, vectors: Any) -> Any:
-        square = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
-        return vectors * ops.rsqrt(ops.maximum(square, 1e-12))
+        # Scaled by the largest number first, so that squares neither overflow nor vanish.
+        largest = ops.stop_gradient(ops.max(ops.abs(vectors), axis=-1, keepdims=True, initial=0.0))
+        scaled = vectors / ops.where(largest > 0, largest, 1.0)
+        square = ops.sum(ops.square(scaled), axis=-1, keepdims=True)
+        return scaled * ops.rsqrt(ops.where(square > 0, square, 1.0))
 
 
 def get_distance(identifier: Any) -> Distance:

@@ -89,7 +89,7 @@ class Orthogonality(Regularizer):
         super().__init__(weight)
 
     def loss(self, codebook: "Codebook", vectors: Any, indices: Any, weights: Any = None) -> Any:
-        unit = Cosine().normalize(codebook.table())
+        unit = Cosine().normalize(codebook.table_learning_from(vectors))
         K, D = unit.shape
         product = ops.matmul(unit, ops.transpose(unit))
         if D < K:

@@ -88,7 +88,7 @@ class BinaryQuantizer(ScheduledQuantizer):
 
     def _entropy_difference(self, x: Any, valid: Any) -> Any:
         # softmax(2 x·c / τ) over all corners c is a product over bits of σ(4 |c| x / τ).
-        logits = (4.0 * self.corner / self.number("temperature")) * x
+        logits = (4.0 * self.corner / self.positive_number("temperature")) * x
         of_each = mean_over_valid(binary_entropy(logits), valid) * self.num_bits
         of_mean = mean_distribution_entropy(ops.sigmoid(logits), self.entropy_group_bits, valid)
         return of_each - self.number("diversity_weight") * of_mean

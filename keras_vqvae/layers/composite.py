@@ -1,6 +1,7 @@
 """What quantizers that are made of others share."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import keras
@@ -8,6 +9,7 @@ from keras import ops
 
 from keras_vqvae.choices import Schedule, check_count
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
+from keras_vqvae.ops import within_batch
 
 __all__ = [
     "ChannelSplit",
@@ -230,10 +232,11 @@ class ChannelSplit(Composite):
         self.check_last_axis(z_e.shape)
         mask = None if mask is None else self.checked_mask(z_e, mask)
         pieces = ops.split(ops.cast(z_e, "float32"), len(self.quantizers), axis=-1)
-        outputs = [
-            part.discretize(piece, training=training, mask=mask)
-            for part, piece in zip(self.quantizers, pieces, strict=True)
-        ]
+        with within_batch(self.flatten(z_e, mask)[0]) if training else nullcontext():
+            outputs = [
+                part.discretize(piece, training=training, mask=mask)
+                for part, piece in zip(self.quantizers, pieces, strict=True)
+            ]
         quantized = ops.concatenate([output.quantized for output in outputs], axis=-1)
         return QuantizerOutput(
             self.like_input(z_e, quantized),
@@ -292,6 +295,7 @@ class ChannelSplit(Composite):
         num_groups = check_count("num_groups", num_groups)
         if embedding_dim is None:
             return None
+        embedding_dim = check_count("embedding_dim", embedding_dim)
         if embedding_dim % num_groups:
             raise ValueError(
                 "`embedding_dim` should be divisible by `num_groups`. "

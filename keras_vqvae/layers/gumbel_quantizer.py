@@ -143,7 +143,7 @@ class GumbelQuantizer(CodebookQuantizer):
         indices = highest_score(scores)
         table = self.codebook.table_learning_from(x, training)
         codes = ops.take(table, indices, axis=0)
-        p = ops.softmax(scores / self.number("temperature"), axis=-1)
+        p = ops.softmax(scores / self.positive_number("temperature"), axis=-1)
         quantized = with_soft_gradient(codes, p, table)
         if training:
             self.codebook.learn(x, indices, valid)

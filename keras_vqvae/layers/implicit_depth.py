@@ -51,7 +51,10 @@ class ImplicitDepth(CodebookQuantizer):
     ) -> None:
         super().__init__(**kwargs)
         self.set_numbers(beta=beta)
-        self.num_blocks, self.hidden_dim, self.seed = num_blocks, hidden_dim, seed
+        self.network = None
+        if num_blocks is not None:
+            options = {"dtype": "float32", "name": "codebook_network"}
+            self.network = _Network(num_blocks, hidden_dim, seed, **options)
         self.codebook = Codebook(
             num_embeddings,
             embedding_dim,
@@ -65,31 +68,14 @@ class ImplicitDepth(CodebookQuantizer):
     def build(self, input_shape: Any) -> None:
         if self.built:
             return
-        self.check_last_axis(input_shape)
-        if self.num_blocks is not None:
-            self._build_network(int(input_shape[-1]), self.num_blocks)
+        if self.network is not None:
+            self.check_last_axis(input_shape)
+            self.network.build((None, input_shape[-1]))
         super().build(input_shape)
-
-    def _build_network(self, dim: int, num_blocks: int) -> None:
-        # All that is added to a code starts at 0: codes start as those of the table.
-        self.from_code = _dense("from_code", dim, dim, "zeros", use_bias=False)
-        self.from_context = _dense("from_context", dim, dim, "zeros")
-        start = keras.initializers.HeUniform(self.seed)
-        starts = spread_initializers(start, num_blocks)
-        blocks = range(num_blocks)
-        self.widen = [_dense(f"widen_{i}", dim, self.hidden_dim, starts[i]) for i in blocks]
-        self.narrow = [_dense(f"narrow_{i}", self.hidden_dim, dim, "zeros") for i in blocks]
 
     def codes_given(self, codes: Any, context: Any) -> Any:
         """The codes that these of the table become behind the sum of those before: `(M, D)`."""
-        if self.num_blocks is None:
-            return codes
-        return self._through_blocks(codes + self.from_code(codes) + self.from_context(context))
-
-    def _through_blocks(self, values: Any) -> Any:
-        for widen, narrow in zip(self.widen, self.narrow, strict=True):
-            values = values + narrow(ops.relu(widen(values)))
-        return values
+        return codes if self.network is None else self.network.bend(codes, context)
 
     def nearest_given(self, vectors: Any, context: Any) -> Any:
         """The index of the nearest code of each vector, int32 `(N,)`; without a gradient.
@@ -97,16 +83,17 @@ class ImplicitDepth(CodebookQuantizer):
         All K codes of a vector are computed, for a chunk of vectors at a time.
         """
         table = self.codebook.table()
-        if self.num_blocks is None:
+        network = self.network
+        if network is None:
             return self.codebook.search(vectors, table)
         count, dim = table.shape
-        base = ops.stop_gradient(table + self.from_code(table))
-        shifts = ops.stop_gradient(self.from_context(context))
+        base = ops.stop_gradient(table + network.from_code(table))
+        shifts = ops.stop_gradient(network.from_context(context))
 
         def nearest(rows: Any) -> Any:
             x, shift = rows[:, :dim], rows[:, dim:]
             values = ops.expand_dims(base, 0) + ops.expand_dims(shift, 1)
-            values = self._through_blocks(ops.reshape(values, (-1, dim)))
+            values = network.through_blocks(ops.reshape(values, (-1, dim)))
             values = ops.reshape(values, (-1, count, dim))
             # From the vector, and not as products: codes of a late depth differ by little.
             squares = ops.sum(ops.square(values - ops.expand_dims(x, 1)), axis=-1)
@@ -114,7 +101,7 @@ class ImplicitDepth(CodebookQuantizer):
 
         chunk_size = self.codebook.chunk_size
         if chunk_size is None:
-            chunk_size = default_chunk_size(int(count) * max(int(dim), self.hidden_dim))
+            chunk_size = default_chunk_size(int(count) * max(int(dim), network.hidden_dim))
         rows = ops.concatenate([ops.stop_gradient(vectors), shifts], axis=-1)
         return map_chunks(nearest, rows, chunk_size)
 
@@ -150,6 +137,32 @@ class ImplicitDepth(CodebookQuantizer):
     def codes_of(self, indices: Any) -> Any:
         shape = (*ops.shape(indices), self.codebook.embedding_dim)
         return self.codes_at(indices, ops.zeros(shape, "float32"))
+
+
+class _Network(keras.layers.Layer):
+    """The network of a depth. All that it adds to a code starts at 0."""
+
+    def __init__(self, num_blocks: int, hidden_dim: int, seed: int | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_blocks, self.hidden_dim, self.seed = num_blocks, hidden_dim, seed
+
+    def build(self, input_shape: Any) -> None:
+        dim, hidden, blocks = int(input_shape[-1]), self.hidden_dim, range(self.num_blocks)
+        starts = spread_initializers(keras.initializers.HeUniform(self.seed), self.num_blocks)
+        self.from_code = _dense("from_code", dim, dim, "zeros", use_bias=False)
+        self.from_context = _dense("from_context", dim, dim, "zeros")
+        self.widen = [_dense(f"widen_{i}", dim, hidden, starts[i]) for i in blocks]
+        self.narrow = [_dense(f"narrow_{i}", hidden, dim, "zeros") for i in blocks]
+        self.built = True
+
+    def bend(self, codes: Any, context: Any) -> Any:
+        """f(e, s) of codes and sums `(M, D)`."""
+        return self.through_blocks(codes + self.from_code(codes) + self.from_context(context))
+
+    def through_blocks(self, values: Any) -> Any:
+        for widen, narrow in zip(self.widen, self.narrow, strict=True):
+            values = values + narrow(ops.relu(widen(values)))
+        return values
 
 
 def _dense(name: str, dim: int, units: int, start: Any, use_bias: bool = True) -> Any:

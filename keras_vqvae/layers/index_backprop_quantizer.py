@@ -145,7 +145,7 @@ class IndexBackpropQuantizer(CodebookQuantizer):
         return ops.reshape(indices, ops.shape(z_e)[:-1])
 
     def _entropy_difference(self, logits: Any, valid: Any) -> Any:
-        logits = logits / self.number("entropy_temperature")
+        logits = logits / self.positive_number("entropy_temperature")
         of_each = mean_over_valid(ops.expand_dims(categorical_entropy(logits), -1), valid)
         p = ops.softmax(logits, axis=-1)
         if valid is not None:

@@ -125,12 +125,6 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
     def build(self, input_shape: Any) -> None:
         if self.built:
             return
-        if len(input_shape) != 4 or tuple(input_shape[1:3]) != self.scales[-1]:
-            raise ValueError(
-                f"Layer '{self.name}' expects grids (batch, {self.scales[-1][0]}, "
-                f"{self.scales[-1][1]}, D), the last one of `scales`. "
-                f"Received: input_shape={tuple(input_shape)}"
-            )
         super().build(input_shape)
         seed = self.codebook.seed
         for i in range(self.num_convolutions):
@@ -147,6 +141,16 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
             convolution.build((None, *input_shape[1:]))
             self.convolutions.append(convolution)
 
+    def check_last_axis(self, input_shape: Any) -> None:
+        """Refuses other grids than of the last scale, too."""
+        super().check_last_axis(input_shape)
+        if len(input_shape) != 4 or tuple(input_shape[1:3]) != self.scales[-1]:
+            raise ValueError(
+                f"Layer '{self.name}' expects grids (batch, {self.scales[-1][0]}, "
+                f"{self.scales[-1][1]}, D), the last one of `scales`. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
         if mask is not None:
             raise ValueError(
@@ -155,6 +159,7 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
             )
         self.check_built("discretize")
         z_e = ops.convert_to_tensor(z_e)
+        self.check_last_axis(z_e.shape)
         x = ops.cast(z_e, "float32")
         target, codebook = ops.stop_gradient(x), self.codebook
         if training:

@@ -238,6 +238,7 @@ class Quantizer(keras.layers.Layer):
     def check_last_axis(self, input_shape: Any) -> None:
         """Refuses vectors of another length than `embedding_dim`."""
         dim = self.embedding_dim
+        input_shape = tuple(input_shape)  # TensorFlow's of no axis is true
         if not input_shape or input_shape[-1] is None or dim not in (None, input_shape[-1]):
             length = "a known length" if dim is None else f"length {dim}"
             raise ValueError(

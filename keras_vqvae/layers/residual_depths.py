@@ -1,6 +1,7 @@
 """What residual quantizers share: the sum over depths, and dropping the deeper ones."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import keras
@@ -11,7 +12,7 @@ from keras_vqvae.layers.composite import Composite, known_dim, mean_losses
 from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
 from keras_vqvae.layers.scheduled_numbers import has_schedule
-from keras_vqvae.ops import all_reduce_sum, straight_through
+from keras_vqvae.ops import all_reduce_sum, straight_through, within_batch
 from keras_vqvae.saved_generator import SavedGenerator
 
 __all__ = ["ResidualDepths"]
@@ -83,7 +84,8 @@ class ResidualDepths(SavedGenerator, Composite):
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
         kept = self.kept(z_e, valid, training)
-        outputs = self.ask(x, kept, training)
+        with within_batch(x) if training else nullcontext():
+            outputs = self.ask(x, kept, training)
         if training and self.dropout is not None:
             self._advance_dropped(kept)
         total = outputs[0].codes

@@ -122,6 +122,11 @@ class ScheduledNumbers:
         # A sum is a value; what TensorFlow makes of the weight itself would go on changing.
         return self.given_number(name) if weight is None else ops.add(weight, 0.0)
 
+    def positive_number(self, name: str) -> Any:
+        """As `number`, for what is divided by: a schedule that ends at 0 ends at 10⁻⁶."""
+        number = self.number(name)
+        return ops.maximum(number, 1e-6) if self.is_scheduled(name) else number
+
     def advance(self, valid: Any = None) -> None:
         """A training step is done: scheduled numbers take their next value.
 

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE
+from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers import CodeIndices, CodeLookup
 from keras_vqvae.metrics import CodeStatistics
 from keras_vqvae.models.autoencoder import Autoencoder, BottleneckOutput
@@ -162,11 +163,14 @@ class VQVAE(Autoencoder):
 
     def _codebook_path_pattern(self) -> str:
         """A regular expression for the paths of the weights that codes are made of."""
-        inside = rf"(.*/)?{re.escape(self.quantizer.name)}/(.*/)?codebook/[^/]+"
+        within = r"(.*/)?codebook(_network)?/.+"
+        inside = rf"(.*/)?{re.escape(self.quantizer.name)}/{within}"
         # Parts that were built before they were put into a quantizer have paths of their own.
-        paths = [weight.path for weight in self.quantizer.weights]
-        own = [path for path in paths if re.fullmatch(r"(.*/)?codebook/[^/]+", path)]
-        return "|".join([inside, *map(re.escape, own)])
+        own = [w.path for w in self.quantizer.weights if re.fullmatch(within, w.path)]
+        for layer in self.quantizer._flatten_layers():
+            if isinstance(layer, Codebook):
+                own += [weight.path for weight in layer.weights]
+        return "|".join([inside, *map(re.escape, dict.fromkeys(own))])
 
     # -- use --------------------------------------------------------------------------------------
 

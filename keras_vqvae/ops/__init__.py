@@ -14,6 +14,7 @@ from keras_vqvae.ops.collectives import all_finite as all_finite
 from keras_vqvae.ops.collectives import all_reduce_sum as all_reduce_sum
 from keras_vqvae.ops.collectives import gather_rows as gather_rows
 from keras_vqvae.ops.collectives import num_replicas as num_replicas
+from keras_vqvae.ops.collectives import within_batch as within_batch
 from keras_vqvae.ops.compensated_sum import two_sum as two_sum
 from keras_vqvae.ops.cumulative import invert_cumulative as invert_cumulative
 from keras_vqvae.ops.draws import draw_normals as draw_normals
@@ -112,4 +113,5 @@ __all__ = [
     "unpack_digits",
     "with_soft_gradient",
     "with_value",
+    "within_batch",
 ]

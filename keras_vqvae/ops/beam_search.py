@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_vqvae.ops.nearest_code import default_chunk_size, map_chunks
+from keras_vqvae.ops.nearest_code import around_middle, default_chunk_size, map_chunks
 
 __all__ = ["residual_beam_search"]
 
@@ -54,8 +54,9 @@ def _search(vectors: Any, tables: Sequence[Any], beam_size: int) -> Any:
     residuals, paths, beams = vectors[:, None, :], None, 1
     for depth, table in enumerate(tables):
         branches = min(beam_size, int(table.shape[0]))
-        half_norms = 0.5 * ops.sum(ops.square(table), axis=-1)
-        scores = ops.matmul(ops.reshape(residuals, (-1, dim)), ops.transpose(table)) - half_norms
+        near, offsets = around_middle(ops.reshape(residuals, (-1, dim)), table)
+        half_norms = 0.5 * ops.sum(ops.square(offsets), axis=-1)
+        scores = ops.matmul(near, ops.transpose(offsets)) - half_norms
         nearest = ops.reshape(ops.top_k(scores, branches)[1], (-1, beams * branches))
         left = ops.repeat(residuals, branches, axis=1) - ops.take(table, nearest, axis=0)
         errors = ops.sum(ops.square(left), axis=-1)

@@ -1,11 +1,17 @@
 """Sums over replicas. On JAX arrays are global, so that there is nothing to do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import keras
 from keras import ops
 
-__all__ = ["all_finite", "all_reduce_sum", "gather_rows", "num_replicas"]
+__all__ = ["all_finite", "all_reduce_sum", "gather_rows", "num_replicas", "within_batch"]
+
+# Of the batch that parts are taken of, where there is one.
+_BATCH_IS_FINITE: ContextVar[Any] = ContextVar("batch_is_finite", default=None)
 
 
 def _replica_context() -> Any:
@@ -36,8 +42,40 @@ def all_reduce_sum(x: Any) -> Any:
 
 
 def all_finite(x: Any) -> Any:
-    """Whether the values of all replicas are finite, as their sum is: a boolean scalar."""
-    return ops.isfinite(all_reduce_sum(ops.sum(ops.stop_gradient(x))))
+    """Whether the values of all replicas and the sum of their squares are finite, in float32.
+
+    A boolean scalar. Losses of values whose squares are not would be infinite. In `within_batch`
+    the batch is to be so, too.
+    """
+    finite = ops.isfinite(all_reduce_sum(_sum_of_squares(ops.stop_gradient(x))))
+    batch = _BATCH_IS_FINITE.get()
+    return finite if batch is None else ops.logical_and(finite, batch)
+
+
+@contextmanager
+def within_batch(vectors: Any) -> Iterator[None]:
+    """Inside, `all_finite` of a part is also that of all `vectors`, so parts are refused together.
+
+    Example:
+    >>> import numpy as np
+    >>> batch = np.float32([[1.0, np.nan]])
+    >>> with within_batch(batch):
+    ...     bool(all_finite(batch[:, :1]))
+    False
+    """
+    token = _BATCH_IS_FINITE.set(all_finite(vectors))
+    try:
+        yield
+    finally:
+        _BATCH_IS_FINITE.reset(token)
+
+
+def _sum_of_squares(x: Any) -> Any:
+    if keras.backend.backend() != "tensorflow":
+        return ops.sum(ops.square(x))
+    import tensorflow as tf
+
+    return tf.nn.l2_loss(x)  # half of it, in one pass
 
 
 def gather_rows(x: Any) -> Any:

@@ -13,8 +13,8 @@ __all__ = ["with_value"]
 def with_value(x: Any, value: Any) -> Any:
     """`value` to the last bit, with the gradient of `x`; `value` itself gets none.
 
-    It is `sg(value) + (x − sg(x))`, as `x − x` is exactly zero, where x is finite. On TensorFlow,
-    which would compute that difference and that sum, the gradient is declared instead.
+    It is `sg(value) + (x − sg(x))`, as `x − x` is exactly zero, where x is finite. On TensorFlow
+    and JAX, which would compute that difference and that sum, the gradient is declared instead.
 
     Args:
         x: float tensor.
@@ -27,6 +27,8 @@ def with_value(x: Any, value: Any) -> Any:
     """
     if keras.backend.backend() == "tensorflow":
         return _with_value_tensorflow()(x, value)
+    if keras.backend.backend() == "jax":
+        return _with_value_jax()(ops.convert_to_tensor(x), ops.convert_to_tensor(value))
     x = ops.convert_to_tensor(x)
     zero = ops.where(ops.isfinite(x), x - ops.stop_gradient(x), 0.0)
     return ops.stop_gradient(value) + zero
@@ -42,3 +44,18 @@ def _with_value_tensorflow() -> Callable[[Any, Any], Any]:
 
     # Variables are read here: inside, they would be ones that the gradient has to know of.
     return lambda x, value: declared(tf.convert_to_tensor(x), tf.convert_to_tensor(value))
+
+
+@cache
+def _with_value_jax() -> Callable[[Any, Any], Any]:
+    import jax
+
+    @jax.custom_jvp
+    def declared(x: Any, value: Any) -> Any:
+        return value
+
+    @declared.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        return primals[1], tangents[0].astype(primals[1].dtype)
+
+    return declared

@@ -1,6 +1,7 @@
+import keras
 import numpy as np
 import pytest
-from support import normal, to_numpy
+from support import gradients, normal, to_numpy
 
 from keras_vqvae.codebooks import Codebook, Cosine, Euclidean
 
@@ -37,6 +38,20 @@ def test_normalisation():
         to_numpy(Cosine().normalize(x)), x / np.linalg.norm(x, axis=-1, keepdims=True), rtol=1e-5
     )
     assert not to_numpy(Cosine().normalize(np.zeros((1, 3), "float32"))).any()  # and no NaN
+
+
+@pytest.mark.parametrize("length", [1e-30, 1e-7, 1e20, 1e37])
+def test_angles_are_those_of_vectors_of_any_length(length):
+    x = normal((5, 3))
+    unit = x / np.linalg.norm(x, axis=-1, keepdims=True)
+    found, by_x = to_numpy(Cosine().normalize(x * np.float32(length))), normal((5, 3), 1)
+    np.testing.assert_allclose(found, unit, rtol=1e-5, atol=1e-7)
+    # The gradient is what is across the vector, over its length.
+    found, _ = gradients(lambda x: keras.ops.sum(Cosine().normalize(x) * by_x), x)
+    across = by_x - (by_x * unit).sum(-1, keepdims=True) * unit
+    np.testing.assert_allclose(
+        found, across / np.linalg.norm(x, axis=-1, keepdims=True), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("argument", ["num_embeddings", "embedding_dim", "chunk_size"])

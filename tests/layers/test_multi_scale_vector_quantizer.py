@@ -197,6 +197,10 @@ def test_what_it_cannot_take_is_refused():
         layer.discretize(normal((2, 3, 4, 2)), mask=np.ones((2, 3, 4), bool))
     with pytest.raises(ValueError, match=r"expects grids \(batch, 3, 4, D\)"):
         MultiScaleVectorQuantizer(4, SCALES)(normal((2, 4, 4, 2)))
+    for wrong in (normal((2, 5, 5, 2)), normal((4, 4, 2))):
+        for method in (layer, layer.encode):
+            with pytest.raises(ValueError, match=r"expects grids \(batch, 3, 4, D\)"):
+                method(wrong)
     with pytest.raises(ValueError, match=r"expects grids"):
         MultiScaleVectorQuantizer(4, SCALES)(normal((2, 4, 2)))
     with pytest.raises(ValueError, match=r"not built yet.* before `discretize`"):

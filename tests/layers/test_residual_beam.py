@@ -27,6 +27,16 @@ def test_evaluation_searches_with_the_beam_and_training_does_not():
     np.testing.assert_array_equal(found, to_numpy(greedy.encode(x)))
 
 
+def test_far_from_zero_the_beam_still_ends_nearer():
+    greedy, beam, shift = quantizer(1), quantizer(16), np.float32(3000.0)
+    for layer in (greedy, beam):
+        first = layer.quantizers[0].embeddings
+        first.assign(np.round(to_numpy(first) * 2**10) / 2**10 + shift)
+    x = np.float32(np.round(normal((50, 2)) * 2**10) / 2**10) + shift
+    assert (error(beam, x) <= error(greedy, x) + 1e-3).all()
+    assert (error(beam, x) < error(greedy, x) - 1e-2).any()
+
+
 @pytest.mark.parametrize("shared", [False, True])
 def test_output_and_losses_are_those_of_the_path(shared):
     layer, x = quantizer(5, shared_codebook=shared, beta=0.5), normal((20, 2))

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from support import normal, to_numpy, train_often
+from support import gradients, normal, to_numpy, train_often
 
 from keras_vqvae import layers
 from keras_vqvae.layers import BinarySphericalQuantizer, LookupFreeQuantizer, SimVQ
@@ -236,3 +236,31 @@ def test_depths_of_other_kinds_that_are_dropped_count_the_step():
     layer.build((None, 3))
     train_often(layer, normal((6, 3)), 8)
     assert float(layer.quantizers[1].schedule_step) == 8
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda ending: layers.GumbelQuantizer(8, temperature=ending, seed=0),
+        lambda ending: LookupFreeQuantizer(4, temperature=ending),
+        lambda ending: BinarySphericalQuantizer(4, temperature=ending),
+        lambda ending: layers.IndexBackpropQuantizer(
+            8, entropy_weight=0.1, entropy_temperature=ending, embeddings_initializer="normal"
+        ),
+    ],
+    ids=["gumbel", "lfq", "bsq", "ibq"],
+)
+def test_a_temperature_that_ends_at_zero_stays_above_it(make):
+    layer = make(schedules.CosineDecay(1.0, 1))
+    layer.build((None, 4))
+    x = normal((32, 4))
+    for _ in range(3):
+        out = layer.discretize(x, training=True)
+    assert np.isfinite(to_numpy(out.quantized)).all()
+    assert all(np.isfinite(float(value)) for value in out.losses.values())
+    by_x, by_weights = gradients(
+        lambda x: sum(layer.discretize(x, training=True).losses.values()),
+        x,
+        layer.trainable_variables,
+    )
+    assert all(np.isfinite(g).all() for g in (by_x, *by_weights))

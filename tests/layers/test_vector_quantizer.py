@@ -295,3 +295,10 @@ def test_config_names_are_the_constructors():
     assert (config["chunk_size"], config["seed"], config["estimator"]) == (9, 4, "straight_through")
     again = VectorQuantizer.from_config(config)
     assert again.codebook.update_rule == EMAUpdate(0.7)
+
+
+@pytest.mark.parametrize("method", ["__call__", "encode", "discretize"])
+def test_a_number_alone_is_no_vector(method):
+    layer = with_table(normal((4, 3), 1))
+    with pytest.raises(ValueError, match=r"vectors of length 3 .*Received: input_shape=\(\)"):
+        getattr(layer, method)(np.float32(1.0))

@@ -119,3 +119,40 @@ def test_a_codebook_optimizer_finds_all_tables_of_a_residual_quantizer(built_bef
     for quantizer in (model.quantizer, loaded.quantizer):
         for part, old in zip(quantizer.quantizers, before, strict=True):
             np.testing.assert_array_equal(to_numpy(part.embeddings), old)
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "moved"),
+    [
+        (lambda: layers.SimVQ(8), {"kernel"}),
+        (lambda: layers.SimVQ(8, codebook_transform=keras.layers.Dense(3)), {"kernel", "bias"}),
+        (lambda: layers.SimVQ(8, codebook_transform=built_dense()), {"kernel", "bias"}),
+        (
+            lambda: layers.ImplicitResidualVectorQuantizer(2, 4, num_blocks=1, hidden_dim=4),
+            {"embeddings", "kernel", "bias"},
+        ),
+    ],
+    ids=["sim_vq", "sim_vq_transform", "sim_vq_built_transform", "implicit"],
+)
+def test_a_codebook_optimizer_finds_all_that_codes_are_made_of(quantizer, moved):
+    keras.utils.set_random_seed(0)
+    model = make(quantizer(), 3)
+    model.compile(keras.optimizers.SGD(0.0), codebook_optimizer=keras.optimizers.SGD(1.0))
+    images = grey_images(8)
+    model.fit(images, batch_size=4, epochs=1, verbose=0)
+    before = [to_numpy(w) for w in model.trainable_weights]
+    model.fit(images, batch_size=4, epochs=1, verbose=0)
+    found = {
+        w.path
+        for w, old in zip(model.trainable_weights, before, strict=True)
+        if not np.array_equal(old, to_numpy(w))
+    }
+    assert found
+    assert {path.split("/")[-1] for path in found} == moved
+    assert found <= {w.path for w in model.quantizer.trainable_weights}
+
+
+def built_dense():
+    layer = keras.layers.Dense(3)
+    layer.build((None, 3))
+    return layer
