@@ -89,7 +89,7 @@ CASES = (
     Case("gradient", 8_192, 64, {"size": 512}),
     Case("sim_vq", 8_192, 64, {"size": 1_024}),
     Case("grouped", 8_192, 64, {"size": 1_024, "depths": 4, "groups": 2}, slow=2),
-    Case("implicit", 2_048, 64, {"size": 256, "depths": 4, "hidden": 128}, slow=4),
+    Case("implicit", 1_024, 64, {"size": 128, "depths": 4, "hidden": 128}, slow=4),
     Case("fsp", 65_536, 4, LEVELS),
     Case("residual_fsq", 65_536, 4, {**LEVELS, "depths": 4}),
     Case("bsq", 8_192, 10, {}),
