@@ -20,9 +20,11 @@ __all__ = [
     "concatenated_counts",
     "known_dim",
     "mean_losses",
+    "one_for_each",
     "part_config",
     "parts_config",
     "spread_initializers",
+    "stacked_shape",
 ]
 
 
@@ -33,6 +35,17 @@ def check_one_size(sizes: tuple[int, ...]) -> None:
             "One table has one size. Pass one number as `num_embeddings`, or "
             f"`shared_codebook=False`. Received: num_embeddings={sizes}"
         )
+
+
+def one_for_each(argument: str, value: Any, count: int, parts: str) -> tuple[Any, ...]:
+    """A value for each of `count` parts, out of one for all or as many as there are."""
+    values = tuple(value) if hasattr(value, "__len__") else (value,) * count
+    if len(values) != count:
+        raise ValueError(
+            f"`{argument}` should be one number or one for each of the {count} {parts}. "
+            f"Received: {argument}={value!r}"
+        )
+    return values
 
 
 def mean_losses(losses: list[dict[str, Any]], weights: Sequence[float]) -> dict[str, Any]:
@@ -126,6 +139,16 @@ def known_dim(quantizers: Sequence[Quantizer]) -> int | None:
     """The length of the vectors that all take, from one of them that knows it."""
     dims = (part.embedding_dim for part in quantizers)
     return next((dim for dim in dims if dim is not None), None)
+
+
+def stacked_shape(quantizers: Sequence[Quantizer]) -> tuple[int | None, ...]:
+    """Their `codebook_shape` with their number in front, or `(ΣK, D)` if they differ in it."""
+    shapes = {part.codebook_shape for part in quantizers}
+    if len(shapes) == 1:
+        return (len(quantizers), *shapes.pop())
+    dims = {shape[-1] for shape in shapes}
+    size = sum(sum(part.table_sizes) for part in quantizers)
+    return (size, dims.pop() if len(dims) == 1 else None)
 
 
 def parts_config(quantizers: Sequence[Quantizer]) -> list[dict[str, Any]]:
@@ -284,10 +307,7 @@ class ChannelSplit(Composite):
     @property
     def codebook_shape(self) -> tuple[int | None, ...]:
         """The pieces' `codebook_shape` with G in front, or `(ΣK, D/G)` if they differ in it."""
-        shapes = {part.codebook_shape for part in self.quantizers}
-        if len(shapes) == 1:
-            return (len(self.quantizers), *shapes.pop())
-        return (sum(self.table_sizes), known_dim(self.quantizers))
+        return stacked_shape(self.quantizers)
 
     @staticmethod
     def piece_dim(embedding_dim: int | None, num_groups: Any) -> int | None:

@@ -10,6 +10,7 @@ from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.composite import (
     ChannelSplit,
     check_one_size,
+    one_for_each,
     part_config,
     spread_initializers,
 )
@@ -97,16 +98,7 @@ class ProductQuantizer(ChannelSplit):
     ) -> None:
         super().__init__(**kwargs)
         dim = self.piece_dim(embedding_dim, num_groups)
-        sizes = (
-            tuple(num_embeddings)
-            if isinstance(num_embeddings, Sequence)
-            else (num_embeddings,) * num_groups
-        )
-        if len(sizes) != num_groups:
-            raise ValueError(
-                f"`num_embeddings` should be one number or one for each of the {num_groups} "
-                f"groups. Received: num_embeddings={num_embeddings!r}"
-            )
+        sizes = one_for_each("num_embeddings", num_embeddings, num_groups, "groups")
         self.num_groups = num_groups
         self.seed = seed
         self.shared_codebook = bool(shared_codebook)

@@ -87,7 +87,7 @@ class RandomProjectionQuantizer(Quantizer):
         self.seed = seed
         # Drawn on the host, like Keras's own default seeds: the lift is computed from it there.
         self._host_seed = random.randint(1, 10**9) if seed is None else seed
-        self._dim = embedding_dim
+        self._dim = None if embedding_dim is None else check_count("embedding_dim", embedding_dim)
         self.codebooks = [
             Codebook(
                 num_embeddings,

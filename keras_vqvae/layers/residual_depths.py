@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import check_count, check_number
-from keras_vqvae.layers.composite import Composite, known_dim, mean_losses
+from keras_vqvae.layers.composite import Composite, known_dim, mean_losses, one_for_each
 from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
 from keras_vqvae.layers.scheduled_numbers import has_schedule
@@ -47,13 +47,7 @@ class ResidualDepths(SavedGenerator, Composite):
 
     def per_depth(self, argument: str, value: Any) -> tuple[Any, ...]:
         """A value for each depth, out of one for all or as many as there are depths."""
-        values = (value,) * self.num_quantizers if not hasattr(value, "__len__") else tuple(value)
-        if len(values) != self.num_quantizers:
-            raise ValueError(
-                f"`{argument}` should be one number or one for each of the {self.num_quantizers} "
-                f"depths. Received: {argument}={value!r}"
-            )
-        return values
+        return one_for_each(argument, value, self.num_quantizers, "depths")
 
     def at(self, depth: int) -> Quantizer:
         """The quantizer of a depth."""

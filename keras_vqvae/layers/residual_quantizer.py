@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.layers.composite import check_parts, parts_config
+from keras_vqvae.layers.composite import check_parts, parts_config, stacked_shape
 from keras_vqvae.layers.projected_quantizer import ProjectedQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
 from keras_vqvae.layers.residual_depths import ResidualDepths
@@ -117,13 +117,7 @@ class ResidualQuantizer(ResidualDepths):
     @property
     def codebook_shape(self) -> tuple[int | None, ...]:
         """`(Q, K, D)`, or `(ΣK, D)` if depths differ in size; the D of codes, where projected."""
-        if not _project(self.quantizers):
-            return super().codebook_shape
-        shapes = {part.codebook_shape for part in self.quantizers}
-        if len(shapes) == 1:
-            return (len(self.quantizers), *shapes.pop())
-        dims = {shape[-1] for shape in shapes}
-        return (sum(self.table_sizes), dims.pop() if len(dims) == 1 else None)
+        return stacked_shape(self.quantizers)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -3,7 +3,14 @@ import numpy as np
 import pytest
 from support import gradients, normal, to_numpy
 
-from keras_vqvae.layers import GroupedResidualVectorQuantizer, ProductQuantizer
+from keras_vqvae.layers import (
+    GroupedQuantizer,
+    GroupedResidualVectorQuantizer,
+    ProductQuantizer,
+    ProjectedQuantizer,
+    RandomProjectionQuantizer,
+    VectorQuantizer,
+)
 
 
 def nearest(x, table):
@@ -116,3 +123,15 @@ def test_tables_of_groups_with_shared_tables():
         ("group_0", (0, 1, 2)),
         ("group_1", (3, 4, 5)),
     ]
+
+
+def test_sizes_may_be_an_array_and_shapes_that_differ_have_no_length_in_common():
+    assert ProductQuantizer(2, np.array([4, 8])).num_embeddings == (4, 8)
+    parts = [ProjectedQuantizer(VectorQuantizer(4), codebook_dim=c) for c in (1, 2)]
+    layer = GroupedQuantizer(parts)
+    layer.build((None, 6))
+    assert layer.codebook_shape == (8, None)
+    with pytest.raises(ValueError, match="`embedding_dim` should be a positive integer"):
+        ProductQuantizer(2, 8, "a")
+    with pytest.raises(ValueError, match="`embedding_dim` should be a positive integer"):
+        RandomProjectionQuantizer(8, 4, embedding_dim=0)
