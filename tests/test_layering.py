@@ -46,7 +46,6 @@ BACKENDS = {
         "compilation.py",
         "ops/nearest_code.py",
         "ops/histogram.py",
-        "ops/mean_square.py",
         "ops/with_value.py",
         "ops/collectives.py",
         "data/tf_data.py",

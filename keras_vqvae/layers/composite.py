@@ -146,7 +146,7 @@ def stacked_shape(quantizers: Sequence[Quantizer]) -> tuple[int | None, ...]:
     shapes = {part.codebook_shape for part in quantizers}
     if len(shapes) == 1:
         return (len(quantizers), *shapes.pop())
-    dims = {shape[-1] for shape in shapes}
+    dims = {shape[-1] for shape in shapes} - {None}
     size = sum(sum(part.table_sizes) for part in quantizers)
     return (size, dims.pop() if len(dims) == 1 else None)
 
@@ -206,7 +206,10 @@ class Composite(Quantizer):
         return number_of(self.quantizers[0], name, self.name)
 
     def given_number(self, name: str) -> Any:
-        """The number or schedule of this name that all quantizers in it were given."""
+        """The number or schedule of this name that all quantizers in it were given.
+
+        Where they were given different ones it is an object equal to no number.
+        """
         first, *others = (_comparable(part.given_number(name)) for part in self.quantizers)
         return first if all(other == first for other in others) else _DIFFERENT
 

@@ -108,7 +108,7 @@ class ImplicitDepth(CodebookQuantizer):
     def discretize(
         self, z_e: Any, training: bool = False, mask: Any = None, context: Any = None
     ) -> QuantizerOutput:
-        """As of any quantizer; `context` `(N, D)` is the sum of the codes before, without one."""
+        """As of any quantizer of `(N, D)`; `context` is the sum of the codes before each."""
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
         context = ops.zeros_like(x) if context is None else ops.stop_gradient(context)

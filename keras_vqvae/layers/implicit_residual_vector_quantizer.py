@@ -42,7 +42,7 @@ class ImplicitResidualVectorQuantizer(ResidualDepths):
         num_embeddings: K, the number of codes of each depth; or a number for each depth.
         embedding_dim: D. By default taken from the input.
         num_blocks: L, the blocks of each network. Defaults to `2`.
-        hidden_dim: numbers within a block. Defaults to `256`, as in the paper.
+        hidden_dim: numbers within a block. Defaults to `256`.
         beta: β, weight of the commitment loss; a number or a schedule. Defaults to `0.25`.
         depth_weights: a weight `w_i` for each depth. Defaults to 1 for each.
         dropout: `None`, `"batch"`, `"sample"` or `layers.QuantizeDropout(...)`. Defaults to `None`.
@@ -117,8 +117,8 @@ class ImplicitResidualVectorQuantizer(ResidualDepths):
         for part, used in zip(self.quantizers, kept, strict=True):
             output = part.discretize(residual, training=training, mask=used, context=before)
             outputs.append(output)
-            residual = residual - self.taken(output)
-            before = before + self.taken(output)
+            taken = self.taken(output)
+            residual, before = residual - taken, before + taken
         return outputs
 
     def codes_of(self, indices: Any) -> Any:

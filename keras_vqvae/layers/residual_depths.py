@@ -8,7 +8,13 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import check_count, check_number
-from keras_vqvae.layers.composite import Composite, known_dim, mean_losses, one_for_each
+from keras_vqvae.layers.composite import (
+    Composite,
+    known_dim,
+    mean_losses,
+    one_for_each,
+    stacked_shape,
+)
 from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
 from keras_vqvae.layers.scheduled_numbers import has_schedule
@@ -154,9 +160,8 @@ class ResidualDepths(SavedGenerator, Composite):
 
     @property
     def codebook_shape(self) -> tuple[int | None, ...]:
-        """`(Q, K, D)`, or `(ΣK, D)` if depths differ in size."""
-        sizes, dim = self.table_sizes, self.embedding_dim
-        return (len(sizes), sizes[0], dim) if len(set(sizes)) == 1 else (sum(sizes), dim)
+        """`(Q, K, D)`, or `(ΣK, D)` if depths differ in size; D of the codes as they are stored."""
+        return stacked_shape([self.at(i) for i in range(self.num_quantizers)])
 
     def get_config(self) -> dict[str, Any]:
         dropout = self.dropout

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.layers.composite import check_parts, parts_config, stacked_shape
+from keras_vqvae.layers.composite import check_parts, parts_config
 from keras_vqvae.layers.projected_quantizer import ProjectedQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
 from keras_vqvae.layers.residual_depths import ResidualDepths
@@ -113,11 +113,6 @@ class ResidualQuantizer(ResidualDepths):
         if not _project(self.quantizers):
             return super().add_up(vectors, outputs, total, training)
         return sum((output.quantized for output in outputs[1:]), outputs[0].quantized)
-
-    @property
-    def codebook_shape(self) -> tuple[int | None, ...]:
-        """`(Q, K, D)`, or `(ΣK, D)` if depths differ in size; the D of codes, where projected."""
-        return stacked_shape(self.quantizers)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -9,7 +9,6 @@ import numpy as np
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers import CodeIndices, CodeLookup
 from keras_vqvae.metrics import CodeStatistics
 from keras_vqvae.models.autoencoder import Autoencoder, BottleneckOutput
@@ -163,14 +162,16 @@ class VQVAE(Autoencoder):
 
     def _codebook_path_pattern(self) -> str:
         """A regular expression for the paths of the weights that codes are made of."""
-        within = r"(.*/)?codebook(_network)?/.+"
-        inside = rf"(.*/)?{re.escape(self.quantizer.name)}/{within}"
+        names = "codebook(_network)?"
+        inside = rf"(.*/)?{re.escape(self.quantizer.name)}/(.*/)?{names}/.+"
         # Parts that were built before they were put into a quantizer have paths of their own.
-        own = [w.path for w in self.quantizer.weights if re.fullmatch(within, w.path)]
-        for layer in self.quantizer._flatten_layers():
-            if isinstance(layer, Codebook):
-                own += [weight.path for weight in layer.weights]
-        return "|".join([inside, *map(re.escape, dict.fromkeys(own))])
+        own = [
+            weight.path
+            for layer in self.quantizer._flatten_layers()
+            if re.fullmatch(names, layer.name)
+            for weight in layer.weights
+        ]
+        return "|".join([inside, *map(re.escape, own)])
 
     # -- use --------------------------------------------------------------------------------------
 

@@ -8,7 +8,14 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["all_finite", "all_reduce_sum", "gather_rows", "num_replicas", "within_batch"]
+__all__ = [
+    "all_finite",
+    "all_reduce_sum",
+    "gather_rows",
+    "num_replicas",
+    "sum_of_squares",
+    "within_batch",
+]
 
 # Of the batch that parts are taken of, where there is one.
 _BATCH_IS_FINITE: ContextVar[Any] = ContextVar("batch_is_finite", default=None)
@@ -47,7 +54,7 @@ def all_finite(x: Any) -> Any:
     A boolean scalar. Losses of values whose squares are not would be infinite. In `within_batch`
     the batch is to be so, too.
     """
-    finite = ops.isfinite(all_reduce_sum(_sum_of_squares(ops.stop_gradient(x))))
+    finite = ops.isfinite(all_reduce_sum(sum_of_squares(ops.stop_gradient(x))))
     batch = _BATCH_IS_FINITE.get()
     return finite if batch is None else ops.logical_and(finite, batch)
 
@@ -70,12 +77,13 @@ def within_batch(vectors: Any) -> Iterator[None]:
         _BATCH_IS_FINITE.reset(token)
 
 
-def _sum_of_squares(x: Any) -> Any:
+def sum_of_squares(x: Any) -> Any:
+    """`Σ x²`, on TensorFlow in one pass over the values, and one back."""
     if keras.backend.backend() != "tensorflow":
         return ops.sum(ops.square(x))
     import tensorflow as tf
 
-    return tf.nn.l2_loss(x)  # half of it, in one pass
+    return 2.0 * tf.nn.l2_loss(x)
 
 
 def gather_rows(x: Any) -> Any:

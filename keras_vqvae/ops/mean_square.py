@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vqvae.ops.collectives import sum_of_squares
 from keras_vqvae.ops.reductions import mean_over_valid
 
 __all__ = ["mean_square"]
@@ -30,7 +31,5 @@ def mean_square(differences: Any, weights: Any = None) -> Any:
     """
     if weights is not None or keras.backend.backend() != "tensorflow":
         return mean_over_valid(ops.square(differences), weights)
-    import tensorflow as tf
-
-    count = tf.maximum(tf.size(differences), 1)
-    return tf.nn.l2_loss(differences) * (2.0 / tf.cast(count, "float32"))
+    count = ops.maximum(ops.size(differences), 1)
+    return sum_of_squares(differences) * (1.0 / ops.cast(count, "float32"))

@@ -122,3 +122,17 @@ def test_trap_19_statistics_are_saved_and_not_changed_by_evaluation(tmp_path):
 def test_decays_are_checked(name):
     with pytest.raises(ValueError, match=rf"`{name}` should be in \[0, 1\)"):
         AffineUpdate(**{name: 1.0})
+
+
+def test_codes_move_to_another_table_as_the_docs_say():
+    old = VectorQuantizer(8, update=AffineUpdate(), seed=0)
+    new = [VectorQuantizer(8, update=rule) for rule in ("ema", "gradient", AffineUpdate())]
+    for layer in (old, *new):
+        layer.build((None, 4))
+    x = 3.0 * normal((50, 4)) + 1.0
+    for _ in range(3):
+        old.discretize(x, training=True)
+    expected = to_numpy(old(x))
+    for layer in new:
+        layer.embeddings.assign(old.codebook.table())
+        np.testing.assert_allclose(to_numpy(layer(x)), expected, rtol=1e-5, atol=1e-6)
