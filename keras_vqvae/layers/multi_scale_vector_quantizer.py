@@ -1,5 +1,6 @@
 """A grid quantized from coarse to fine."""
 
+import math
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from numbers import Integral
@@ -11,6 +12,7 @@ from keras import ops
 from keras_vqvae.choices import PACKAGE, check_count, check_share
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
+from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
 from keras_vqvae.layers.quantizer import QuantizerOutput
 from keras_vqvae.ops import (
     area_matrix,
@@ -19,12 +21,13 @@ from keras_vqvae.ops import (
     resize_grid,
     straight_through,
 )
+from keras_vqvae.saved_generator import SavedGenerator
 
 __all__ = ["MultiScaleVectorQuantizer"]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class MultiScaleVectorQuantizer(CodebookQuantizer):
+class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
     """Quantizes a grid at a coarse scale, then what is left over at finer ones (as VAR does).
 
     All S scales share one table. For scale s of `(h_s, w_s)` positions:
@@ -38,12 +41,17 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
     commitment_loss = β/S Σ_s ‖z_e − sg(f_s)‖²
     ```
 
+    With `update="ema"` each code follows the vectors `area(r_s → h_s × w_s)` that chose it at any
+    scale, and `codebook_loss` moves the convolutions alone.
+
     An image then has one sequence of indices, `(batch, Σ h_s w_s)`, the scales one after another
     and each in raster order: no grid, for no position of the input has indices of its own. So
     `VQVAE.code_shape` is `(Σ h_s w_s,)`, and `uniform_bits_per_position` are the bits of one index;
     priors over grids (`PixelCNN`) refuse such codes. An index of −1 leaves a code out: with all
-    finer scales at −1, `decode` gives the coarse image. A mask would have to divide positions that
-    coarse codes share, and is refused.
+    finer scales at −1, `decode` gives the coarse image. With `dropout`, a training step uses only
+    the first few scales of a batch or image: the indices of the others are −1, and they neither
+    cost nor learn anything there. So a coarse image is one that the decoder knows. A mask would
+    have to divide positions that coarse codes share, and is refused.
 
     The gradient passes straight through.
 
@@ -57,15 +65,19 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
         residual_ratio: r, the share of the convolution in φ, in [0, 1]. Defaults to `0.5`.
         num_convolutions: how many convolutions there are, each shared by neighbouring scales, up to
             S. By default 4, or S if there are fewer scales.
+        dropout: `None`, `"batch"`, `"sample"` or `layers.QuantizeDropout(...)`, of scales. Defaults
+            to `None`.
+        update: how the table learns, as in `VectorQuantizer`. Defaults to `"gradient"`.
         embeddings_initializer: where the codes start: `"uniform"` (±1/K), `"kmeans"` (of the
             vectors of the finest scale), `codebooks.KMeans(...)` or a Keras initializer.
+        revival: what happens to unused codes, as in `VectorQuantizer`. Defaults to `None`.
         chunk_size: how many vectors a search compares at one time.
         seed: seed of the draws and of the convolutions.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy the arithmetic is float32.
 
     Call arguments:
         z_e: float tensor `(batch, H, W, D)`.
-        training: whether the codes are counted, and a start from data is made.
+        training: whether the table learns from this call.
         mask: has to be `None`.
         return_indices: whether to return the indices too.
 
@@ -85,6 +97,7 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
 
     References:
         - [Visual Autoregressive Modeling](https://arxiv.org/abs/2404.02905), §3.2, algorithms 1, 2
+        - [ImageFolder](https://arxiv.org/abs/2410.01756), for the dropout of scales
     """
 
     def __init__(
@@ -95,7 +108,10 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
         beta: Any = 0.25,
         residual_ratio: float = 0.5,
         num_convolutions: int | None = None,
+        dropout: Any = None,
+        update: Any = "gradient",
         embeddings_initializer: Any = "uniform",
+        revival: Any = None,
         chunk_size: int | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -108,10 +124,17 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
             num_convolutions = min(4, most)
         self.residual_ratio = check_share("residual_ratio", residual_ratio, "[0, 1]")
         self.num_convolutions = check_count("num_convolutions", num_convolutions, 1, most, hint)
+        self.dropout = get_quantize_dropout(dropout)
+        self.seed_generator: Any = None
+        if self.dropout is not None:
+            self.dropout.check(most, "scales")
+            self.seed_generator = keras.random.SeedGenerator(seed)
         self.codebook = Codebook(
             num_embeddings,
             embedding_dim,
+            update=update,
             embeddings_initializer=embeddings_initializer,
+            revival=revival,
             chunk_size=chunk_size,
             seed=seed,
             dtype="float32",
@@ -140,6 +163,7 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
             )
             convolution.build((None, *input_shape[1:]))
             self.convolutions.append(convolution)
+        self.hand_on_frozen()
 
     def check_last_axis(self, input_shape: Any) -> None:
         """Refuses other grids than of the last scale, too."""
@@ -165,31 +189,49 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
         if training:
             codebook.initialize(ops.reshape(x, (-1, self.embedding_dim)))
         table = codebook.table_learning_from(x, training)
-        residual, total = target, None
+        residual, total = target, ops.zeros_like(target)
         codebook_error, commitment_error = (ops.zeros((), "float32") for _ in range(2))
         seen, indices = [], []
+        kept = self._kept(ops.shape(x)[0], training)
+        row = (-1, math.prod(x.shape[1:]))  # an image a row
         for i, (height, width) in enumerate(self.scales):
             seen.append(ops.reshape(resize_grid(residual, *self._down[i]), (-1, x.shape[-1])))
-            indices.append(codebook.search(seen[-1]))
-            codes = ops.take(table, ops.reshape(indices[-1], (-1, height, width)), axis=0)
+            index = codebook.search(seen[-1])
+            codes = ops.take(table, ops.reshape(index, (-1, height, width)), axis=0)
             part = self._spread(codes, i)
-            total = part if total is None else total + part
+            if kept[i] is not None:
+                part = part * ops.reshape(kept[i], (-1, 1, 1, 1))
+            total = total + part
             residual = residual - ops.stop_gradient(part)
-            codebook_error += mean_square(target - total)
-            commitment_error += mean_square(x - ops.stop_gradient(total))
+            codebook_error += mean_square(ops.reshape(target - total, row), kept[i])
+            left_over = ops.reshape(x - ops.stop_gradient(total), row)
+            commitment_error += mean_square(left_over, kept[i])
+            indices.append(ops.reshape(index, (-1, height * width)))
         losses = {
             "codebook_loss": codebook_error / len(self.scales),
             "commitment_loss": self.number("beta") * commitment_error / len(self.scales),
         }
         if training:
-            codebook.learn(ops.concatenate(seen), ops.concatenate(indices))
+            chosen = ops.concatenate([ops.reshape(index, (-1,)) for index in indices])
+            weights = None
+            if self.dropout is not None:
+                sizes = [height * width for height, width in self.scales]
+                weights = [ops.repeat(k, n) for k, n in zip(kept, sizes, strict=True)]
+                weights = ops.concatenate(weights)
+            codebook.learn(ops.concatenate(seen), chosen, weights)
             self.advance()
-        flat = [
-            ops.reshape(index, (-1, h * w))
-            for index, (h, w) in zip(indices, self.scales, strict=True)
-        ]
+        if training and self.dropout is not None:
+            pairs = zip(kept, indices, strict=True)
+            indices = [ops.where(ops.expand_dims(k > 0, -1), index, -1) for k, index in pairs]
         quantized = self.like_input(z_e, straight_through(x, total))
-        return QuantizerOutput(quantized, ops.concatenate(flat, axis=-1), losses, total)
+        return QuantizerOutput(quantized, ops.concatenate(indices, axis=-1), losses, total)
+
+    def _kept(self, batch: Any, training: bool) -> list[Any]:
+        """For each scale which images use it: float32 `(batch,)`, or `None`: all."""
+        if not training or self.dropout is None:
+            return [None] * len(self.scales)
+        scales = self.dropout.draw((batch,), len(self.scales), self.seed_generator)
+        return [ops.cast(scales > i, "float32") for i in range(len(self.scales))]
 
     def _spread(self, codes: Any, scale: int) -> Any:
         """φ of the codes `(batch, h_s, w_s, D)` in the size of the input."""
@@ -277,6 +319,10 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
     def loss_names(self) -> tuple[str, ...]:
         return ("codebook_loss", "commitment_loss")
 
+    @property
+    def learns_by_gradient(self) -> bool:
+        return self.codebook.update_rule.trains_by_gradient
+
     def indices_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return (input_shape[0], self.num_indices)
 
@@ -284,8 +330,15 @@ class MultiScaleVectorQuantizer(CodebookQuantizer):
         return {
             **super().get_config(),
             **self.table_config(
-                "num_embeddings", "embedding_dim", "embeddings_initializer", "chunk_size", "seed"
+                "num_embeddings",
+                "embedding_dim",
+                "update",
+                "embeddings_initializer",
+                "revival",
+                "chunk_size",
+                "seed",
             ),
+            "dropout": keras.saving.serialize_keras_object(self.dropout),
             "scales": [list(scale) for scale in self.scales],
             "residual_ratio": self.residual_ratio,
             "num_convolutions": self.num_convolutions,

@@ -46,7 +46,7 @@ class ResidualDepths(SavedGenerator, Composite):
         self.seed = seed
         self.seed_generator: Any = None
         if self.dropout is not None:
-            self.dropout.check(self.num_quantizers)
+            self.dropout.check(self.num_quantizers, "depths")
             self.seed_generator = keras.random.SeedGenerator(seed)
         weights = self.per_depth("depth_weights", 1.0 if depth_weights is None else depth_weights)
         self.depth_weights = tuple(check_number("depth_weights", w) for w in weights)
@@ -164,10 +164,9 @@ class ResidualDepths(SavedGenerator, Composite):
         return stacked_shape([self.at(i) for i in range(self.num_quantizers)])
 
     def get_config(self) -> dict[str, Any]:
-        dropout = self.dropout
         return {
             **super().get_config(),
             "num_quantizers": self.num_quantizers,
-            "dropout": None if dropout is None else keras.saving.serialize_keras_object(dropout),
+            "dropout": keras.saving.serialize_keras_object(self.dropout),
             "seed": self.seed,
         }

@@ -45,6 +45,21 @@ LAYERS: list[LayerCase] = [
         lambda seed: normal((4, 2, 3, 3), seed),
     ),
     LayerCase(
+        "multi_scale_ema_dropout",
+        (layers.MultiScaleVectorQuantizer,),
+        lambda **kwargs: layers.MultiScaleVectorQuantizer(
+            5,
+            (1, 2, (2, 3)),
+            dropout="sample",
+            update=codebooks.EMAUpdate(0.9),
+            embeddings_initializer="kmeans",
+            revival="replace_dead",
+            seed=3,
+            **kwargs,
+        ),
+        lambda seed: normal((4, 2, 3, 3), seed),
+    ),
+    LayerCase(
         "masked_conv2d",
         (layers.MaskedConv2D,),
         lambda **kwargs: layers.MaskedConv2D(

@@ -59,7 +59,9 @@ CHOICES = [
     ChoiceCase("ema", (codebooks.EMAUpdate,), ema),
     ChoiceCase("frozen", (codebooks.FrozenTable,), codebooks.FrozenTable),
     ChoiceCase(
-        "quantize_dropout", (layers.QuantizeDropout,), lambda: layers.QuantizeDropout("sample", 2)
+        "quantize_dropout",
+        (layers.QuantizeDropout,),
+        lambda: layers.QuantizeDropout("sample", 2, rate=0.5),
     ),
 ]
 

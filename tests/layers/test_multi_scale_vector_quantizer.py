@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from support import gradients, grey_images, normal, same_bits, to_numpy, train_often, values_of
 
-from keras_vqvae import models
-from keras_vqvae.layers import MultiScaleVectorQuantizer
+from keras_vqvae import codebooks, models
+from keras_vqvae.layers import MultiScaleVectorQuantizer, QuantizeDropout
 from keras_vqvae.ops import cubic_matrix
 
 SCALES = ((1, 1), (2, 2), (3, 4))
@@ -160,6 +160,78 @@ def test_kmeans_starts_from_the_vectors():
     assert np.abs(to_numpy(layer.embeddings)).max() > 3.0
 
 
+SCALE_OF_INDEX = np.repeat([0, 1, 2], [1, 4, 12])
+
+
+@pytest.mark.parametrize("per", ["batch", "sample"])
+def test_dropped_scales_are_minus_one_and_cost_nothing(per):
+    layer, x = built(beta=0.5, dropout=per), normal((6, 3, 4, 2))
+    sums, whole = brute_force(layer, x)
+    seen = set()
+    for _ in range(12):
+        counted = to_numpy(layer.code_counts)
+        out = layer.discretize(x, training=True)
+        indices = to_numpy(out.indices)
+        kept = np.array([len(np.unique(SCALE_OF_INDEX[row >= 0])) for row in indices])
+        assert per == "sample" or len(set(kept)) == 1
+        used = kept[:, None] > SCALE_OF_INDEX
+        np.testing.assert_array_equal(indices, np.where(used, whole, -1))
+        expected = np.stack([sums[n - 1][i] for i, n in enumerate(kept)])
+        np.testing.assert_allclose(to_numpy(out.quantized), expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(to_numpy(out.quantized), to_numpy(layer.decode(indices)))
+        of_scale = [(x - f)[kept > s] for s, f in enumerate(sums)]
+        error = sum(np.mean(e**2) for e in of_scale if e.size) / 3
+        assert losses_of(out) == pytest.approx(
+            {"codebook_loss": error, "commitment_loss": 0.5 * error}, rel=1e-4
+        )
+        np.testing.assert_array_equal(
+            to_numpy(layer.code_counts) - counted, np.bincount(whole[used], minlength=6)
+        )
+        seen |= set(kept.tolist())
+    assert seen == {1, 2, 3}
+    np.testing.assert_array_equal(to_numpy(layer.encode(x)), whole)  # evaluation uses all
+
+
+def test_an_ema_table_follows_the_vectors_of_all_scales_that_are_used():
+    dropout = QuantizeDropout("sample", minimum=2)
+    layer = built(update=codebooks.EMAUpdate(0.9), dropout=dropout)
+    x, table = normal((5, 3, 4, 2)), to_numpy(layer.embeddings).copy()
+    sums, whole = brute_force(layer, x)
+    residuals = [x, *(x - f for f in sums[:-1])]
+    vectors = [area(r, *hw).reshape(5, -1, 2) for r, hw in zip(residuals, SCALES, strict=True)]
+    vectors = np.concatenate(vectors, 1)
+    indices = to_numpy(layer.discretize(x, training=True).indices)
+    used = indices >= 0
+    assert 0 < (~used).sum() < used.size
+    # The first vectors have their full weight.
+    chosen = [vectors[used & (whole == k)] for k in range(6)]
+    assert sum(map(len, chosen)) == used.sum()
+    expected = [v.mean(0) if len(v) else e for v, e in zip(chosen, table, strict=True)]
+    np.testing.assert_allclose(to_numpy(layer.embeddings), expected, rtol=2e-4, atol=1e-5)
+    assert not layer.learns_by_gradient
+    # The convolutions learn on, the table is out of reach of an optimizer.
+    assert {w.path.split("/")[-2] for w in layer.trainable_weights} == {
+        f"convolution_{i}" for i in range(3)
+    }
+
+
+def test_unused_codes_are_replaced():
+    layer = built(update="ema", revival=codebooks.ReplaceUnused(after_steps=2))
+    far = to_numpy(layer.embeddings).copy()
+    far[4] = 1e3
+    layer.embeddings.assign(far)
+    train_often(layer, normal((4, 3, 4, 2)), 3)
+    assert np.abs(to_numpy(layer.embeddings)).max() < 10
+
+
+def test_frozen_it_learns_nothing():
+    layer = built(update="ema", trainable=False)
+    assert not any(part.trainable for part in layer._flatten_layers())
+    before = values_of(layer)
+    layer(normal((4, 3, 4, 2)), training=True)
+    assert same_bits(values_of(layer), before)
+
+
 def test_trap_14_mixed_precision_chooses_the_same_codes():
     x = to_numpy(keras.ops.cast(keras.ops.cast(normal((4, 3, 4, 2)), "bfloat16"), "float32"))
     full, mixed = built(), built(dtype="mixed_bfloat16")
@@ -222,3 +294,5 @@ def test_arguments_are_checked():
         MultiScaleVectorQuantizer(4, (1, 2), num_convolutions=3)
     with pytest.raises(ValueError, match="`beta` should be ≥ 0"):
         MultiScaleVectorQuantizer(4, (1, 2), beta=-1.0)
+    with pytest.raises(ValueError, match=r"`minimum` of the dropout.*2, the number of scales"):
+        MultiScaleVectorQuantizer(4, (1, 2), dropout=QuantizeDropout(minimum=3))

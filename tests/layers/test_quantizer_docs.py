@@ -177,7 +177,7 @@ NAMES = {
     "levels": (3, 5),
 }
 NAMES |= {"K": 8, "N": 64, "T": 2, "Q": 2, "G": 2, "B": 3, "γ": 0.9, "τ": 0.1, "w": 0.5, "g": 2.0}
-NAMES |= {"v": 0.5, "h": 2, "c": 1, "b": 4, "n": 3, "m": 2, "p": 0.5}
+NAMES |= {"v": 0.5, "h": 2, "c": 1, "b": 4, "n": 3, "m": 2, "p": 0.5, "s": (1, 3)}
 NAMES |= {"bridge": keras.layers.Dense(8)}
 
 
@@ -201,10 +201,12 @@ def test_what_stands_for_an_argument_works(there, cell):
         if isinstance(layer, layers.ProjectedQuantizer):
             dim = 7  # of any length
         z = normal((2, 3, dim))
+        if isinstance(layer, layers.MultiScaleVectorQuantizer):
+            z = normal((2, 3, 3, dim))
         z_q, indices = layer(z, training=True, return_indices=True)
         assert z_q.shape == z.shape, code
         assert np.isfinite(to_numpy(z_q)).all(), code
-        assert indices.shape[:2] == (2, 3), code
+        assert tuple(indices.shape) == layer.indices_shape(z.shape), code
         again = type(layer).from_config(layer.get_config())
         assert again.get_config() == layer.get_config(), code
 

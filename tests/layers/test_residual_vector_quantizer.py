@@ -213,6 +213,23 @@ def test_numbers_of_depths(dropout, numbers):
         assert np.abs(counts / 4000 - share).max() < 3 * np.sqrt(share / 2000)
 
 
+def test_a_rate_of_dropout_leaves_the_others_whole():
+    kept = to_numpy(QuantizeDropout("sample", 2, rate=0.4).draw((9000,), 4, _generator()))
+    # 0.4/3 for 2 and 3, the rest for 4; ±4 standard deviations
+    share = 0.4 / 3
+    expected = [share, share, 1 - 2 * share]
+    counts = np.array([np.mean(kept == n) for n in (2, 3, 4)])
+    assert counts.sum() == pytest.approx(1)
+    assert (np.abs(counts - expected) < 4 * np.sqrt(share * (1 - share) / 9000)).all()
+    whole = to_numpy(QuantizeDropout("batch").draw((7,), 4, _generator()))
+    rated = to_numpy(QuantizeDropout("batch", rate=1.0).draw((7,), 4, _generator()))
+    np.testing.assert_array_equal(whole, rated)
+
+
+def _generator():
+    return keras.random.SeedGenerator(0)
+
+
 @pytest.mark.parametrize("per", ["batch", "sample"])
 def test_a_single_vector_may_have_dropped_depths(per):
     layer = ResidualVectorQuantizer(3, 4, dropout=per, seed=0)
@@ -223,7 +240,7 @@ def test_a_single_vector_may_have_dropped_depths(per):
 
 
 def test_dropout_arguments_are_checked():
-    for wrong in ({"per": "depth"}, {"minimum": 0}, {"multiple_of": -1}):
+    for wrong in ({"per": "depth"}, {"minimum": 0}, {"multiple_of": -1}, {"rate": 0.0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             QuantizeDropout(**wrong)
     with pytest.raises(ValueError, match="`minimum` of the dropout"):
