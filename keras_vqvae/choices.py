@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+from keras import ops
 
 __all__ = [
     "Choice",
+    "as_divisor",
     "check_count",
     "check_number",
     "check_schedulable",
@@ -97,6 +99,15 @@ def check_schedulable(name: str, value: Any, above_zero: bool = False) -> Any:
         return value
     hint = ", or a schedule out of `keras.optimizers.schedules`"
     return check_number(name, value, above_zero, hint)
+
+
+def as_divisor(number: Any) -> Any:
+    """A number above 0 to divide by: one that a schedule or callback takes to 0 ends at 10⁻⁶.
+
+    Args:
+        number: a float, as it was given, or a float32 scalar out of a weight.
+    """
+    return number if isinstance(number, float) else ops.maximum(number, 1e-6)
 
 
 def check_share(name: str, value: Any, within: str = "[0, 1)", hint: str = "") -> float:

@@ -8,6 +8,7 @@ from keras import ops
 from keras_vqvae.choices import (
     PACKAGE,
     Choice,
+    as_divisor,
     check_count,
     check_number,
     check_schedulable,
@@ -72,8 +73,7 @@ class SampledCode(Assignment):
         uniforms = keras.random.uniform(
             (ops.shape(vectors)[0],), dtype="float32", seed=codebook.seed_generator
         )
-        # A schedule may end at 0, where the nearest code is meant.
-        temperature = ops.maximum(ops.cast(self.temperature, "float32"), 1e-12)
+        temperature = as_divisor(self.temperature)
         return sampled_code(vectors, table, uniforms, temperature, codebook.chunk_size)
 
     def get_config(self) -> dict[str, Any]:

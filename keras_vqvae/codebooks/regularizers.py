@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, check_schedulable
+from keras_vqvae.choices import PACKAGE, Choice, as_divisor, check_schedulable
 from keras_vqvae.codebooks.distances import Cosine
 from keras_vqvae.ops import all_reduce_sum, around_middle, mean_over_valid
 
@@ -182,8 +182,7 @@ def _logits(vectors: Any, table: Any, temperature: Any) -> Any:
     """`−‖x − e_k‖² / τ` less what is the same for all k: `(N, D)` and `(K, D)` to `(N, K)`."""
     vectors, table = around_middle(vectors, table)
     scores = ops.matmul(vectors, ops.transpose(table)) - 0.5 * ops.sum(ops.square(table), axis=-1)
-    # A schedule may end at 0, where the nearest code is meant.
-    return scores * (2.0 / ops.maximum(ops.cast(temperature, "float32"), 1e-12))
+    return scores * (2.0 / as_divisor(temperature))
 
 
 def get_regularizers(identifier: Any) -> tuple[Regularizer, ...]:

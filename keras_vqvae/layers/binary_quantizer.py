@@ -63,7 +63,7 @@ class BinaryQuantizer(ScheduledQuantizer):
     def build(self, input_shape: Any) -> None:
         if self.built:
             return
-        self.check_last_axis(input_shape)
+        self.check_input_shape(input_shape)
         self._counter = self.make_counter()
         self.build_numbers()
         self.hand_on_frozen()

@@ -22,7 +22,7 @@ class CodebookQuantizer(ScheduledQuantizer):
     def build(self, input_shape: Any) -> None:
         if self.built:
             return
-        self.check_last_axis(input_shape)
+        self.check_input_shape(input_shape)
         self.codebook.build((None, input_shape[-1]))
         self.build_numbers()
         self.hand_on_frozen()

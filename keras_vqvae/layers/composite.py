@@ -240,7 +240,7 @@ class ChannelSplit(Composite):
     def build(self, input_shape: Any) -> None:
         if self.built:
             return
-        self.check_last_axis(input_shape)
+        self.check_input_shape(input_shape)
         groups = self.num_groups
         if input_shape[-1] % groups:
             raise ValueError(
@@ -255,7 +255,7 @@ class ChannelSplit(Composite):
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
         self.check_built("discretize")
         z_e = ops.convert_to_tensor(z_e)
-        self.check_last_axis(z_e.shape)
+        self.check_input_shape(z_e.shape)
         mask = None if mask is None else self.checked_mask(z_e, mask)
         pieces = ops.split(ops.cast(z_e, "float32"), len(self.quantizers), axis=-1)
         with within_batch(self.flatten(z_e, mask)[0]) if training else nullcontext():

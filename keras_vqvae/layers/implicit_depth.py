@@ -69,7 +69,7 @@ class ImplicitDepth(CodebookQuantizer):
         if self.built:
             return
         if self.network is not None:
-            self.check_last_axis(input_shape)
+            self.check_input_shape(input_shape)
             self.network.build((None, input_shape[-1]))
         super().build(input_shape)
 

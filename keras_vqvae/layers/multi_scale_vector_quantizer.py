@@ -165,9 +165,9 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
             self.convolutions.append(convolution)
         self.hand_on_frozen()
 
-    def check_last_axis(self, input_shape: Any) -> None:
+    def check_input_shape(self, input_shape: Any) -> None:
         """Refuses other grids than of the last scale, too."""
-        super().check_last_axis(input_shape)
+        super().check_input_shape(input_shape)
         if len(input_shape) != 4 or tuple(input_shape[1:3]) != self.scales[-1]:
             raise ValueError(
                 f"Layer '{self.name}' expects grids (batch, {self.scales[-1][0]}, "
@@ -183,7 +183,7 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
             )
         self.check_built("discretize")
         z_e = ops.convert_to_tensor(z_e)
-        self.check_last_axis(z_e.shape)
+        self.check_input_shape(z_e.shape)
         x = ops.cast(z_e, "float32")
         target, codebook = ops.stop_gradient(x), self.codebook
         if training:

@@ -132,7 +132,7 @@ class ProductQuantizer(ChannelSplit):
         self.check_built("discretize")
         # To one table, the pieces are so many more vectors.
         z_e = ops.convert_to_tensor(z_e)
-        self.check_last_axis(z_e.shape)
+        self.check_input_shape(z_e.shape)
         shape = ops.shape(z_e)
         pieces = ops.reshape(z_e, (*shape[:-1], self.num_groups, z_e.shape[-1] // self.num_groups))
         if mask is not None:

@@ -99,7 +99,7 @@ class ProjectedQuantizer(Quantizer):
     def build(self, input_shape: Any) -> None:
         if self.built:
             return
-        self.check_last_axis(input_shape)
+        self.check_input_shape(input_shape)
         self._dim = int(input_shape[-1])
         self.project_in, self.project_out = (
             keras.layers.Dense(

@@ -183,7 +183,7 @@ class Quantizer(keras.layers.Layer):
             ValueError: for a mask of another shape than `(...)`, or vectors of another length than
                 D.
         """
-        self.check_last_axis(z_e.shape)
+        self.check_input_shape(z_e.shape)
         x = ops.reshape(ops.cast(z_e, "float32"), (-1, z_e.shape[-1]))
         if mask is None:
             return x, None
@@ -235,7 +235,7 @@ class Quantizer(keras.layers.Layer):
                 f"Layer '{self.name}' is not built yet. Call it, or `build` it, before `{method}`."
             )
 
-    def check_last_axis(self, input_shape: Any) -> None:
+    def check_input_shape(self, input_shape: Any) -> None:
         """Refuses vectors of another length than `embedding_dim`."""
         dim = self.embedding_dim
         input_shape = tuple(input_shape)  # TensorFlow's of no axis is true
@@ -315,7 +315,7 @@ class Quantizer(keras.layers.Layer):
         """
         self._refuse_symbolic("encode", z_e, "`layers.CodeIndices(quantizer)(z_e)`")
         z_e = ops.convert_to_tensor(z_e)
-        self.check_last_axis(z_e.shape)
+        self.check_input_shape(z_e.shape)
         if not self.built:
             self.build(tuple(z_e.shape))
         return self.indices_of(z_e)

@@ -107,7 +107,7 @@ class RandomProjectionQuantizer(Quantizer):
     def build(self, input_shape: Any) -> None:
         if self.built:
             return
-        self.check_last_axis(input_shape)
+        self.check_input_shape(input_shape)
         self._dim = dim = int(input_shape[-1])
         for codebook in self.codebooks:
             codebook.build((None, self.codebook_dim))

@@ -62,7 +62,7 @@ class ResidualDepths(SavedGenerator, Composite):
     def build(self, input_shape: Any) -> None:
         if self.built:
             return
-        self.check_last_axis(input_shape)
+        self.check_input_shape(input_shape)
         for part in self.quantizers:
             part.build((None, input_shape[-1]))
         self.hand_on_frozen()

@@ -31,7 +31,7 @@ class ScalarQuantizer(Quantizer):
     def build(self, input_shape: Any) -> None:
         if self.built:
             return
-        self.check_last_axis(input_shape)
+        self.check_input_shape(input_shape)
         self._counter = self.make_counter()
         self.hand_on_frozen()
         self.built = True

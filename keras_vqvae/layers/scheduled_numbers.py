@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 import keras
 from keras import ops
 
-from keras_vqvae.choices import Choice, Schedule, check_schedulable
+from keras_vqvae.choices import Choice, Schedule, as_divisor, check_schedulable
 from keras_vqvae.ops import all_reduce_sum
 
 __all__ = ["ScheduledNumbers", "has_schedule"]
@@ -124,8 +124,7 @@ class ScheduledNumbers:
 
     def positive_number(self, name: str) -> Any:
         """As `number`, for what is divided by: a schedule that ends at 0 ends at 10⁻⁶."""
-        number = self.number(name)
-        return ops.maximum(number, 1e-6) if self.is_scheduled(name) else number
+        return as_divisor(self.number(name))
 
     def advance(self, valid: Any = None) -> None:
         """A training step is done: scheduled numbers take their next value.

@@ -264,3 +264,13 @@ def test_a_temperature_that_ends_at_zero_stays_above_it(make):
         layer.trainable_variables,
     )
     assert all(np.isfinite(g).all() for g in (by_x, *by_weights))
+
+
+def test_a_callback_may_take_the_temperature_to_zero():
+    layer = layers.GumbelQuantizer(8, seed=0)
+    layer.build((None, 4))
+    layer.temperature_weight.assign(0.0)
+    x = normal((32, 4))
+    assert np.isfinite(to_numpy(layer.discretize(x, training=True).quantized)).all()
+    by_x, _ = gradients(lambda x: keras.ops.sum(layer.discretize(x, training=True).quantized), x)
+    assert np.isfinite(by_x).all()
