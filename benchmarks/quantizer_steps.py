@@ -49,21 +49,22 @@ def make_layer(kind: str, dim: int, options: dict[str, Any]) -> layers.Quantizer
 def training_step(
     kind: str, count: int, dim: int, options: dict[str, Any], seed: int, jit_compile: bool = False
 ) -> Callable[[], float]:
-    """Forward and backward in training mode; the loss is as in `torch_peer.training_step`."""
+    """Forward and backward in training mode, as in `torch_peer.training_step`."""
     keras.utils.set_random_seed(seed)
     layer = make_layer(kind, dim, options)
 
-    def loss_of(x: Any, upstream: Any) -> Any:
+    def outputs(x: Any) -> tuple[Any, Any]:
+        """The values, and the sum of the losses."""
         out = layer.discretize(x, training=True)
-        return keras.ops.mean(out.quantized * upstream) + sum(out.losses.values())
+        return out.quantized, sum(out.losses.values(), keras.ops.zeros((), "float32"))
 
     x, upstream = (normal_vectors(count, dim, s) for s in (seed, seed + 1))
     make = {"tensorflow": _tensorflow_step, "jax": _jax_step}[keras.backend.backend()]
-    return make(layer, loss_of, x, upstream, jit_compile)
+    return make(layer, outputs, x, upstream, jit_compile)
 
 
 def _tensorflow_step(
-    layer: layers.Quantizer, loss_of: Any, x: Any, upstream: Any, jit_compile: bool
+    layer: layers.Quantizer, outputs: Any, x: Any, upstream: Any, jit_compile: bool
 ) -> Callable[[], float]:
     import tensorflow as tf
 
@@ -73,36 +74,42 @@ def _tensorflow_step(
     def compiled(x: Any, upstream: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(x)
-            loss = loss_of(x, upstream)
-        return loss, tape.gradient(loss, [x, *weights])
+            values, loss = outputs(x)
+        handed_back = [upstream, tf.ones_like(loss)]
+        gradients = tape.gradient([values, loss], [x, *weights], output_gradients=handed_back)
+        return loss, values, gradients  # what is not returned would not be computed
 
     x, upstream = tf.constant(x), tf.constant(upstream)
     return lambda: float(compiled(x, upstream)[0])
 
 
 def _jax_step(
-    layer: layers.Quantizer, loss_of: Any, x: Any, upstream: Any, jit_compile: bool
+    layer: layers.Quantizer, outputs: Any, x: Any, upstream: Any, jit_compile: bool
 ) -> Callable[[], float]:
     import jax
 
     learned, others = layer.trainable_variables, layer.non_trainable_variables
 
-    def stateless(inputs: Any, state: Any, upstream: Any) -> Any:
+    def stateless(inputs: Any, state: Any) -> Any:
         x, weights = inputs
         mapping = [*zip(learned, weights, strict=True), *zip(others, state, strict=True)]
         with keras.StatelessScope(state_mapping=mapping) as scope:
-            loss = loss_of(x, upstream)
-        return loss, [scope.get_current_value(v) for v in others]
+            out = outputs(x)
+        return out, [scope.get_current_value(v) for v in others]
 
-    compiled = jax.jit(jax.value_and_grad(stateless, has_aux=True))
+    @jax.jit
+    def compiled(inputs: Any, state: Any, upstream: Any) -> Any:
+        out, backward, state = jax.vjp(lambda i: stateless(i, state), inputs, has_aux=True)
+        return out, state, backward((upstream, jax.numpy.ones_like(out[1])))
+
     inputs = (jax.device_put(x), [v.value for v in learned])
     upstream = jax.device_put(upstream)
     state = [v.value for v in others]
 
     def step() -> float:
         nonlocal state
-        (loss, state), gradients = compiled(inputs, state, upstream)
-        jax.block_until_ready((state, gradients))
+        (values, loss), state, gradients = compiled(inputs, state, upstream)
+        jax.block_until_ready((values, state, gradients))
         return float(loss)
 
     return step

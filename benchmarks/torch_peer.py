@@ -65,21 +65,22 @@ def training_step(
 ) -> Callable[[], float]:
     """A training step, forward and backward, of this quantizer on vectors `(N, D)`.
 
-    The loss is the mean of the values, weighted by `upstream`, plus the quantizer's own losses.
+    The gradient that a decoder would hand back to the values comes in as it is, so that a step is
+    the quantizer's work alone; its own losses have the gradient 1.
     """
     torch.set_num_threads(os.cpu_count() or 1)
     torch.manual_seed(seed)
     layer = MAKERS[kind](dim, **options).train()
     x, upstream = (torch.from_numpy(normal_vectors(count, dim, s)) for s in (seed, seed + 1))
-    vectors, weights = x[None].requires_grad_(), upstream[None]
+    vectors, handed_back = x[None].requires_grad_(), upstream[None]
 
     def step() -> float:
         vectors.grad = None
         layer.zero_grad(set_to_none=True)
         values, _, *others = layer(vectors)
-        losses = [part for part in others if torch.is_tensor(part)]  # FSP gives statistics, too
-        loss = (values * weights).mean() + sum(part.sum() for part in losses)
-        loss.backward()
-        return float(loss.detach())
+        losses = [part.sum() for part in others if torch.is_tensor(part)]  # FSP has statistics, too
+        losses = [loss for loss in losses if loss.requires_grad]
+        torch.autograd.backward([values, *losses], [handed_back, *map(torch.ones_like, losses)])
+        return float(sum(losses))
 
     return step

@@ -71,22 +71,27 @@ def _show_warning(message: Any, category: Any, *where: Any, **more: Any) -> None
         click.echo(f"warning: {' '.join(str(message).split())}", err=True)
 
 
+# The sign \b keeps click from wrapping the lines below it.
+_HELP = """Turn images into grids of codes, learn the codes, and draw new images.
+
+A run lives in one directory: its models, settings, figures and pictures. A command that was
+interrupted goes on when it is given again; nothing is overwritten unless --overwrite is.
+
+\b
+  keras-vqvae demo
+  keras-vqvae train --data my_images/ --image-size 64 --output runs/mine
+  keras-vqvae sample runs/mine -n 16
+"""
+
+
 @click.group(
     cls=Application,
+    help=_HELP,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, message="keras-vqvae %(version)s")
 def main() -> None:
-    r"""Turn images into grids of codes, learn the codes, and draw new images.
-
-    A run lives in one directory: its models, settings, figures and pictures. A command that was
-    interrupted goes on when it is given again; nothing is overwritten unless --overwrite is.
-
-    \b
-      keras-vqvae demo
-      keras-vqvae train --data my_images/ --image-size 64 --output runs/mine
-      keras-vqvae sample runs/mine -n 16
-    """
+    """The command `keras-vqvae`."""
 
 
 for _command in (

@@ -112,7 +112,8 @@ def _option(field: Any, name: str, target: str, default: Any, show_default: bool
     flag = name.replace("_", "-")
     key = target.replace(".", "__")
     help_text = field.metadata["help"]
-    help_text = f"Prior: {help_text}" if name.startswith("prior_") else help_text.capitalize()
+    is_prior = name.startswith("prior_")
+    help_text = f"Prior: {help_text}" if is_prior else help_text[:1].upper() + help_text[1:]
     if show_default and default is not None and default is not False:
         help_text += f"  [default: {_shown(default)}]"
     if isinstance(default, bool):

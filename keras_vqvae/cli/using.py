@@ -33,7 +33,7 @@ def sample(
     if count < 1:
         raise click.BadParameter(f"-n should be at least 1. Received: {count}")
     opened = run_class().open(run)
-    path = _free_name(Path(run)) if output is None else _output(output, overwrite)
+    path = _free_name(Path(run)) if output is None else _output_file(output, ".png", overwrite)
     from keras_vqvae.evaluation import image_grid
 
     images = opened.sample(count, labels=opened.label_number(label), verbose=1, **options)
@@ -49,7 +49,7 @@ def sample(
 def encode(run: str, data: str, output: str, overwrite: bool) -> None:
     """Turn images into a file of codes."""
     opened = run_class().open(run)
-    file = opened.encode(data, _output(output, overwrite), verbose=1)
+    file = opened.encode(data, _output_file(output, ".npz", overwrite), verbose=1)
     shape = "x".join(map(str, file.codes.shape[1:]))
     click.echo(f"{output}: {len(file.codes)} images, {shape} codes below {file.num_embeddings}")
 
@@ -87,7 +87,7 @@ def evaluate(
     """Figures on images that were not trained on: a table, metrics.json, and report.html."""
     opened = run_class().open(run)
     if page is not None:
-        _output(page, overwrite)
+        _output_file(page, ".html", overwrite)
     say = lambda text: click.echo(click.style(text, bold=True))  # noqa: E731
     figures = opened.write_report(data, samples, page, verbose=1, report=say)
     rows = figure_rows(figures, "" if data else None)
@@ -139,6 +139,14 @@ def _output(output: str, overwrite: bool) -> Path:
     return path
 
 
+def _output_file(output: str, suffix: str, overwrite: bool) -> Path:
+    """A file of this kind; checked before the work that it is for."""
+    path = _output(output, overwrite)
+    if path.suffix.lower() != suffix or path.is_dir():
+        raise ValueError(f"--output should be a file named *{suffix}. Received: {output!r}")
+    return path
+
+
 def _free_name(folder: Path) -> Path:
     number = 1
     while (folder / f"samples_{number}.png").exists():
@@ -157,5 +165,9 @@ def _write_images(path: Path, images: Any) -> None:
             np.savez_compressed(temporary, images=images)
         return
     digits = len(str(len(images) - 1))
-    for number, image in enumerate(images):
-        save_image(path / f"{number:0{digits}}.png", image)
+    names = [f"{number:0{digits}}.png" for number in range(len(images))]
+    for name, image in zip(names, images, strict=True):
+        save_image(path / name, image)
+    for old in path.glob("*.png"):  # of more images, which these replace
+        if old.stem.isdecimal() and old.name not in names:
+            old.unlink()

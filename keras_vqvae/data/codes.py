@@ -223,8 +223,9 @@ def _read(
     with open(path, "rb") as file:
         is_zip = zipfile.is_zipfile(file)
     try:
-        if is_zip:
-            check_archive(path)
+        if not is_zip:
+            raise ValueError("it is no .npz file, or its end is missing")
+        check_archive(path)
         # Opened here: on a damaged file `np.load` leaves what it opened to the garbage collector.
         with open(path, "rb") as file:
             arrays = np.load(file, allow_pickle=False)

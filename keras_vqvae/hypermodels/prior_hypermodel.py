@@ -176,7 +176,7 @@ class PriorHyperModel(RunHyperModel):
             for name, entry in _FAMILIES[one][1].items():
                 entries.setdefault(name, entry)
                 self._conditions.setdefault(name, ("family", []))[1].append(one)
-        checked = check_space({**entries, **_TRAINING}, space, self._check)
+        checked = check_space({**entries, **_TRAINING}, space, self._check, self._conditions)
         choice = Choices(tuple(self.family), self.family[0])
         self.space = {"family": choice if len(self.family) > 1 else self.family[0], **checked}
 

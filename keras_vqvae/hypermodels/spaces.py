@@ -96,8 +96,14 @@ class Unsearched(NamedTuple):
 Entry = Range | Unsearched
 
 
+Conditions = Mapping[str, tuple[str, list[Any]]]
+
+
 def check_space(
-    entries: Mapping[str, Entry], narrowed: Mapping[str, Any], check: Callable[[str, Any], None]
+    entries: Mapping[str, Entry],
+    narrowed: Mapping[str, Any],
+    check: Callable[[str, Any], None],
+    conditions: Conditions,
 ) -> dict[str, Any]:
     """The entries with what a caller narrowed or fixed.
 
@@ -106,13 +112,14 @@ def check_space(
         narrowed: for some names another range `(low, high)`, a list of values, or one value, which
             is then not searched.
         check: raises a ValueError for a name and a value that no model can have.
+        conditions: as in `declare_all`.
 
     Returns:
         For each name an entry, or a value that is fixed.
 
     Raises:
-        ValueError: for a name that is not known, an empty list, a range that is none, or a value
-            that no model can have.
+        ValueError: for a name that is not known, an empty list, a range that is none, a value that
+            no model can have, or a name that no trial has.
     """
     unknown = set(narrowed) - set(entries)
     if unknown:
@@ -145,12 +152,28 @@ def check_space(
                 check(name, one)
         except ValueError as error:
             raise ValueError(f"`{name}`: {error}") from error
+    for name in narrowed:
+        if found[name] is not None:
+            _check_use(name, found, conditions)
     return found
 
 
-def declare_all(
-    hp: Any, space: Mapping[str, Any], conditions: Mapping[str, tuple[str, list[Any]]]
-) -> dict[str, Any]:
+def _check_use(name: str, space: Mapping[str, Any], conditions: Conditions) -> None:
+    """Refuses a name whose conditions no trial fulfils."""
+    child = name
+    while child in conditions and conditions[child][0] in space:
+        parent, wanted = conditions[child]
+        entry = space[parent]
+        values = entry.values if isinstance(entry, Choices) else (entry,)
+        if not set(values) & set(wanted):
+            raise ValueError(
+                f"`{name}` needs {parent} in {wanted}. "
+                f"Received: {parent}={', '.join(map(str, values))}"
+            )
+        child = parent
+
+
+def declare_all(hp: Any, space: Mapping[str, Any], conditions: Conditions) -> dict[str, Any]:
     """The values of a trial; what is fixed is recorded all the same.
 
     Args:
@@ -176,7 +199,7 @@ def declare_all(
 
 
 def _ancestors(
-    name: str, space: Mapping[str, Any], conditions: Mapping[str, tuple[str, list[Any]]]
+    name: str, space: Mapping[str, Any], conditions: Conditions
 ) -> tuple[list[tuple[str, list[Any]]], bool]:
     """The conditions that a trial decides, outermost first, and whether the fixed ones hold."""
     if name not in conditions:

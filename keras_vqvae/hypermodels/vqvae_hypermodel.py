@@ -35,9 +35,13 @@ SPACE: dict[str, Any] = {
     "residual_blocks": Linear(0, 2, 0),
     "learning_rate": Logarithmic(1e-4, 4e-3, 1e-3),
 }
-# Only a vector quantizer has these; its codes follow moving averages, or learn by gradient.
+# What not all quantizers have; the codes of a vector quantizer follow moving averages, or learn by
+# gradient.
 _CONDITIONS = {
-    "update": ("quantizer", ["vector"]),
+    **{
+        name: ("quantizer", VQVAEConfig.quantizers_with(name))
+        for name in ("embedding_dim", "beta", "update")
+    },
     "decay": ("update", ["ema"]),
     "codebook_learning_rate": ("update", ["gradient"]),
 }
@@ -81,8 +85,8 @@ class VQVAEHyperModel(RunHyperModel):
         **space: hyperparameters that are narrowed or fixed.
 
     Raises:
-        ValueError: for a name that is not known, a value that no model can have, or a schedule
-            without `train_images`.
+        ValueError: for a name that is not known, a value that no model can have, a hyperparameter
+            that no trial has a use for beside the others, or a schedule without `train_images`.
 
     Example:
     >>> import keras_tuner
@@ -118,7 +122,7 @@ class VQVAEHyperModel(RunHyperModel):
         self.max_bits_per_image = max_bits_per_image
         check_train_images(run.vqvae_training, train_images)
         self.train_images = train_images
-        self.space = check_space(SPACE, space, self._check)
+        self.space = check_space(SPACE, space, self._check, _CONDITIONS)
 
     def config(self, hp: Any) -> RunConfig:
         """The settings of a run with the values of a trial."""

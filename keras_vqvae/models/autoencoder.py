@@ -212,7 +212,7 @@ class Autoencoder(ImageViews, StepModel):
         """As `keras.Model.fit`, after a look at the images: all of an array, else a first batch.
 
         Raises:
-            TypeError: for a path, or an `ImageSource` that is in no batches.
+            TypeError: for a path, a list of images, or an `ImageSource` that is in no batches.
             ValueError: for images of another shape or scale, or with NaN or infinite pixels; for
                 other images as `y`, which the model would not look at; and for sample or class
                 weights.

@@ -19,6 +19,7 @@ def batch_sizes(count: int, batch_size: int) -> Iterator[tuple[int, int, int]]:
     >>> list(batch_sizes(37, 16)), list(batch_sizes(10, 64))
     ([(0, 16, 16), (16, 16, 16), (32, 5, 8)], [(0, 10, 16)])
     """
+    count, batch_size = int(count), int(batch_size)  # NumPy's integers have no `bit_length`
     for first in range(0, count, batch_size):
         here = min(batch_size, count - first)
         yield first, here, min(batch_size, 1 << (here - 1).bit_length())

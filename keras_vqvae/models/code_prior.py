@@ -1,6 +1,7 @@
 """What all priors share: training on codes, exact likelihood, sampling."""
 
 import math
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -80,7 +81,7 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
                 "`label_dropout` needs `num_classes`. "
                 f"Received: label_dropout={label_dropout}, num_classes=None"
             )
-        self.num_classes = num_classes
+        self.num_classes = None if num_classes is None else int(num_classes)
         self.condition_shape = prior_checks.check_condition_shape(condition_shape, self.code_shape)
         self.label_dropout = float(label_dropout)
         self.label_smoothing = float(label_smoothing)
@@ -122,8 +123,12 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         )
         self.build((None, *self.code_shape))
 
-    def settings(self, **settings: Any) -> None:
+    def settings(self, **settings: Any) -> tuple[Any, ...]:
         """Keeps the arguments of a subclass: as attributes, and in `get_config`.
+
+        Returns:
+            The arguments in their order, integers of NumPy as those of Python: Keras takes no
+            others for the sizes of layers.
 
         Raises:
             ValueError: for an integer below 1, or a `dropout` outside [0, 1).
@@ -131,10 +136,13 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         for name, value in settings.items():
             if name == "dropout" and not 0.0 <= value < 1.0:
                 raise ValueError(f"`{name}` should be in [0, 1). Received: {name}={value}")
-            if isinstance(value, int) and value < 1:
-                raise ValueError(f"`{name}` should be positive. Received: {name}={value}")
-            setattr(self, name, value)
+            if isinstance(value, Integral):
+                if value < 1:
+                    raise ValueError(f"`{name}` should be positive. Received: {name}={value}")
+                settings[name] = int(value)
+            setattr(self, name, settings[name])
         self._settings = tuple(settings)
+        return tuple(settings.values())
 
     def build(self, input_shape: Any) -> None:
         if self.built:
@@ -233,7 +241,7 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
             **kwargs: as for `keras.Model.fit`.
 
         Raises:
-            TypeError: for codes or labels that are no integers.
+            TypeError: for codes or labels that are no integers, and for a list of codes.
             ValueError: for codes, labels or conditions of another shape or out of range, missing
                 ones, or a code file of another model than the prior was fitted on before.
         """

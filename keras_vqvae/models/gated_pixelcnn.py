@@ -78,7 +78,15 @@ class GatedPixelCNN(CodePrior):
         **kwargs: Any,
     ) -> None:
         super().__init__(code_shape, num_embeddings, num_classes, **kwargs)
-        self.settings(
+        (
+            filters,
+            blocks,
+            embedding_dim,
+            kernel_size,
+            first_kernel_size,
+            hidden_dim,
+            dropout,
+        ) = self.settings(
             filters=filters,
             blocks=blocks,
             embedding_dim=embedding_dim,

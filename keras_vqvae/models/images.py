@@ -1,12 +1,12 @@
 """Checks of images on the host, where an error can say what is wrong."""
 
 import os
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
 
-__all__ = ["check_image_data", "check_images", "check_training_data"]
+__all__ = ["check_image_data", "check_images", "check_training_data", "refuse_list"]
 
 
 def check_images(
@@ -90,7 +90,16 @@ def _missing_axis(shape: tuple[int, ...], expected: tuple[Any, ...], argument: s
 def check_image_data(
     data: Any, value_range: tuple[float, float], image_shape: Any, argument: str = "x"
 ) -> None:
-    """Checks arrays as a whole, and the first batch of a data set; generators are left alone."""
+    """Checks arrays as a whole, and the first batch of a data set; generators are left alone.
+
+    Raises:
+        TypeError: for a path, an `ImageSource` that is in no batches, or a list of images.
+        ValueError: as `check_images`.
+    """
+    if isinstance(data, list | tuple):
+        if not data or np.ndim(data[0]) < 4:  # a list of batches is one of data sets
+            refuse_list(data, argument, "images")
+        data = data[0]
     images, _ = _first_look(data, argument)
     if images is not None:
         check_images(np.asarray(images), value_range, image_shape, argument)
@@ -116,8 +125,12 @@ def check_training_data(
         argument: the name of the argument, for the message.
 
     Raises:
+        TypeError: for a path, an `ImageSource` that is in no batches, or a list: Keras would take
+            each of its items for an input of its own.
         ValueError: as `check_images`, and for targets of the images' shape that are other images.
     """
+    if isinstance(data, list | tuple):
+        refuse_list(data, argument, "images")
     images, of_data_set = _first_look(data, argument)
     if images is None:
         return
@@ -135,6 +148,15 @@ def check_training_data(
             "out without a word. Pass the images alone, `fit(images)`; labels may stand beside "
             "them. To learn one image from another takes a `keras.Model` of your own."
         )
+
+
+def refuse_list(data: Any, argument: str, kind: str) -> NoReturn:
+    """Refuses a list of `kind`, each item an array."""
+    raise TypeError(
+        f"`{argument}` should be an array of {kind}, or a data set of batches of them. Received: a "
+        f"{type(data).__name__} of {len(data)} item(s). Pass `np.stack({argument})` of {kind} of "
+        "one shape."
+    )
 
 
 def _are_equal(images: np.ndarray, targets: Any, rows: int = 256) -> bool:

@@ -81,7 +81,7 @@ class PixelCNN(CodePrior):
         if filters < 2 or filters % 2:
             raise ValueError(f"`filters` should be positive and even. Received: filters={filters}")
         activation = keras.activations.get(activation)
-        self.settings(
+        filters, residual_blocks, embedding_dim, kernel_size, dropout, _ = self.settings(
             filters=filters,
             residual_blocks=residual_blocks,
             embedding_dim=embedding_dim,

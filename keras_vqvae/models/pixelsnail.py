@@ -84,7 +84,17 @@ class PixelSNAIL(CodePrior):
         **kwargs: Any,
     ) -> None:
         super().__init__(code_shape, num_embeddings, num_classes, **kwargs)
-        self.settings(
+        (
+            filters,
+            blocks,
+            attention_every,
+            num_heads,
+            embedding_dim,
+            kernel_size,
+            first_kernel_size,
+            hidden_dim,
+            dropout,
+        ) = self.settings(
             filters=filters,
             blocks=blocks,
             attention_every=attention_every,

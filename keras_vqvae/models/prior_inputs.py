@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_vqvae.models import prior_checks
 from keras_vqvae.models.codes import check_codes
+from keras_vqvae.models.images import refuse_list
 
 __all__ = ["PriorInputs", "fingerprint_of"]
 
@@ -67,6 +68,8 @@ class PriorInputs:
 
     def _check_data(self, codes: Any, y: Any = None) -> tuple[Any, Any]:
         """Checks arrays and code files; of a data set the first batch, and where it is from."""
+        if isinstance(codes, list | tuple):
+            refuse_list(codes, "x", "codes")
         known, given = self.codes_fingerprint, fingerprint_of(codes)
         if known is not None and given is not None and given != known:
             raise ValueError(

@@ -72,7 +72,9 @@ class TransformerPrior(CodePrior):
         **kwargs: Any,
     ) -> None:
         super().__init__(code_shape, num_embeddings, num_classes, **kwargs)
-        self.settings(hidden_dim=hidden_dim, blocks=blocks, num_heads=num_heads, dropout=dropout)
+        hidden_dim, blocks, num_heads, dropout = self.settings(
+            hidden_dim=hidden_dim, blocks=blocks, num_heads=num_heads, dropout=dropout
+        )
         if hidden_dim % num_heads:
             raise ValueError(
                 "`num_heads` should be a divisor of `hidden_dim`. "

@@ -192,8 +192,16 @@ class TwoStage:
         """Writes `vqvae.keras` and `prior.keras` into a directory, which is made if needed.
 
         Each file appears whole or not at all; files of these names are replaced.
+
+        Raises:
+            ValueError: for a name that ends in `.keras`, which is that of a file with one model.
         """
         folder = pathlib.Path(directory)
+        if folder.suffix == ".keras":
+            raise ValueError(
+                "`directory` should be a directory for the two models, which `TwoStage.load` "
+                f"reads. Received: directory={str(directory)!r}, the name of a file"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         for name, model in (("vqvae", self.vqvae), ("prior", self.prior)):
             with tempfile.TemporaryDirectory(dir=folder) as temporary:

@@ -101,7 +101,7 @@ def build_quantizer(settings: VQVAEConfig) -> Quantizer:
             revival="replace_dead" if settings.revival else None,
         ),
         "finite_scalar": lambda: FiniteScalarQuantizer(_levels(bits)),
-        "lookup_free": lambda: LookupFreeQuantizer(bits),
+        "lookup_free": lambda: LookupFreeQuantizer(bits, beta=beta),
         "binary_spherical": lambda: BinarySphericalQuantizer(bits, beta=beta),
         "sim_vq": lambda: SimVQ(size, dim, beta=beta),
         "index_backprop": lambda: IndexBackpropQuantizer(size, dim, beta=beta),

@@ -17,16 +17,18 @@ def option(default: Any, help: str, choices: tuple[str, ...] | None = None) -> A
     return field(default=default, metadata={"help": help, "choices": choices})
 
 
-# Quantizers that give one code a position, which is what the prior of a run learns.
-QUANTIZERS = (
-    "vector",
-    "finite_scalar",
-    "lookup_free",
-    "binary_spherical",
-    "sim_vq",
-    "index_backprop",
-    "gumbel",
-)
+# Quantizers that give one code a position, which is what the prior of a run learns, and what each
+# takes of the settings that not all have.
+_QUANTIZER_SETTINGS = {
+    "vector": ("embedding_dim", "beta", "update", "embeddings_initializer", "revival"),
+    "finite_scalar": (),
+    "lookup_free": ("beta",),
+    "binary_spherical": ("beta",),
+    "sim_vq": ("embedding_dim", "beta"),
+    "index_backprop": ("embedding_dim", "beta"),
+    "gumbel": ("embedding_dim",),
+}
+QUANTIZERS = tuple(_QUANTIZER_SETTINGS)
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,34 @@ class VQVAEConfig:
                 "whose codes learn by gradient. Received: "
                 f"quantizer={self.quantizer!r}, update={self.update!r}"
             )
+
+    @staticmethod
+    def quantizers_with(setting: str) -> list[str]:
+        """The quantizers that take a setting which not all have.
+
+        Example:
+        >>> VQVAEConfig.quantizers_with("update")
+        ['vector']
+        """
+        return [name for name, taken in _QUANTIZER_SETTINGS.items() if setting in taken]
+
+    def without_use(self) -> list[str]:
+        """The settings that were changed from their defaults, and do nothing beside the others.
+
+        Example:
+        >>> VQVAEConfig(quantizer="finite_scalar", beta=0.5, revival=False).without_use()
+        ['beta', 'revival']
+        """
+        taken = {"decay"} if (self.quantizer, self.update) == ("vector", "ema") else set()
+        taken.update(_QUANTIZER_SETTINGS.get(self.quantizer, ()))
+        # The length of a code is that of the baselines of a comparison, too.
+        some = {"decay", *_QUANTIZER_SETTINGS["vector"]} - {"embedding_dim"}
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
+        return [
+            name
+            for name, default in defaults.items()
+            if name in some - taken and getattr(self, name) != default
+        ]
 
 
 @dataclass(frozen=True)

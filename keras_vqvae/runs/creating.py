@@ -1,5 +1,6 @@
 """What is checked before a run is written."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -57,7 +58,7 @@ def forget_prior(files: RunDirectory) -> None:
 
 
 def check_fit(config: RunConfig, parts: DataParts) -> None:
-    """Opens the data and builds the model that it is for.
+    """Opens the data and builds the model that it is for; warns of settings without a use.
 
     Raises:
         ValueError: if they do not fit.
@@ -81,6 +82,13 @@ def check_fit(config: RunConfig, parts: DataParts) -> None:
                 "`patience` needs validation images. Received: validation_fraction=0, and the data "
                 "has no validation part"
             )
+    vqvae = config.vqvae
+    idle = [f"{name}={getattr(vqvae, name)!r}" for name in vqvae.without_use()]
+    if idle:
+        of = f" with update={vqvae.update!r}" if vqvae.quantizer == "vector" else ""
+        warnings.warn(
+            f"the quantizer {vqvae.quantizer!r}{of} has no use for {', '.join(idle)}", stacklevel=3
+        )
     model = build_vqvae(config, train.image_shape, parts.value_range(), parts.variance())
     model.check_images(train.read(np.arange(min(len(train), 64))), "data")
 

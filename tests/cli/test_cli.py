@@ -93,6 +93,18 @@ def test_encode_and_decode(run, folder, tmp_path):
     assert call("decode", run, codes, "--output", pictures).exit_code == 0
     assert sorted(p.name for p in pictures.iterdir()) == [f"{i:02}.png" for i in range(12)]
     assert "exists" in fails(2, "decode", run, codes, "--output", pictures)
+    (pictures / "note.png").write_bytes(b"mine")
+    few = load_codes(codes)
+    save_codes(
+        tmp_path / "few.npz",
+        few.codes[:3],
+        num_embeddings=few.num_embeddings,
+        model_fingerprint=few.fingerprint,
+    )
+    replaced = ("decode", run, tmp_path / "few.npz", "--output", pictures, "--overwrite")
+    assert call(*replaced).exit_code == 0
+    assert sorted(p.name for p in pictures.iterdir()) == ["0.png", "1.png", "2.png", "note.png"]
+    assert call("decode", run, codes, "--output", pictures, "--overwrite").exit_code == 0
     assert call("decode", run, codes, "--output", arrays).exit_code == 0
     with np.load(arrays) as file, Image.open(pictures / "00.png") as first:
         np.testing.assert_array_equal(file["images"][0, ..., 0], np.asarray(first))
@@ -247,7 +259,9 @@ class TestWrongUse:
     def test_data_and_codes_of_another_shape_or_model(self, run, tmp_path):
         other = write_images(tmp_path / "large", 4, side=16)
         assert "(16, 16, 1)" in fails(2, "evaluate", run, "--data", other)
-        assert "(16, 16, 1)" in fails(2, "encode", run, "--data", other, "--output", tmp_path / "c")
+        assert "(16, 16, 1)" in fails(
+            2, "encode", run, "--data", other, "--output", tmp_path / "c.npz"
+        )
         codes = tmp_path / "codes.npz"
         out = ("--output", tmp_path / "out")
         save_codes(codes, np.zeros((1, 4, 4), int), num_embeddings=4, model_fingerprint="other")
@@ -290,3 +304,26 @@ class TestFailures:
         assert result.exit_code == 1
         assert "Traceback" in result.stderr
         assert not list(run.glob("samples_*.png"))
+
+
+def test_an_output_says_by_its_name_what_it_is(run, folder, tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    for name in ("x.jpg", "x", "folder.png"):
+        line = fails(2, "sample", run, "-n", 1, "--output", tmp_path / name)
+        assert "--output should be a file named *.png" in line
+    line = fails(2, "encode", run, "--data", folder, "--output", tmp_path / "c.txt")
+    assert "--output should be a file named *.npz" in line
+    line = fails(2, "decode", run, tmp_path / "picture.png", "--output", tmp_path / "out")
+    assert "picture.png" in line
+    picture = next(folder.rglob("*.png"))
+    line = fails(2, "decode", run, picture, "--output", tmp_path / "out")
+    assert "it is no .npz file" in line
+    assert "pickle" not in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_shows_the_examples_line_by_line():
+    shown = call("--help").stdout
+    assert "\b" not in shown
+    assert "\n    keras-vqvae demo\n    keras-vqvae train --data" in shown
+    assert "XLA for training" in call("train", "--help").stdout

@@ -58,13 +58,42 @@ def test_what_depends_on_another_choice_is_searched_with_it_alone():
     tiny(update="gradient").config(hp)
     assert "decay" not in hp
     hp = keras_tuner.HyperParameters()
-    config = tiny(quantizer="lookup_free", num_embeddings=8).config(hp)
+    lookup_free = VQVAEHyperModel((8, 8, 1), RUN, quantizer="lookup_free", num_embeddings=8)
+    config = lookup_free.config(hp)
     assert "update" not in hp
     assert config.vqvae.quantizer == "lookup_free"
     hp = keras_tuner.HyperParameters()
     hp.values = {"update": "gradient"}
     tiny().config(hp)
     assert "decay" not in {one.name for one in hp.space if hp.is_active(one)}
+    for quantizer, missing in {
+        "finite_scalar": {"beta", "embedding_dim"},
+        "lookup_free": {"embedding_dim"},
+        "gumbel": {"beta"},
+        "sim_vq": set(),
+    }.items():
+        hp = keras_tuner.HyperParameters()
+        VQVAEHyperModel((8, 8, 1), RUN, quantizer=quantizer, num_embeddings=8).config(hp)
+        found = {one.name for one in hp.space}
+        assert {"beta", "embedding_dim"} - found == missing
+        assert not {"update", "decay"} & found
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"quantizer": "lookup_free", "decay": [0.5, 0.9]}, "`decay` needs quantizer in"),
+        ({"quantizer": "finite_scalar", "beta": 1.0}, "`beta` needs quantizer in"),
+        (
+            {"quantizer": ["finite_scalar", "gumbel"], "beta": (0.1, 1.0)},
+            "quantizer=finite",
+        ),
+        ({"update": "gradient", "decay": 0.9}, "`decay` needs update in"),
+    ],
+)
+def test_what_no_trial_has_a_use_for_is_refused(space, message):
+    with pytest.raises(ValueError, match=message):
+        VQVAEHyperModel((8, 8, 1), RUN, num_embeddings=8, **space)
 
 
 def test_what_is_not_searched_by_default_may_be():

@@ -216,3 +216,29 @@ def test_black_images_are_no_binary_images():
     check_images(binary(4), (-1.0, 1.0), (8, 8, 1))
     with pytest.raises(ValueError, match=r"holds booleans.*value_range=\(-1, 1\)"):
         check_images(binary(1).astype(bool), (-1.0, 1.0), (8, 8, 1))
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_list_of_images_is_refused(kind):
+    images = kind(grey_images(4))
+    model = autoencoder()
+    model.compile("adam")
+    message = rf"`x` should be an array of images.*Received: a {kind.__name__} of 4 .*np.stack\(x\)"
+    for method in (model.fit, model.evaluate):
+        with pytest.raises(TypeError, match=message):
+            method(images, verbose=0)
+    with pytest.raises(TypeError, match=r"`images` should be an array.*`np.stack\(images\)`"):
+        model.encode(images)
+    with pytest.raises(TypeError, match="`validation_data` should be an array of images"):
+        model.fit(grey_images(4), validation_data=(list(images), None), verbose=0)
+    with pytest.raises(TypeError, match=rf"Received: a {kind.__name__} of 0"):
+        model.fit(kind(), verbose=0)
+
+
+def test_a_list_of_batches_is_encoded():
+    images = grey_images(5)
+    model = autoencoder()
+    batches = [images[:3], images[3:]]
+    np.testing.assert_allclose(model.encode(batches), model.encode(images), atol=1e-6)
+    with pytest.raises(ValueError, match="finite"):
+        model.encode([np.full_like(images, np.nan, "float32")])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from prior_cases import KINDS, one_kind
+from prior_cases import KINDS, SMALL, one_kind
 from support import normal
 
 from keras_vqvae import models, sampling
@@ -154,3 +154,23 @@ def test_constructor(case, options, message):
 def test_settings(cls, options, message):
     with pytest.raises(ValueError, match=message):
         cls((4, 4), 5, **options)
+
+
+@pytest.mark.parametrize("kind", ["pixelcnn", "gated", "pixelsnail", "transformer"])
+def test_integers_may_be_those_of_numpy(kind):
+    cls, options = SMALL[kind]
+    wide = {name: np.int64(v) if isinstance(v, int) else v for name, v in options.items()}
+    prior = cls((np.int64(2), 2), np.int64(3), num_classes=np.int64(2), name="prior", **wide)
+    plain = cls((2, 2), 3, num_classes=2, name="prior", **options)
+    assert prior.get_config() == plain.get_config()
+    samples = prior.sample(np.int64(3), 0, seed=1, batch_size=np.int64(2))
+    np.testing.assert_array_equal(samples, prior.sample(3, 0, seed=1))
+
+
+def test_a_list_of_codes_is_refused():
+    prior = models.PixelCNN((2, 2), 3, **SMALL["pixelcnn"][1])
+    prior.compile("adam")
+    codes = [np.zeros((2, 2), int)] * 4
+    for method in (prior.fit, prior.evaluate):
+        with pytest.raises(TypeError, match=r"`x` should be an array of codes.*a list of 4 item"):
+            method(codes, verbose=0)

@@ -12,6 +12,7 @@ from keras_vqvae.runs import (
     VQVAEConfig,
     demo_config,
 )
+from keras_vqvae.runs.building import build_quantizer
 
 
 @pytest.mark.parametrize(
@@ -118,3 +119,19 @@ def test_the_likelihoods_of_the_settings_are_those_of_the_package():
     with pytest.raises(ValueError, match="`likelihood` should be one of") as error:
         likelihoods.get("none of them")
     assert repr(sorted(field.metadata["choices"])) in str(error.value)
+
+
+def test_settings_without_a_use_are_named():
+    assert VQVAEConfig(beta=0.5, decay=0.9, revival=False).without_use() == []
+    assert VQVAEConfig(update="gradient", decay=0.9).without_use() == ["decay"]
+    for quantizer, beta in {"lookup_free": [], "sim_vq": [], "gumbel": ["beta"]}.items():
+        config = VQVAEConfig(quantizer=quantizer, beta=0.5, update="gradient", embedding_dim=4)
+        assert config.without_use() == [*beta, "update"]
+
+
+@pytest.mark.parametrize(
+    "quantizer", ["vector", "lookup_free", "binary_spherical", "sim_vq", "index_backprop"]
+)
+def test_beta_reaches_every_quantizer_that_has_one(quantizer):
+    layer = build_quantizer(VQVAEConfig(quantizer=quantizer, num_embeddings=8, beta=0.5))
+    assert layer.beta == 0.5

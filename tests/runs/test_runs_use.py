@@ -167,6 +167,15 @@ class TestCreate:
         assert run.metrics()["data"]["skipped_images"] == 1
         assert "bad.png" in run.metrics()["data"]["skipped_files"][0]
 
+    def test_settings_that_do_nothing_are_named(self, tmp_path):
+        folder = write_images(tmp_path / "images", 8)
+        config = tiny_config(folder)
+        fixed = {"quantizer": "finite_scalar", "beta": 0.5, "update": "gradient"}
+        idle = dataclasses.replace(config, vqvae=dataclasses.replace(config.vqvae, **fixed))
+        message = r"'finite_scalar' has no use for beta=0\.5, update='gradient'"
+        with pytest.warns(UserWarning, match=message):
+            Run.create(tmp_path / "run", idle)
+
     def test_the_source_is_found_from_anywhere(self, tmp_path, monkeypatch):
         write_images(tmp_path / "images", 6)
         monkeypatch.chdir(tmp_path)
