@@ -1,6 +1,7 @@
 """Options: one way to name a choice (by name, by config, or by instance), and the value range."""
 
 import copy
+import hashlib
 import math
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -16,8 +17,10 @@ __all__ = [
     "check_count",
     "check_number",
     "check_schedulable",
+    "check_seed",
     "check_share",
     "check_value_range",
+    "derived_seed",
     "get_choice",
 ]
 
@@ -144,6 +147,30 @@ def check_count(
         limit = "" if highest is None else f" of at most {highest}"
         raise ValueError(f"`{name}` should be {kind}{limit}{hint}. Received: {name}={value!r}")
     return int(value)
+
+
+def check_seed(seed: Any) -> int | None:
+    """An integer or `None` that a user gave as the argument `seed`.
+
+    Raises:
+        ValueError: for anything else. A generator would be shared by what should draw apart.
+    """
+    if seed is None or (isinstance(seed, Integral) and not isinstance(seed, bool)):
+        return None if seed is None else int(seed)
+    raise ValueError(f"`seed` should be an integer or None. Received: seed={seed!r}")
+
+
+def derived_seed(seed: int | None, purpose: str) -> int | None:
+    """Another seed for another purpose, so that the numbers drawn for both have nothing in common.
+
+    Example:
+    >>> derived_seed(3, "dropout") == derived_seed(3, "dropout") != derived_seed(4, "dropout")
+    True
+    """
+    if seed is None:
+        return None
+    digest = hashlib.sha256(f"{purpose} {seed}".encode()).digest()
+    return int.from_bytes(digest[:4], "little") >> 1
 
 
 def get_choice(identifier: Any, base: type[T], names: dict[str, type[T]], argument: str) -> T:

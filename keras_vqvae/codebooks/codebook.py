@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count
+from keras_vqvae.choices import PACKAGE, check_count, check_seed
 from keras_vqvae.codebooks.assignment import get_assignment
 from keras_vqvae.codebooks.distances import get_distance
 from keras_vqvae.codebooks.initialization import DataInitializer, get_embeddings_initializer
@@ -76,14 +76,14 @@ class Codebook(SavedGenerator, keras.layers.Layer):
             )
         self.update_rule = get_update_rule(update)
         self.frozen_codes = self.update_rule.frozen_mask(self.num_embeddings)
+        self.seed = check_seed(seed)
         self.embeddings_initializer = get_embeddings_initializer(
-            embeddings_initializer, self.num_embeddings, seed
+            embeddings_initializer, self.num_embeddings, self.seed
         )
         self.revival = get_revival(revival)
         self.distance = get_distance(distance)
         self.assignment = get_assignment(assignment)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def build(self, input_shape: Any) -> None:
         if self.built:
@@ -233,7 +233,8 @@ class Codebook(SavedGenerator, keras.layers.Layer):
             warnings.warn(
                 f"the table of '{self.path}' will neither start from data nor get codes replaced: "
                 "on JAX, a plain Keras model drops what a step assigns to a trainable weight. Use "
-                "`update='ema'`, or a model of this package (`models.VQVAE`)",
+                "`update='ema'`, where the layer has it, or a model of this package "
+                "(`models.VQVAE`)",
                 stacklevel=2,
             )
 

@@ -42,6 +42,11 @@ class FrozenCodes(UpdateRule):
             )
         self.codes = list(values)
         self.otherwise = get_update_rule(otherwise)
+        if isinstance(self.otherwise, FrozenCodes):
+            raise ValueError(
+                "`otherwise` should be how the other codes learn; put all frozen codes into one "
+                f"`FrozenCodes`. Received: otherwise={otherwise!r}"
+            )
         self.trains_by_gradient = self.otherwise.trains_by_gradient
 
     def frozen_mask(self, num_embeddings: int) -> np.ndarray:

@@ -82,14 +82,20 @@ def get_embeddings_initializer(
         identifier = keras.saving.deserialize_keras_object(identifier)
     if isinstance(identifier, DataInitializer):
         return identifier
-    if identifier == "kmeans":
+    is_name = isinstance(identifier, str)
+    if is_name and identifier == "kmeans":
         return KMeans()
-    if identifier == "uniform":
+    if is_name and identifier == "uniform":
         return keras.initializers.RandomUniform(-1.0 / num_embeddings, 1.0 / num_embeddings, seed)
+    error = None
     try:
-        return keras.initializers.get(identifier)
-    except ValueError as error:
+        found = keras.initializers.get(identifier) if is_name or callable(identifier) else None
+    except ValueError as caught:
+        error = caught
+    if error is not None or found is None:
         raise ValueError(
             "`embeddings_initializer` should be 'uniform', 'kmeans', `KMeans(...)` or a Keras "
-            f"initializer. Received: embeddings_initializer={identifier!r}"
+            "initializer (`keras.initializers.Constant(array)` for codes of your own). "
+            f"Received: embeddings_initializer={identifier!r}"
         ) from error
+    return found

@@ -14,7 +14,6 @@ __all__ = ["CodeIndices", "CodeLookup"]
 
 class _OfQuantizer(keras.layers.Layer):
     def __init__(self, quantizer: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
         if isinstance(quantizer, dict):
             quantizer = keras.saving.deserialize_keras_object(quantizer)
         if not isinstance(quantizer, Quantizer):
@@ -22,6 +21,8 @@ class _OfQuantizer(keras.layers.Layer):
                 "`quantizer` should be a quantizer such as `VectorQuantizer(512)`. "
                 f"Received: quantizer={quantizer!r}"
             )
+        # The quantizer's policy, so that vectors are rounded here if they are there.
+        super().__init__(**{"dtype": quantizer.dtype_policy, **kwargs})
         self.quantizer = quantizer
 
     def get_config(self) -> dict[str, Any]:
@@ -92,6 +93,11 @@ class CodeLookup(_OfQuantizer):
     Returns:
         float32 `(..., D)`.
 
+    Raises:
+        TypeError: for indices that are no integers (`keras.Input` gives floats by default).
+        ValueError: for another number of indices a position, or a quantizer that does not know its
+            `embedding_dim` yet.
+
     Example:
     >>> from keras_vqvae.layers import VectorQuantizer
     >>> codes = keras.Input((2, 2), dtype="int32")
@@ -101,8 +107,13 @@ class CodeLookup(_OfQuantizer):
 
     def build(self, input_shape: Any) -> None:
         if not self.quantizer.built:
-            self.quantizer.build((*input_shape, self.quantizer.embedding_dim))
+            self.quantizer.build(self.quantizer.vectors_shape(input_shape))
         self.built = True
 
     def call(self, indices: Any) -> Any:
+        self.quantizer.check_indices(indices.dtype, indices.shape)
         return self.quantizer.codes_of(ops.cast(indices, "int32"))
+
+    def compute_output_spec(self, indices: Any) -> Any:
+        self.quantizer.check_indices(indices.dtype, indices.shape)
+        return keras.KerasTensor(self.quantizer.vectors_shape(indices.shape), "float32")

@@ -69,7 +69,7 @@ def concatenated_counts(tables: tuple[TableUse, ...]) -> Any:
 def spread_initializers(initializer: Any, count: int, step: int = 1) -> list[Any]:
     """An initializer for each table, by seeds `step` apart.
 
-    One random instance would start all tables alike.
+    One random instance would start all tables alike, but for one with a generator, which goes on.
     """
     if isinstance(initializer, dict):
         initializer = keras.saving.deserialize_keras_object(initializer)
@@ -78,6 +78,8 @@ def spread_initializers(initializer: Any, count: int, step: int = 1) -> list[Any
     found = []
     for i in range(count):
         config = initializer.get_config()
+        if isinstance(config.get("seed"), dict):  # a `SeedGenerator`
+            return [initializer] * count
         if isinstance(config.get("seed"), int):
             config["seed"] += i * step
         found.append(type(initializer).from_config(config))

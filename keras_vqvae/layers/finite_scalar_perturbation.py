@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_number
+from keras_vqvae.choices import PACKAGE, check_number, check_seed
 from keras_vqvae.layers.scalar_quantizer import ScalarQuantizer
 from keras_vqvae.ops import all_reduce_sum
 from keras_vqvae.saved_generator import SavedGenerator
@@ -89,8 +89,8 @@ class FiniteScalarPerturbation(SavedGenerator, ScalarQuantizer):
         super().__init__(levels, **kwargs)
         self.mean_weight = check_number("mean_weight", mean_weight)
         self.variance_weight = check_number("variance_weight", variance_weight)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = check_seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def bounded(self, x: Any) -> Any:
         return (ops.tanh(x) + 1.0) / 2.0 * self.sizes - 0.5

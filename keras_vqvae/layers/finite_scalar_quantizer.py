@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_share
+from keras_vqvae.choices import PACKAGE, check_seed, check_share
 from keras_vqvae.layers.scalar_quantizer import ScalarQuantizer
 from keras_vqvae.ops import with_value
 from keras_vqvae.saved_generator import SavedGenerator
@@ -95,9 +95,9 @@ class FiniteScalarQuantizer(SavedGenerator, ScalarQuantizer):
         super().__init__(levels, **kwargs)
         self.symmetric = bool(symmetric)
         self.noise_dropout = check_share("noise_dropout", noise_dropout, "[0, 1]")
-        self.seed = seed
+        self.seed = check_seed(seed)
         if self.noise_dropout > 0.0:
-            self.seed_generator = keras.random.SeedGenerator(seed)
+            self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def bounded(self, x: Any) -> Any:
         sizes = self.sizes

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_seed
 from keras_vqvae.layers.composite import ChannelSplit, part_config, spread_initializers
 from keras_vqvae.layers.residual_vector_quantizer import ResidualVectorQuantizer
 
@@ -95,7 +95,7 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
         super().__init__(**kwargs)
         dim = self.piece_dim(embedding_dim, num_groups)
         self.num_groups = num_groups
-        self.seed = seed
+        self.seed = check_seed(seed)
         # Depth i of a piece takes seed + i.
         starts = spread_initializers(embeddings_initializer, num_groups, num_quantizers)
         self.quantizers = [
@@ -115,7 +115,7 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
                 regularizer=regularizer,
                 beam_size=beam_size,
                 chunk_size=chunk_size,
-                seed=None if seed is None else seed + i * num_quantizers,
+                seed=None if self.seed is None else self.seed + i * num_quantizers,
                 dtype="float32",
                 name=f"group_{i}",
             )

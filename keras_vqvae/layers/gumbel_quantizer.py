@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_seed, derived_seed
 from keras_vqvae.codebooks import Codebook, DataInitializer
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
@@ -93,6 +93,7 @@ class GumbelQuantizer(CodebookQuantizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        seed = check_seed(seed)
         self.set_numbers(above_zero=True, temperature=temperature)
         self.set_numbers(kl_weight=kl_weight)
         if embeddings_initializer is None:
@@ -113,7 +114,7 @@ class GumbelQuantizer(CodebookQuantizer):
             )
         self.projection = keras.layers.Dense(
             num_embeddings,
-            kernel_initializer=keras.initializers.GlorotUniform(seed),
+            kernel_initializer=keras.initializers.GlorotUniform(derived_seed(seed, "projection")),
             dtype="float32",
             name="projection",
         )

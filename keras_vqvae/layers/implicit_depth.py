@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vqvae.choices import derived_seed
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
 from keras_vqvae.layers.composite import spread_initializers
@@ -54,7 +55,9 @@ class ImplicitDepth(CodebookQuantizer):
         self.network = None
         if num_blocks is not None:
             options = {"dtype": "float32", "name": "codebook_network"}
-            self.network = _Network(num_blocks, hidden_dim, seed, **options)
+            self.network = _Network(
+                num_blocks, hidden_dim, derived_seed(seed, "network"), **options
+            )
         self.codebook = Codebook(
             num_embeddings,
             embedding_dim,

@@ -105,7 +105,7 @@ class ImplicitResidualVectorQuantizer(ResidualDepths):
                 beta=beta,
                 embeddings_initializer=starts[i],
                 chunk_size=chunk_size,
-                seed=None if seed is None else seed + i,
+                seed=None if self.seed is None else self.seed + i,
                 dtype="float32",
                 name=f"depth_{i}",
             )

@@ -7,9 +7,10 @@ from numbers import Integral
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count, check_share
+from keras_vqvae.choices import PACKAGE, check_count, check_seed, check_share, derived_seed
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
 from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
@@ -117,6 +118,7 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        seed = check_seed(seed)
         self.set_numbers(beta=beta)
         self.scales = _check_scales(scales)
         most, hint = len(self.scales), ", the number of scales"
@@ -128,7 +130,7 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
         self.seed_generator: Any = None
         if self.dropout is not None:
             self.dropout.check(most, "scales")
-            self.seed_generator = keras.random.SeedGenerator(seed)
+            self.seed_generator = keras.random.SeedGenerator(derived_seed(seed, "dropout"))
         self.codebook = Codebook(
             num_embeddings,
             embedding_dim,
@@ -149,7 +151,7 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
         if self.built:
             return
         super().build(input_shape)
-        seed = self.codebook.seed
+        seed = derived_seed(self.codebook.seed, "convolutions")
         for i in range(self.num_convolutions):
             start = keras.initializers.GlorotUniform(None if seed is None else seed + i)
             convolution = keras.layers.Conv2D(
@@ -310,6 +312,9 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
             first += height * width
         return sums
 
+    def vectors_shape(self, indices_shape: Any) -> tuple[int | None, ...]:
+        return (indices_shape[0], *self.scales[-1], self.embedding_dim)
+
     @property
     def num_indices(self) -> int:
         """Σ h_s w_s, the number of indices of a grid."""
@@ -346,9 +351,10 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
 
 
 def _check_scales(scales: Any) -> tuple[tuple[int, int], ...]:
+    scales = scales.tolist() if isinstance(scales, np.ndarray) else scales
     pairs: list[tuple[int, int]] = []
     for scale in scales if isinstance(scales, Sequence) and not isinstance(scales, str) else ():
-        pair = tuple(scale) if isinstance(scale, Sequence) else (scale, scale)
+        pair = tuple(scale) if isinstance(scale, Sequence | np.ndarray) else (scale, scale)
         if len(pair) == 2 and all(isinstance(n, Integral) and int(n) >= 1 for n in pair):
             pairs.append((int(pair[0]), int(pair[1])))
     ordered = all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(pairs))

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_seed
 from keras_vqvae.layers.composite import (
     ChannelSplit,
     check_one_size,
@@ -100,7 +100,7 @@ class ProductQuantizer(ChannelSplit):
         dim = self.piece_dim(embedding_dim, num_groups)
         sizes = one_for_each("num_embeddings", num_embeddings, num_groups, "groups")
         self.num_groups = num_groups
-        self.seed = seed
+        self.seed = check_seed(seed)
         self.shared_codebook = bool(shared_codebook)
         if shared_codebook:
             check_one_size(sizes)
@@ -119,7 +119,7 @@ class ProductQuantizer(ChannelSplit):
                 assignment=assignment,
                 regularizer=regularizer,
                 chunk_size=chunk_size,
-                seed=None if seed is None else seed + i,
+                seed=None if self.seed is None else self.seed + i,
                 dtype="float32",
                 name=f"group_{i}",
             )
@@ -140,7 +140,8 @@ class ProductQuantizer(ChannelSplit):
             mask = ops.repeat(mask, self.num_groups, axis=-1)
         output = self.quantizers[0].discretize(pieces, training=training, mask=mask)
         return output._replace(
-            quantized=ops.reshape(output.quantized, shape), codes=ops.reshape(output.codes, shape)
+            quantized=self.like_input(z_e, ops.reshape(output.quantized, shape)),
+            codes=ops.reshape(output.codes, shape),
         )
 
     def codes_of(self, indices: Any) -> Any:

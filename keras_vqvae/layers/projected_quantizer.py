@@ -39,6 +39,7 @@ class ProjectedQuantizer(Quantizer):
         codebook_dim: c. By default the quantizer's `embedding_dim`, where it is known.
         kernel_initializer: where both projections start. Defaults to `"glorot_uniform"`.
         use_bias: whether they have biases. Defaults to `True`.
+        embedding_dim: D. By default taken from the input.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy, the projections are float32,
             as distances are: rounding would change which code is nearest.
 
@@ -78,6 +79,7 @@ class ProjectedQuantizer(Quantizer):
         codebook_dim: int | None = None,
         kernel_initializer: Any = "glorot_uniform",
         use_bias: bool = True,
+        embedding_dim: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -94,7 +96,7 @@ class ProjectedQuantizer(Quantizer):
         self.codebook_dim = dim
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.use_bias = bool(use_bias)
-        self._dim: int | None = None
+        self._dim = None if embedding_dim is None else check_count("embedding_dim", embedding_dim)
 
     def build(self, input_shape: Any) -> None:
         if self.built:
@@ -200,4 +202,5 @@ class ProjectedQuantizer(Quantizer):
             "codebook_dim": self.codebook_dim,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "use_bias": self.use_bias,
+            "embedding_dim": self._dim,
         }

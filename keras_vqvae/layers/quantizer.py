@@ -337,22 +337,34 @@ class Quantizer(keras.layers.Layer):
         """
         self._refuse_symbolic("decode", indices, "`layers.CodeLookup(quantizer)(indices)`")
         self.check_built("decode")
+        indices = ops.convert_to_tensor(indices)
+        self.check_indices(indices.dtype, indices.shape)
         if is_concrete(indices):
-            self._check_indices(ops.convert_to_numpy(indices))
+            self._check_range(ops.convert_to_numpy(indices))
         return self.codes_of(ops.cast(indices, "int32"))
 
-    def _check_indices(self, indices: np.ndarray) -> None:
-        if indices.dtype.kind not in "iu":
+    def check_indices(self, dtype: Any, shape: Any) -> None:
+        """Refuses what no indices can be: other dtypes, or another number of indices a position.
+
+        Raises:
+            TypeError: for a dtype that is not of integers.
+            ValueError: for another length of the last axis, where a position has an axis of
+                indices.
+        """
+        name = keras.backend.standardize_dtype(dtype)
+        if not name.startswith(("int", "uint")):
             raise TypeError(
-                f"`indices` of layer '{self.name}' should be integers. "
-                f"Received: dtype {indices.dtype}"
+                f"`indices` of layer '{self.name}' should be integers. Received: dtype {name}"
             )
-        sizes = self.table_sizes
-        if self.has_index_axis and (indices.ndim == 0 or indices.shape[-1] != len(sizes)):
+        count, shape = len(self.table_sizes), tuple(shape)
+        if self.has_index_axis and (not shape or shape[-1] not in (None, count)):
             raise ValueError(
-                f"`indices` of layer '{self.name}' should have {len(sizes)} indices a position on "
-                f"the last axis. Received: shape {indices.shape}"
+                f"`indices` of layer '{self.name}' should have {count} indices a position on "
+                f"the last axis. Received: shape {shape}"
             )
+
+    def _check_range(self, indices: np.ndarray) -> None:
+        sizes = self.table_sizes
         columns = np.moveaxis(indices, -1, 0) if self.has_index_axis else [indices]
         for i, (column, size) in enumerate(zip(columns, sizes, strict=True)):
             if column.size and (column.min() < -1 or column.max() >= size):
@@ -374,6 +386,11 @@ class Quantizer(keras.layers.Layer):
     def indices_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         """The shape of the indices for this shape of vectors."""
         return tuple(input_shape[:-1])
+
+    def vectors_shape(self, indices_shape: Any) -> tuple[int | None, ...]:
+        """The shape of the vectors that indices of this shape stand for."""
+        positions = indices_shape[:-1] if self.has_index_axis else indices_shape
+        return (*positions, self.embedding_dim)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)

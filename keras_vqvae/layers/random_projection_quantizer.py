@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count
+from keras_vqvae.choices import PACKAGE, check_count, check_seed
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.composite import concatenated_counts
 from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
@@ -84,9 +84,9 @@ class RandomProjectionQuantizer(Quantizer):
         super().__init__(**kwargs)
         self.codebook_dim = check_count("codebook_dim", codebook_dim)
         self.num_codebooks = check_count("num_codebooks", num_codebooks)
-        self.seed = seed
+        self.seed = check_seed(seed)
         # Drawn on the host, like Keras's own default seeds: the lift is computed from it there.
-        self._host_seed = random.randint(1, 10**9) if seed is None else seed
+        self._host_seed = random.randint(1, 10**9) if self.seed is None else self.seed
         self._dim = None if embedding_dim is None else check_count("embedding_dim", embedding_dim)
         self.codebooks = [
             Codebook(

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import check_count, check_number
+from keras_vqvae.choices import check_count, check_number, check_seed, derived_seed
 from keras_vqvae.layers.composite import (
     Composite,
     known_dim,
@@ -43,11 +43,12 @@ class ResidualDepths(SavedGenerator, Composite):
         super().__init__(**kwargs)
         self.num_quantizers = check_count("num_quantizers", num_quantizers)
         self.dropout = get_quantize_dropout(dropout)
-        self.seed = seed
+        self.seed = check_seed(seed)
         self.seed_generator: Any = None
         if self.dropout is not None:
             self.dropout.check(self.num_quantizers, "depths")
-            self.seed_generator = keras.random.SeedGenerator(seed)
+            # Not `seed`, with which depth 0 draws: which code it is would say what is dropped.
+            self.seed_generator = keras.random.SeedGenerator(derived_seed(self.seed, "dropout"))
         weights = self.per_depth("depth_weights", 1.0 if depth_weights is None else depth_weights)
         self.depth_weights = tuple(check_number("depth_weights", w) for w in weights)
 

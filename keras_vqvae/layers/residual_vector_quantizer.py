@@ -136,7 +136,7 @@ class ResidualVectorQuantizer(ResidualDepths):
                 assignment=assignment,
                 regularizer=regularizer,
                 chunk_size=chunk_size,
-                seed=None if seed is None else seed + i,
+                seed=None if self.seed is None else self.seed + i,
                 dtype="float32",
                 name=f"depth_{i}",
             )

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_seed
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.composite import part_config_of
 from keras_vqvae.layers.nearest_code_quantizer import NearestCodeQuantizer
@@ -125,6 +125,7 @@ class SimVQ(NearestCodeQuantizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        seed = check_seed(seed)
         self.set_numbers(beta=beta)
         self.set_estimator(estimator)
         if isinstance(codebook_transform, dict):

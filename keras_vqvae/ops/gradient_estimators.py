@@ -6,6 +6,7 @@ every estimator's value is the codes, to the last bit. One that has a method `pl
 seed, chunk_size)` chooses where vectors go in training itself.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -123,13 +124,13 @@ def get_gradient_estimator(identifier: Any) -> Callable[..., Any]:
     """The gradient estimator of that name or config, or a callable as it is.
 
     Raises:
-        ValueError: for a name that is not registered; the message lists those that are.
+        ValueError: for a name that is not registered, and for a class; the message lists the names.
     """
     if isinstance(identifier, dict):
         identifier = keras.saving.deserialize_keras_object(identifier)
-    if callable(identifier):
+    if callable(identifier) and not inspect.isclass(identifier):
         return identifier
-    if identifier not in GRADIENT_ESTIMATORS:
+    if not isinstance(identifier, str) or identifier not in GRADIENT_ESTIMATORS:
         raise ValueError(
             f"`estimator` should be one of {sorted(GRADIENT_ESTIMATORS)}, or an object such as "
             f"`ops.DiVeQ(noise_std=0.01)`. Received: estimator={identifier!r}"

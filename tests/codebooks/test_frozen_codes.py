@@ -97,3 +97,8 @@ def test_codes_are_in_the_table():
             VectorQuantizer(4, update=FrozenCodes(wrong))
     with pytest.raises(ValueError, match="a boolean for each of the 4 codes"):
         VectorQuantizer(4, update=FrozenCodes([True, False]))
+
+
+def test_codes_are_frozen_in_one_place():
+    with pytest.raises(ValueError, match="put all frozen codes into one `FrozenCodes`"):
+        FrozenCodes([0], otherwise=FrozenCodes([1]))

@@ -41,6 +41,54 @@ def test_codes_come_out_of_a_functional_model_and_go_into_one(case):
 
 
 @each_quantizer
+def test_a_decoder_alone_is_saved_and_cloned(case, tmp_path):
+    _, quantizer, x = encoder_and_quantizer(case)
+    indices = to_numpy(quantizer.encode(x))
+    codes = keras.Input(indices.shape[1:], dtype="int32")
+    decoder = keras.Model(codes, CodeLookup(quantizer)(codes))
+    expected = to_numpy(decoder(indices))
+    decoder.save(tmp_path / "decoder.keras")
+    loaded = keras.models.load_model(tmp_path / "decoder.keras")
+    np.testing.assert_array_equal(to_numpy(loaded(indices)), expected)
+    clone = keras.models.clone_model(decoder)
+    clone.set_weights(decoder.get_weights())
+    np.testing.assert_array_equal(to_numpy(clone(indices)), expected)
+
+
+@each_quantizer
+def test_what_are_no_indices_of_the_quantizer_is_refused(case):
+    _, quantizer, x = encoder_and_quantizer(case)
+    indices = to_numpy(quantizer.encode(x))
+    lookup = CodeLookup(quantizer)
+    with pytest.raises(TypeError, match=r"`indices`.*should be integers\. Received: dtype float32"):
+        lookup(indices.astype("float32"))
+    with pytest.raises(TypeError, match="should be integers"):
+        CodeLookup(quantizer)(keras.Input(indices.shape[1:]))
+    if not quantizer.has_index_axis:
+        return
+    for wrong in (indices[..., :-1], np.concatenate([indices, indices[..., :1]], -1)):
+        with pytest.raises(ValueError, match="indices a position on the last axis"):
+            lookup(wrong)
+        with pytest.raises(ValueError, match="indices a position on the last axis"):
+            CodeLookup(quantizer)(keras.Input(wrong.shape[1:], dtype="int32"))
+
+
+def test_indices_are_the_quantizers_under_any_policy():
+    before = keras.config.dtype_policy()
+    z = np.random.default_rng(0).normal(size=(500, 4)).astype("float32")
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        for dtype in ("float32", None):
+            quantizer = VectorQuantizer(256, embeddings_initializer="random_normal", dtype=dtype)
+            expected = to_numpy(quantizer(z, return_indices=True)[1])
+            layer = CodeIndices(quantizer)
+            np.testing.assert_array_equal(to_numpy(layer(z)), expected)
+            assert layer.dtype_policy == quantizer.dtype_policy
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@each_quantizer
 def test_config_round_trip(case):
     for kind in (CodeIndices, CodeLookup):
         layer = kind(case.make(), name="codes")

@@ -4,7 +4,7 @@ import pytest
 from support import gradients, grey_images, normal, same_bits, to_numpy, train_often, values_of
 
 from keras_vqvae import codebooks, models
-from keras_vqvae.layers import MultiScaleVectorQuantizer, QuantizeDropout
+from keras_vqvae.layers import CodeLookup, MultiScaleVectorQuantizer, QuantizeDropout
 from keras_vqvae.ops import cubic_matrix
 
 SCALES = ((1, 1), (2, 2), (3, 4))
@@ -261,6 +261,25 @@ def test_in_a_vqvae_an_image_is_one_sequence_of_codes(tmp_path):
     np.testing.assert_array_equal(again.encode(images), codes)
     with pytest.raises(ValueError, match=r"`code_shape` should be \(height, width\)"):
         models.PixelCNN(model.code_shape, model.num_embeddings)
+
+
+def test_a_decoder_of_indices_alone_is_saved_and_cloned(tmp_path):
+    indices = keras.Input((17,), dtype="int32")
+    quantizer = MultiScaleVectorQuantizer(6, SCALES, embedding_dim=2, seed=1)
+    decoder = keras.Model(indices, CodeLookup(quantizer)(indices))
+    assert decoder.output_shape == (None, 3, 4, 2)
+    codes = np.arange(34).reshape(2, 17) % 6
+    expected = to_numpy(decoder(codes))
+    decoder.save(tmp_path / "decoder.keras")
+    loaded = keras.models.load_model(tmp_path / "decoder.keras")
+    np.testing.assert_array_equal(to_numpy(loaded(codes)), expected)
+    assert keras.models.clone_model(decoder).output_shape == (None, 3, 4, 2)
+
+
+def test_scales_may_be_arrays():
+    for scales in (np.array(SCALES), [np.array(scale) for scale in SCALES]):
+        assert MultiScaleVectorQuantizer(6, scales).scales == SCALES
+    assert MultiScaleVectorQuantizer(6, np.array([1, 2])).scales == ((1, 1), (2, 2))
 
 
 def test_what_it_cannot_take_is_refused():

@@ -233,7 +233,12 @@ def test_trap_20_a_frozen_layer_learns_nothing(update, initializer):
         ({"distance": "l1"}, "`distance` should be one of"),
         ({"revival": "sometimes"}, "`revival` should be one of"),
         ({"estimator": "gumbel"}, "`estimator` should be one of"),
+        ({"estimator": ["diveq"]}, "`estimator` should be one of"),
+        ({"estimator": ops.DiVeQ}, "`estimator` should be one of"),
         ({"embeddings_initializer": "best"}, "`embeddings_initializer` should be"),
+        ({"embeddings_initializer": None}, "`embeddings_initializer` should be"),
+        ({"embeddings_initializer": np.ones((4, 2))}, "initializers.Constant(array)"),
+        ({"seed": 1.5}, "`seed` should be an integer"),
         ({"chunk_size": 0}, "`chunk_size` should be a positive integer"),
     ],
 )
