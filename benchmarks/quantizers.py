@@ -1,12 +1,15 @@
 """Training steps of our quantizers against vector-quantize-pytorch on torch: time and memory.
 
 A step is forward and backward in training mode: values, losses, tables that learn, and the gradient
-to the vectors and to every weight. Ours is measured three times: on TensorFlow in a `tf.function`
-without XLA, as `fit` runs it on a CPU unless it is told otherwise; on TensorFlow with XLA
-(`jit_compile=True`); and on JAX. Each contestant has a process of its own, and they take turns in
-blocks, on equal vectors and with all cores of the CPU; the first step of a block is not counted,
-and neither are compilation and warm-up. Settings of both are equal: straight-through, decay 0.99,
-β = 0.25, tables from the same distribution.
+to the vectors and to every weight. The gradient that a decoder would hand back to the values comes
+in as an array, so that nothing but the quantizer is timed.
+
+Ours is measured three times: on TensorFlow in a `tf.function` without XLA, as `fit` runs it on a
+CPU unless it is told otherwise; on TensorFlow with XLA (`jit_compile=True`); and on JAX. Each
+contestant has a process of its own, and they take turns in blocks, on equal vectors and with all
+cores of the CPU; the first step of a block is not counted, and neither are compilation and warm-up.
+Settings of both are equal: straight-through, decay 0.99, β = 0.25, tables from the same
+distribution.
 
 The nearest-code search alone is timed against the matrix product alone, in the same chunks and
 turns. Beside the steps whose bound is 10 × the product takes its turns too: no exact search does

@@ -424,6 +424,9 @@ def test_integers_are_quantized_as_numbers(case):
     out, same = layer.discretize(x), layer.discretize(x.astype("float32"))
     assert keras.backend.standardize_dtype(out.quantized.dtype) == "float32"
     np.testing.assert_array_equal(to_numpy(out.quantized), to_numpy(same.quantized))
+    half = case.make(dtype="mixed_float16")
+    half.build((None, case.dim))
+    assert keras.backend.standardize_dtype(half(x).dtype) == "float16"
 
 
 @each_quantizer
