@@ -81,6 +81,6 @@ def training_step(
         losses = [part.sum() for part in others if torch.is_tensor(part)]  # FSP has statistics, too
         losses = [loss for loss in losses if loss.requires_grad]
         torch.autograd.backward([values, *losses], [handed_back, *map(torch.ones_like, losses)])
-        return float(sum(losses))
+        return float(sum(loss.detach() for loss in losses))
 
     return step
