@@ -215,16 +215,12 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
         }
         if training:
             chosen = ops.concatenate([ops.reshape(index, (-1,)) for index in indices])
-            weights = None
-            if self.dropout is not None:
-                sizes = [height * width for height, width in self.scales]
-                weights = [ops.repeat(k, n) for k, n in zip(kept, sizes, strict=True)]
-                weights = ops.concatenate(weights)
-            codebook.learn(ops.concatenate(seen), chosen, weights)
+            codebook.learn(ops.concatenate(seen), chosen, self._weights_of_indices(kept))
             self.advance()
-        if training and self.dropout is not None:
-            pairs = zip(kept, indices, strict=True)
-            indices = [ops.where(ops.expand_dims(k > 0, -1), index, -1) for k, index in pairs]
+        indices = [
+            index if used is None else ops.where(ops.expand_dims(used > 0, -1), index, -1)
+            for index, used in zip(indices, kept, strict=True)
+        ]
         quantized = self.like_input(z_e, straight_through(x, total))
         return QuantizerOutput(quantized, ops.concatenate(indices, axis=-1), losses, total)
 
@@ -234,6 +230,13 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
             return [None] * len(self.scales)
         scales = self.dropout.draw((batch,), len(self.scales), self.seed_generator)
         return [ops.cast(scales > i, "float32") for i in range(len(self.scales))]
+
+    def _weights_of_indices(self, kept: list[Any]) -> Any:
+        """0 for each index of a scale that its image does not use, scale by scale; `None`: all."""
+        if kept[0] is None:
+            return None
+        sizes = [height * width for height, width in self.scales]
+        return ops.concatenate([ops.repeat(k, n) for k, n in zip(kept, sizes, strict=True)])
 
     def _spread(self, codes: Any, scale: int) -> Any:
         """φ of the codes `(batch, h_s, w_s, D)` in the size of the input."""
