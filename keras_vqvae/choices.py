@@ -105,12 +105,12 @@ def check_schedulable(name: str, value: Any, above_zero: bool = False) -> Any:
 
 
 def as_divisor(number: Any) -> Any:
-    """A number above 0 to divide by: one that a schedule or callback takes to 0 ends at 10⁻⁶.
+    """A number to divide by: at least 10⁻⁶, as schedules and callbacks may take one to 0.
 
     Args:
         number: a float, as it was given, or a float32 scalar out of a weight.
     """
-    return number if isinstance(number, float) else ops.maximum(number, 1e-6)
+    return max(number, 1e-6) if isinstance(number, float) else ops.maximum(number, 1e-6)
 
 
 def check_share(name: str, value: Any, within: str = "[0, 1)", hint: str = "") -> float:

@@ -87,7 +87,7 @@ def evaluate(
     """Figures on images that were not trained on: a table, metrics.json, and report.html."""
     opened = run_class().open(run)
     if page is not None:
-        _output_file(page, ".html", overwrite)
+        _output_file(page, ".html", overwrite, "--report")
     say = lambda text: click.echo(click.style(text, bold=True))  # noqa: E731
     figures = opened.write_report(data, samples, page, verbose=1, report=say)
     rows = figure_rows(figures, "" if data else None)
@@ -139,11 +139,12 @@ def _output(output: str, overwrite: bool) -> Path:
     return path
 
 
-def _output_file(output: str, suffix: str, overwrite: bool) -> Path:
+def _output_file(output: str, suffix: str, overwrite: bool, option: str = "--output") -> Path:
     """A file of this kind; checked before the work that it is for."""
     path = _output(output, overwrite)
     if path.suffix.lower() != suffix or path.is_dir():
-        raise ValueError(f"--output should be a file named *{suffix}. Received: {output!r}")
+        folder = ", which is a folder" if path.is_dir() else ""
+        raise ValueError(f"{option} should be a file named *{suffix}. Received: {output!r}{folder}")
     return path
 
 
@@ -164,10 +165,15 @@ def _write_images(path: Path, images: Any) -> None:
         with atomic_write(path) as temporary:
             np.savez_compressed(temporary, images=images)
         return
-    digits = len(str(len(images) - 1))
-    names = [f"{number:0{digits}}.png" for number in range(len(images))]
+    before = {old.name for old in path.glob("*.png") if old.stem.isdecimal()}
+    names = _numbered(len(images))
     for name, image in zip(names, images, strict=True):
         save_image(path / name, image)
-    for old in path.glob("*.png"):  # of more images, which these replace
-        if old.stem.isdecimal() and old.name not in names:
-            old.unlink()
+    if before == set(_numbered(len(before))):  # nothing but what a command before has written
+        for name in before - set(names):
+            (path / name).unlink()
+
+
+def _numbered(count: int) -> list[str]:
+    digits = len(str(count - 1))
+    return [f"{number:0{digits}}.png" for number in range(count)]

@@ -52,13 +52,13 @@ class VQVAEHyperModel(RunHyperModel):
 
     Hyperparameters are the settings of a run: `config` gives the `RunConfig` of a trial, with which
     the winner is trained in full. Left alone they are searched as follows; a keyword argument
-    narrows one of them to another range `(low, high)` or to a list of values, or fixes it.
+    narrows one of them to another range `(low, high)` or to a list of values, or fixes it. A
+    quantizer that has no β or length of its own is searched without.
 
     | name | searched |
     |---|---|
     | `num_embeddings` | powers of two from 64 to 4 096 |
-    | `embedding_dim` | powers of two from 4 to 64 |
-    | `beta` | 0.05 to 2, by its logarithm |
+    | `embedding_dim`, `beta` | powers of two from 4 to 64; 0.05 to 2, by its logarithm |
     | `update`, `decay` | `"ema"` with 0.9, 0.95, 0.99, 0.999, or `"gradient"` |
     | `width` | channels at the last of the halvings, powers of two from 32 to 256 |
     | `residual_blocks` | 0, 1 or 2 |

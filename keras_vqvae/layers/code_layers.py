@@ -114,6 +114,9 @@ class CodeLookup(_OfQuantizer):
         self.quantizer.check_indices(indices.dtype, indices.shape)
         return self.quantizer.codes_of(ops.cast(indices, "int32"))
 
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return self.quantizer.vectors_shape(input_shape)
+
     def compute_output_spec(self, indices: Any) -> Any:
         self.quantizer.check_indices(indices.dtype, indices.shape)
-        return keras.KerasTensor(self.quantizer.vectors_shape(indices.shape), "float32")
+        return keras.KerasTensor(self.compute_output_shape(indices.shape), "float32")

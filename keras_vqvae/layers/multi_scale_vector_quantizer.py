@@ -244,12 +244,15 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
         convolution = self.convolutions[scale * self.num_convolutions // len(self.scales)]
         return (1.0 - self.residual_ratio) * grid + self.residual_ratio * convolution(grid)
 
-    def codes_of(self, indices: Any) -> Any:
-        if len(indices.shape) != 2 or indices.shape[-1] != self.num_indices:
+    def check_indices(self, dtype: Any, shape: Any) -> None:
+        super().check_indices(dtype, shape)
+        if len(shape) != 2 or shape[-1] != self.num_indices:
             raise ValueError(
                 f"`indices` of layer '{self.name}' should have shape (batch, {self.num_indices}), "
-                f"those of all scales. Received: shape {tuple(indices.shape)}"
+                f"those of all scales. Received: shape {tuple(shape)}"
             )
+
+    def codes_of(self, indices: Any) -> Any:
         return self._sums(indices)[-1]
 
     def next_scale_inputs(self, indices: Any) -> Any:

@@ -337,10 +337,13 @@ class Quantizer(keras.layers.Layer):
         """
         self._refuse_symbolic("decode", indices, "`layers.CodeLookup(quantizer)(indices)`")
         self.check_built("decode")
-        indices = ops.convert_to_tensor(indices)
-        self.check_indices(indices.dtype, indices.shape)
         if is_concrete(indices):
-            self._check_range(ops.convert_to_numpy(indices))
+            # On the host: on JAX a tensor of large integers holds other ones.
+            given = ops.convert_to_numpy(indices)
+            self.check_indices(given.dtype, given.shape)
+            self._check_range(given)
+        else:
+            self.check_indices(indices.dtype, indices.shape)
         return self.codes_of(ops.cast(indices, "int32"))
 
     def check_indices(self, dtype: Any, shape: Any) -> None:
@@ -351,7 +354,7 @@ class Quantizer(keras.layers.Layer):
             ValueError: for another length of the last axis, where a position has an axis of
                 indices.
         """
-        name = keras.backend.standardize_dtype(dtype)
+        name = getattr(dtype, "name", str(dtype))
         if not name.startswith(("int", "uint")):
             raise TypeError(
                 f"`indices` of layer '{self.name}' should be integers. Received: dtype {name}"

@@ -123,7 +123,7 @@ class ScheduledNumbers:
         return self.given_number(name) if weight is None else ops.add(weight, 0.0)
 
     def positive_number(self, name: str) -> Any:
-        """As `number`, for what is divided by: a schedule that ends at 0 ends at 10⁻⁶."""
+        """As `number`, for what is divided by: at least 10⁻⁶."""
         return as_divisor(self.number(name))
 
     def advance(self, valid: Any = None) -> None:

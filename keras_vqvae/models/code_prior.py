@@ -1,13 +1,13 @@
 """What all priors share: training on codes, exact likelihood, sampling."""
 
 import math
-from numbers import Integral
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_vqvae.choices import check_count, check_share
 from keras_vqvae.compilation import resolve_jit_compile
 from keras_vqvae.models import prior_checks
 from keras_vqvae.models.batching import map_batches
@@ -69,10 +69,8 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         self.num_embeddings, self.table_sizes = prior_checks.check_sizes(
             num_embeddings, self.code_shape
         )
-        if num_classes is not None and num_classes < 1:
-            raise ValueError(
-                f"`num_classes` should be positive or None. Received: num_classes={num_classes}"
-            )
+        if num_classes is not None:
+            num_classes = check_count("num_classes", num_classes, hint=" or None")
         for name, share in (("label_dropout", label_dropout), ("label_smoothing", label_smoothing)):
             if not 0.0 <= share < 1.0:
                 raise ValueError(f"`{name}` should be in [0, 1). Received: {name}={share}")
@@ -81,12 +79,12 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
                 "`label_dropout` needs `num_classes`. "
                 f"Received: label_dropout={label_dropout}, num_classes=None"
             )
-        self.num_classes = None if num_classes is None else int(num_classes)
+        self.num_classes = num_classes
         self.condition_shape = prior_checks.check_condition_shape(condition_shape, self.code_shape)
         self.label_dropout = float(label_dropout)
         self.label_smoothing = float(label_smoothing)
         self.codes_fingerprint = codes_fingerprint
-        self._settings: tuple[str, ...] = ()
+        self._sizes: tuple[str, ...] = ()
         self.track((), {"bits_per_code": keras.metrics.Mean(name="bits_per_code")})
 
     def assemble(
@@ -123,26 +121,16 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         )
         self.build((None, *self.code_shape))
 
-    def settings(self, **settings: Any) -> tuple[Any, ...]:
-        """Keeps the arguments of a subclass: as attributes, and in `get_config`.
-
-        Returns:
-            The arguments in their order, integers of NumPy as those of Python: Keras takes no
-            others for the sizes of layers.
+    def set_sizes(self, dropout: float, **sizes: int) -> None:
+        """Keeps the arguments that subclasses have: as attributes, and in `get_config`.
 
         Raises:
-            ValueError: for an integer below 1, or a `dropout` outside [0, 1).
+            ValueError: for a size that is no positive integer, or a `dropout` outside [0, 1).
         """
-        for name, value in settings.items():
-            if name == "dropout" and not 0.0 <= value < 1.0:
-                raise ValueError(f"`{name}` should be in [0, 1). Received: {name}={value}")
-            if isinstance(value, Integral):
-                if value < 1:
-                    raise ValueError(f"`{name}` should be positive. Received: {name}={value}")
-                settings[name] = int(value)
-            setattr(self, name, settings[name])
-        self._settings = tuple(settings)
-        return tuple(settings.values())
+        for name, value in sizes.items():
+            setattr(self, name, check_count(name, value))
+        self.dropout = check_share("dropout", dropout)
+        self._sizes = (*sizes, "dropout")
 
     def build(self, input_shape: Any) -> None:
         if self.built:
@@ -254,7 +242,9 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         validation = given.get("validation_data")
         if validation is not None:
             pair = validation if isinstance(validation, tuple) else (validation,)
-            checked = self._check_data(*pair)
+            codes, conditions, weights = keras.utils.unpack_x_y_sample_weight(pair)
+            self.refuse_weights(sample_weight=weights)
+            checked = self._check_data(codes, conditions, "validation_data")
             given["validation_data"] = checked if checked[1] is not None else checked[0]
         return super().fit(**given)
 
@@ -308,5 +298,5 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
             "label_dropout": self.label_dropout,
             "label_smoothing": self.label_smoothing,
             "codes_fingerprint": self.codes_fingerprint,
-            **{name: getattr(self, name) for name in self._settings},
+            **{name: getattr(self, name) for name in self._sizes},
         }

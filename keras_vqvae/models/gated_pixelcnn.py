@@ -78,15 +78,7 @@ class GatedPixelCNN(CodePrior):
         **kwargs: Any,
     ) -> None:
         super().__init__(code_shape, num_embeddings, num_classes, **kwargs)
-        (
-            filters,
-            blocks,
-            embedding_dim,
-            kernel_size,
-            first_kernel_size,
-            hidden_dim,
-            dropout,
-        ) = self.settings(
+        self.set_sizes(
             filters=filters,
             blocks=blocks,
             embedding_dim=embedding_dim,
@@ -97,9 +89,14 @@ class GatedPixelCNN(CodePrior):
         )
         trunk = TwoStackTrunk(
             gated_layers(
-                filters, blocks, kernel_size, first_kernel_size, dropout, self.dtype_policy
+                self.filters,
+                self.blocks,
+                self.kernel_size,
+                self.first_kernel_size,
+                self.dropout,
+                self.dtype_policy,
             ),
             dtype=self.dtype_policy,
             name="trunk",
         )
-        self.assemble(trunk, embedding_dim, hidden_dim)
+        self.assemble(trunk, self.embedding_dim, self.hidden_dim)

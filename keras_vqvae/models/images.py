@@ -97,9 +97,12 @@ def check_image_data(
         ValueError: as `check_images`.
     """
     if isinstance(data, list | tuple):
-        if not data or np.ndim(data[0]) < 4:  # a list of batches is one of data sets
+        # A list of batches, or of tuples that begin with them, is as good as a data set.
+        first = data[0] if len(data) else None
+        first = first[0] if isinstance(first, list | tuple) and len(first) else first
+        if first is None or np.ndim(first) < 4:
             refuse_list(data, argument, "images")
-        data = data[0]
+        data = first
     images, _ = _first_look(data, argument)
     if images is not None:
         check_images(np.asarray(images), value_range, image_shape, argument)
@@ -155,7 +158,7 @@ def refuse_list(data: Any, argument: str, kind: str) -> NoReturn:
     raise TypeError(
         f"`{argument}` should be an array of {kind}, or a data set of batches of them. Received: a "
         f"{type(data).__name__} of {len(data)} item(s). Pass `np.stack({argument})` of {kind} of "
-        "one shape."
+        f"one shape, or `np.concatenate({argument})` of batches."
     )
 
 

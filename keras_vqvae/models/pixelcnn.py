@@ -78,27 +78,30 @@ class PixelCNN(CodePrior):
         **kwargs: Any,
     ) -> None:
         super().__init__(code_shape, num_embeddings, num_classes, **kwargs)
-        if filters < 2 or filters % 2:
-            raise ValueError(f"`filters` should be positive and even. Received: filters={filters}")
-        activation = keras.activations.get(activation)
-        filters, residual_blocks, embedding_dim, kernel_size, dropout, _ = self.settings(
+        self.set_sizes(
             filters=filters,
             residual_blocks=residual_blocks,
             embedding_dim=embedding_dim,
             kernel_size=kernel_size,
             dropout=dropout,
-            activation=keras.activations.serialize(activation),
         )
+        if self.filters % 2:
+            raise ValueError(f"`filters` should be positive and even. Received: filters={filters}")
+        activation = keras.activations.get(activation)
+        self.activation = keras.activations.serialize(activation)
         trunk = _Trunk(
-            filters,
-            residual_blocks,
-            kernel_size,
-            dropout,
+            self.filters,
+            self.residual_blocks,
+            self.kernel_size,
+            self.dropout,
             activation,
             dtype=self.dtype_policy,
             name="trunk",
         )
-        self.assemble(trunk, embedding_dim, filters, activation)
+        self.assemble(trunk, self.embedding_dim, self.filters, activation)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "activation": self.activation}
 
 
 class _Trunk(keras.layers.Layer):

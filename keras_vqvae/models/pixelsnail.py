@@ -84,17 +84,7 @@ class PixelSNAIL(CodePrior):
         **kwargs: Any,
     ) -> None:
         super().__init__(code_shape, num_embeddings, num_classes, **kwargs)
-        (
-            filters,
-            blocks,
-            attention_every,
-            num_heads,
-            embedding_dim,
-            kernel_size,
-            first_kernel_size,
-            hidden_dim,
-            dropout,
-        ) = self.settings(
+        self.set_sizes(
             filters=filters,
             blocks=blocks,
             attention_every=attention_every,
@@ -105,23 +95,32 @@ class PixelSNAIL(CodePrior):
             hidden_dim=hidden_dim,
             dropout=dropout,
         )
-        if filters % num_heads:
+        if self.filters % self.num_heads:
             raise ValueError(
                 "`num_heads` should be a divisor of `filters`. "
                 f"Received: num_heads={num_heads}, filters={filters}"
             )
-        policy = self.dtype_policy
+        policy, step = self.dtype_policy, self.attention_every
         first, *gated = gated_layers(
-            filters, blocks, kernel_size, first_kernel_size, dropout, policy
+            self.filters,
+            self.blocks,
+            self.kernel_size,
+            self.first_kernel_size,
+            self.dropout,
+            policy,
         )
         chain: list[Any] = [first]
-        for i in range(0, blocks, attention_every):
+        for i in range(0, self.blocks, step):
             attention = _HorizontalAttention(
-                num_heads, filters // num_heads, dropout, dtype=policy, name=f"attention_{i}"
+                self.num_heads,
+                self.filters // self.num_heads,
+                self.dropout,
+                dtype=policy,
+                name=f"attention_{i}",
             )
-            chain += [attention, *gated[i : i + attention_every]]
+            chain += [attention, *gated[i : i + step]]
         trunk = TwoStackTrunk(chain, dtype=policy, name="trunk")
-        self.assemble(trunk, embedding_dim, hidden_dim)
+        self.assemble(trunk, self.embedding_dim, self.hidden_dim)
 
 
 class _HorizontalAttention(keras.layers.Layer):

@@ -66,10 +66,10 @@ class PriorInputs:
             labels = ops.full((batch_size,), -1, "int32")
         return self.conditions(labels, condition=condition, training=training)
 
-    def _check_data(self, codes: Any, y: Any = None) -> tuple[Any, Any]:
+    def _check_data(self, codes: Any, y: Any = None, argument: str = "x") -> tuple[Any, Any]:
         """Checks arrays and code files; of a data set the first batch, and where it is from."""
         if isinstance(codes, list | tuple):
-            refuse_list(codes, "x", "codes")
+            refuse_list(codes, argument, "codes")
         known, given = self.codes_fingerprint, fingerprint_of(codes)
         if known is not None and given is not None and given != known:
             raise ValueError(

@@ -72,18 +72,21 @@ class TransformerPrior(CodePrior):
         **kwargs: Any,
     ) -> None:
         super().__init__(code_shape, num_embeddings, num_classes, **kwargs)
-        hidden_dim, blocks, num_heads, dropout = self.settings(
-            hidden_dim=hidden_dim, blocks=blocks, num_heads=num_heads, dropout=dropout
-        )
-        if hidden_dim % num_heads:
+        self.set_sizes(hidden_dim=hidden_dim, blocks=blocks, num_heads=num_heads, dropout=dropout)
+        if self.hidden_dim % self.num_heads:
             raise ValueError(
                 "`num_heads` should be a divisor of `hidden_dim`. "
                 f"Received: num_heads={num_heads}, hidden_dim={hidden_dim}"
             )
         trunk = _Trunk(
-            hidden_dim, blocks, num_heads, dropout, dtype=self.dtype_policy, name="trunk"
+            self.hidden_dim,
+            self.blocks,
+            self.num_heads,
+            self.dropout,
+            dtype=self.dtype_policy,
+            name="trunk",
         )
-        self.assemble(trunk, hidden_dim, hidden_dim, "gelu")
+        self.assemble(trunk, self.hidden_dim, self.hidden_dim, "gelu")
 
 
 class _Trunk(keras.layers.Layer):

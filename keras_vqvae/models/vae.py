@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_seed
 from keras_vqvae.layers.scheduled_numbers import ScheduledNumbers
 from keras_vqvae.models.autoencoder import Autoencoder, BottleneckOutput
 from keras_vqvae.ops import draw_normals, normal_kl
@@ -77,8 +77,8 @@ class VAE(SavedGenerator, ScheduledNumbers, Autoencoder):
         super().__init__(encoder, decoder, likelihood, value_range, **kwargs)
         self.beta: Any
         self.set_numbers(beta=beta)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = check_seed(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
         self._evaluation_noise: Any = None
         self.track(("reconstruction_loss", "kl_loss"), {})
 

@@ -159,7 +159,7 @@ class PriorConfig:
         checks.at_least("filters", self.filters, 2)
         if self.filters % 2:
             raise ValueError(f"`filters` should be even. Received: filters={self.filters}")
-        checks.at_least("residual_blocks", self.residual_blocks, 0)
+        checks.at_least("residual_blocks", self.residual_blocks, 1)
         checks.at_least("embedding_dim", self.embedding_dim, 1)
         checks.within("dropout", self.dropout, 0.0, 0.99)
 

@@ -105,6 +105,9 @@ def test_encode_and_decode(run, folder, tmp_path):
     assert call(*replaced).exit_code == 0
     assert sorted(p.name for p in pictures.iterdir()) == ["0.png", "1.png", "2.png", "note.png"]
     assert call("decode", run, codes, "--output", pictures, "--overwrite").exit_code == 0
+    (pictures / "2023.png").write_bytes(b"mine, too")
+    assert call(*replaced).exit_code == 0
+    assert (pictures / "2023.png").read_bytes() == b"mine, too"
     assert call("decode", run, codes, "--output", arrays).exit_code == 0
     with np.load(arrays) as file, Image.open(pictures / "00.png") as first:
         np.testing.assert_array_equal(file["images"][0, ..., 0], np.asarray(first))

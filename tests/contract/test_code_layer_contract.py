@@ -84,6 +84,9 @@ def test_indices_are_the_quantizers_under_any_policy():
             layer = CodeIndices(quantizer)
             np.testing.assert_array_equal(to_numpy(layer(z)), expected)
             assert layer.dtype_policy == quantizer.dtype_policy
+            codes = CodeLookup(quantizer)(expected)
+            assert keras.backend.standardize_dtype(codes.dtype) == "float32"
+            np.testing.assert_array_equal(to_numpy(codes), to_numpy(quantizer.decode(expected)))
     finally:
         keras.config.set_dtype_policy(before)
 

@@ -144,9 +144,9 @@ def test_symbols_are_refused_with_the_remedy(case):
 def test_indices_are_checked(case):
     layer = trained(case)
     good = to_numpy(layer.encode(case.inputs(0)))
-    for bad in (-2, max(layer.table_sizes)):
+    for bad in (-2, max(layer.table_sizes), 2**32 + 1):
         with pytest.raises(ValueError, match=r"`indices.*should be in \[0, "):
-            layer.decode(np.full_like(good, bad))
+            layer.decode(np.full_like(good, bad, dtype="int64"))
     with pytest.raises(TypeError, match="integers"):
         layer.decode(good.astype("float32"))
 

@@ -299,6 +299,9 @@ def test_what_it_cannot_take_is_refused():
     for wrong in ((2, 16), (17,)):
         with pytest.raises(ValueError, match=r"should have shape \(batch, 17\)"):
             layer.decode(np.zeros(wrong, int))
+    for wrong in ((16,), (4, 4), (None,)):
+        with pytest.raises(ValueError, match=r"should have shape \(batch, 17\)"):
+            CodeLookup(layer)(keras.Input(wrong, dtype="int32"))
 
 
 def test_arguments_are_checked():

@@ -240,5 +240,9 @@ def test_a_list_of_batches_is_encoded():
     model = autoencoder()
     batches = [images[:3], images[3:]]
     np.testing.assert_allclose(model.encode(batches), model.encode(images), atol=1e-6)
-    with pytest.raises(ValueError, match="finite"):
-        model.encode([np.full_like(images, np.nan, "float32")])
+    pairs = [(images[:3], np.zeros(3)), (images[3:], np.zeros(2))]
+    np.testing.assert_allclose(model.encode(pairs), model.encode(images), atol=1e-6)
+    bad = np.full_like(images, np.nan, "float32")
+    for data in ([bad], [(bad, bad)], (bad, images)):
+        with pytest.raises(ValueError, match="finite"):
+            model.encode(data)

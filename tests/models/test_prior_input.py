@@ -125,7 +125,7 @@ def test_labels_and_conditions_come_as_a_pair():
         ({"code_shape": (4, 4, 2, 1)}, "`code_shape` should be"),
         ({"num_embeddings": 1}, "`num_embeddings` should be at least 2"),
         ({"num_embeddings": (4, 4)}, "`num_embeddings` should be one integer, or one for each"),
-        ({"num_classes": 0}, "`num_classes` should be positive or None"),
+        ({"num_classes": 0}, "`num_classes` should be a positive integer or None"),
         ({"label_dropout": 0.1}, "`label_dropout` needs `num_classes`"),
         ({"label_dropout": 1.0, "num_classes": 2}, r"`label_dropout` should be in \[0, 1\)"),
         ({"label_smoothing": -0.1}, r"`label_smoothing` should be in \[0, 1\)"),
@@ -143,10 +143,17 @@ def test_constructor(case, options, message):
     ("cls", "options", "message"),
     [
         (models.PixelCNN, {"filters": 5}, "`filters` should be positive and even"),
-        (models.PixelCNN, {"residual_blocks": 0}, "`residual_blocks` should be positive"),
-        (models.GatedPixelCNN, {"blocks": 0}, "`blocks` should be positive"),
+        (models.PixelCNN, {"residual_blocks": 0}, "`residual_blocks` should be a positive integer"),
+        (models.GatedPixelCNN, {"blocks": 0}, "`blocks` should be a positive integer"),
+        (models.GatedPixelCNN, {"filters": 4.0}, "`filters` should be a positive integer"),
+        (models.TransformerPrior, {"hidden_dim": 8.5}, "`hidden_dim` should be a positive integer"),
+        (models.PixelCNN, {"num_classes": 2.7}, "`num_classes` should be a positive integer or"),
         (models.GatedPixelCNN, {"dropout": 1.0}, r"`dropout` should be in \[0, 1\)"),
-        (models.PixelSNAIL, {"attention_every": 0}, "`attention_every` should be positive"),
+        (
+            models.PixelSNAIL,
+            {"attention_every": 0},
+            "`attention_every` should be a positive integer",
+        ),
         (models.PixelSNAIL, {"num_heads": 5}, "`num_heads` should be a divisor of `filters`"),
         (models.TransformerPrior, {"num_heads": 5}, "should be a divisor of `hidden_dim`"),
     ],
@@ -174,3 +181,5 @@ def test_a_list_of_codes_is_refused():
     for method in (prior.fit, prior.evaluate):
         with pytest.raises(TypeError, match=r"`x` should be an array of codes.*a list of 4 item"):
             method(codes, verbose=0)
+    with pytest.raises(TypeError, match="`validation_data` should be an array of codes"):
+        prior.fit(np.stack(codes), validation_data=codes, verbose=0)
