@@ -155,8 +155,10 @@ def check_seed(seed: Any) -> int | None:
     Raises:
         ValueError: for anything else. A generator would be shared by what should draw apart.
     """
-    if seed is None or (isinstance(seed, Integral) and not isinstance(seed, bool)):
-        return None if seed is None else int(seed)
+    if seed is None:
+        return None
+    if isinstance(seed, Integral) and not isinstance(seed, bool):
+        return int(seed)
     raise ValueError(f"`seed` should be an integer or None. Received: seed={seed!r}")
 
 

@@ -87,15 +87,14 @@ def get_embeddings_initializer(
         return KMeans()
     if is_name and identifier == "uniform":
         return keras.initializers.RandomUniform(-1.0 / num_embeddings, 1.0 / num_embeddings, seed)
-    error = None
     try:
         found = keras.initializers.get(identifier) if is_name or callable(identifier) else None
-    except ValueError as caught:
-        error = caught
-    if error is not None or found is None:
+    except ValueError:
+        found = None
+    if found is None:
         raise ValueError(
             "`embeddings_initializer` should be 'uniform', 'kmeans', `KMeans(...)` or a Keras "
             "initializer (`keras.initializers.Constant(array)` for codes of your own). "
             f"Received: embeddings_initializer={identifier!r}"
-        ) from error
+        )
     return found
