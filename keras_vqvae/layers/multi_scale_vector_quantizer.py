@@ -191,7 +191,7 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
         if training:
             codebook.initialize(ops.reshape(x, (-1, self.embedding_dim)))
         table = codebook.table_learning_from(x, training)
-        residual, total = target, ops.zeros_like(target)
+        residual, total = target, None
         codebook_error, commitment_error = (ops.zeros((), "float32") for _ in range(2))
         seen, indices = [], []
         kept = self._kept(ops.shape(x)[0], training)
@@ -203,7 +203,7 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
             part = self._spread(codes, i)
             if kept[i] is not None:
                 part = part * ops.reshape(kept[i], (-1, 1, 1, 1))
-            total = total + part
+            total = part if total is None else total + part
             residual = residual - ops.stop_gradient(part)
             codebook_error += mean_square(ops.reshape(target - total, row), kept[i])
             left_over = ops.reshape(x - ops.stop_gradient(total), row)
