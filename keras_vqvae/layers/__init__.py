@@ -1,5 +1,6 @@
 """Layers: quantizers, causal convolutions and causal attention."""
 
+from keras_vqvae.layers.binary_mapper import BinaryMapper as BinaryMapper
 from keras_vqvae.layers.binary_spherical_quantizer import (
     BinarySphericalQuantizer as BinarySphericalQuantizer,
 )
@@ -51,6 +52,7 @@ from keras_vqvae.layers.sim_vq import SimVQ as SimVQ
 from keras_vqvae.layers.vector_quantizer import VectorQuantizer as VectorQuantizer
 
 __all__ = [
+    "BinaryMapper",
     "BinarySphericalQuantizer",
     "CausalAttention",
     "CausalLayer",

@@ -6,24 +6,15 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_seed, derived_seed
-from keras_vqvae.codebooks import Codebook, DataInitializer
-from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
-from keras_vqvae.layers.quantizer import QuantizerOutput
-from keras_vqvae.ops import (
-    categorical_entropy,
-    default_chunk_size,
-    highest_score,
-    map_chunks,
-    mean_over_valid,
-    with_soft_gradient,
-)
+from keras_vqvae.choices import PACKAGE
+from keras_vqvae.layers.drawn_code_quantizer import DrawnCodeQuantizer
+from keras_vqvae.ops import categorical_entropy, default_chunk_size, highest_score, map_chunks
 
 __all__ = ["GumbelQuantizer"]
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
-class GumbelQuantizer(CodebookQuantizer):
+class GumbelQuantizer(DrawnCodeQuantizer):
     """Draws one of K codes from a distribution that each vector gives (Gumbel-softmax, dVAE).
 
     ```
@@ -93,37 +84,10 @@ class GumbelQuantizer(CodebookQuantizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        seed = check_seed(seed)
         self.set_numbers(above_zero=True, temperature=temperature)
-        self.set_numbers(kl_weight=kl_weight)
-        if embeddings_initializer is None:
-            embeddings_initializer = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
-        self.codebook = Codebook(
-            num_embeddings,
-            embedding_dim,
-            embeddings_initializer=embeddings_initializer,
-            seed=seed,
-            dtype="float32",
-            name="codebook",
+        self.make_parts(
+            num_embeddings, num_embeddings, embedding_dim, kl_weight, embeddings_initializer, seed
         )
-        if isinstance(self.codebook.embeddings_initializer, DataInitializer):
-            raise ValueError(
-                "Codes are chosen by logits here, not by their distance, so there is no start from "
-                "data. Pass a Keras initializer as `embeddings_initializer`. "
-                f"Received: embeddings_initializer={embeddings_initializer!r}"
-            )
-        self.projection = keras.layers.Dense(
-            num_embeddings,
-            kernel_initializer=keras.initializers.GlorotUniform(derived_seed(seed, "projection")),
-            dtype="float32",
-            name="projection",
-        )
-
-    def build(self, input_shape: Any) -> None:
-        if self.built:
-            return
-        super().build(input_shape)
-        self.projection.build((None, input_shape[-1]))
 
     def build_numbers(self, always: tuple[str, ...] = ()) -> None:
         super().build_numbers(("temperature", *always))
@@ -133,23 +97,13 @@ class GumbelQuantizer(CodebookQuantizer):
         """The scalar weight that holds the temperature, to be assigned to."""
         return self._number_weights["temperature"]
 
-    def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:
-        z_e = ops.convert_to_tensor(z_e)
-        x, valid = self.flatten(z_e, mask)
-        logits = self.projection(x)
-        divergence = math.log(self.num_embeddings) - categorical_entropy(logits)
-        divergence = mean_over_valid(ops.expand_dims(divergence, -1), valid)
-        losses = {"kl_loss": self.number("kl_weight") * divergence}
+    def divergence(self, logits: Any) -> Any:
+        return math.log(self.num_embeddings) - categorical_entropy(logits)
+
+    def choose(self, logits: Any, training: bool) -> tuple[Any, Any]:
         scores = logits + self._gumbel(logits) if training else logits
-        indices = highest_score(scores)
-        table = self.codebook.table_learning_from(x, training)
-        codes = ops.take(table, indices, axis=0)
         p = ops.softmax(scores / self.positive_number("temperature"), axis=-1)
-        quantized = with_soft_gradient(codes, p, table)
-        if training:
-            self.codebook.learn(x, indices, valid)
-            self.advance(valid)
-        return self.restore(z_e, valid, quantized, indices, losses, codes)
+        return highest_score(scores), p
 
     def indices_of(self, z_e: Any) -> Any:
         x, _ = self.flatten(z_e)
@@ -161,18 +115,8 @@ class GumbelQuantizer(CodebookQuantizer):
         return ops.reshape(indices, ops.shape(z_e)[:-1])
 
     def _gumbel(self, logits: Any) -> Any:
-        u = keras.random.uniform(
-            ops.shape(logits), dtype="float32", seed=self.codebook.seed_generator
-        )
-        return -ops.log(-ops.log(ops.maximum(u, 1e-20)))  # u = 0 has no logarithm
-
-    @property
-    def loss_names(self) -> tuple[str, ...]:
-        return ("kl_loss",)
-
-    @property
-    def learns_by_gradient(self) -> bool:
-        return True
+        u = ops.maximum(self.uniforms(logits), 1e-20)  # u = 0 has no logarithm
+        return -ops.log(-ops.log(u))
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -26,6 +26,9 @@ from keras_vqvae.saved_generator import SavedGenerator
 
 __all__ = ["MultiScaleVectorQuantizer"]
 
+#: By the number of axes of a grid.
+_CONVOLUTIONS = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D, 3: keras.layers.Conv3D}
+
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
@@ -54,12 +57,17 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
     cost nor learn anything there. So a coarse image is one that the decoder knows. A mask would
     have to divide positions that coarse codes share, and is refused.
 
+    Sequences and volumes are quantized in the same way along one or three axes, where scales are
+    tuples of so many numbers: `((1,), (4,), (16,))` for 16 steps in time.
+
     The gradient passes straight through.
 
     Args:
         num_embeddings: K, the number of codes.
-        scales: sides of square grids, or `(height, width)` pairs, from coarse to fine; the last one
-            is the grid of the input. VAR's for 16 × 16 are `(1, 2, 3, 4, 5, 6, 8, 10, 13, 16)`.
+        scales: sizes of grids from coarse to fine; the last one is the grid of the input. A tuple
+            is `(height, width)`, `(length,)` or `(depth, height, width)`; a number stands for equal
+            sides, two of them if all are numbers. VAR's for 16 × 16 are
+            `(1, 2, 3, 4, 5, 6, 8, 10, 13, 16)`.
         embedding_dim: D. By default taken from the input.
         beta: β, weight of the commitment loss; a number, or a schedule out of
             `keras.optimizers.schedules` over the training steps. Defaults to `0.25`.
@@ -77,13 +85,13 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
         **kwargs: as for `keras.layers.Layer`. With any dtype policy the arithmetic is float32.
 
     Call arguments:
-        z_e: float tensor `(batch, H, W, D)`.
+        z_e: float tensor `(batch, H, W, D)`, or with as many axes as a scale has numbers.
         training: whether the table learns from this call.
         mask: has to be `None`.
         return_indices: whether to return the indices too.
 
     Returns:
-        `(batch, H, W, D)`, or with `return_indices=True` also int32 `(batch, Σ h_s w_s)`.
+        As `z_e`, or with `return_indices=True` also int32 `(batch, Σ h_s w_s)`.
 
     Raises:
         ValueError: for arguments out of range or a mask; from `build`, for an input that is no grid
@@ -95,6 +103,9 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
     >>> z_q, indices = layer(np.ones((3, 4, 4, 5)), return_indices=True)
     >>> tuple(z_q.shape), tuple(indices.shape)  # 1 + 4 + 16
     ((3, 4, 4, 5), (3, 21))
+    >>> sound = MultiScaleVectorQuantizer(16, scales=((2,), (4,), (8,)))
+    >>> tuple(sound.encode(np.ones((3, 8, 5))).shape)
+    (3, 14)
 
     References:
         - [Visual Autoregressive Modeling](https://arxiv.org/abs/2404.02905), §3.2, algorithms 1, 2
@@ -143,18 +154,19 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
             name="codebook",
         )
         self.convolutions: list[Any] = []
-        height, width = self.scales[-1]
-        self._down = [(area_matrix(height, h), area_matrix(width, w)) for h, w in self.scales]
-        self._up = [(cubic_matrix(h, height), cubic_matrix(w, width)) for h, w in self.scales]
+        sizes = [tuple(zip(self.scales[-1], scale, strict=True)) for scale in self.scales]
+        self._down = [[area_matrix(full, size) for full, size in axes] for axes in sizes]
+        self._up = [[cubic_matrix(size, full) for full, size in axes] for axes in sizes]
 
     def build(self, input_shape: Any) -> None:
         if self.built:
             return
         super().build(input_shape)
         seed = derived_seed(self.codebook.seed, "convolutions")
+        kind = _CONVOLUTIONS[len(self.scales[-1])]
         for i in range(self.num_convolutions):
             start = keras.initializers.GlorotUniform(None if seed is None else seed + i)
-            convolution = keras.layers.Conv2D(
+            convolution = kind(
                 input_shape[-1],
                 3,
                 padding="same",
@@ -170,10 +182,10 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
     def check_input_shape(self, input_shape: Any) -> None:
         """Refuses other grids than of the last scale, too."""
         super().check_input_shape(input_shape)
-        if len(input_shape) != 4 or tuple(input_shape[1:3]) != self.scales[-1]:
+        if len(input_shape) < 2 or tuple(input_shape[1:-1]) != self.scales[-1]:
+            grid = ", ".join(map(str, self.scales[-1]))
             raise ValueError(
-                f"Layer '{self.name}' expects grids (batch, {self.scales[-1][0]}, "
-                f"{self.scales[-1][1]}, D), the last one of `scales`. "
+                f"Layer '{self.name}' expects grids (batch, {grid}, D), the last one of `scales`. "
                 f"Received: input_shape={tuple(input_shape)}"
             )
 
@@ -196,19 +208,19 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
         seen, indices = [], []
         kept = self._kept(ops.shape(x)[0], training)
         row = (-1, math.prod(x.shape[1:]))  # an image a row
-        for i, (height, width) in enumerate(self.scales):
-            seen.append(ops.reshape(resize_grid(residual, *self._down[i]), (-1, x.shape[-1])))
+        for i, scale in enumerate(self.scales):
+            seen.append(ops.reshape(resize_grid(residual, self._down[i]), (-1, x.shape[-1])))
             index = codebook.search(seen[-1])
-            codes = ops.take(table, ops.reshape(index, (-1, height, width)), axis=0)
+            codes = ops.take(table, ops.reshape(index, (-1, *scale)), axis=0)
             part = self._spread(codes, i)
             if kept[i] is not None:
-                part = part * ops.reshape(kept[i], (-1, 1, 1, 1))
+                part = part * self._of_images(kept[i])
             total = part if total is None else total + part
             residual = residual - ops.stop_gradient(part)
             codebook_error += mean_square(ops.reshape(target - total, row), kept[i])
             left_over = ops.reshape(x - ops.stop_gradient(total), row)
             commitment_error += mean_square(left_over, kept[i])
-            indices.append(ops.reshape(index, (-1, height * width)))
+            indices.append(ops.reshape(index, (-1, math.prod(scale))))
         losses = {
             "codebook_loss": codebook_error / len(self.scales),
             "commitment_loss": self.number("beta") * commitment_error / len(self.scales),
@@ -235,12 +247,16 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
         """0 for each index of a scale that its image does not use, scale by scale; `None`: all."""
         if kept[0] is None:
             return None
-        sizes = [height * width for height, width in self.scales]
+        sizes = map(math.prod, self.scales)
         return ops.concatenate([ops.repeat(k, n) for k, n in zip(kept, sizes, strict=True)])
+
+    def _of_images(self, values: Any) -> Any:
+        """`(batch,)` with axes of length 1 for those of a grid and its vectors."""
+        return ops.reshape(values, (-1, *([1] * (len(self.scales[-1]) + 1))))
 
     def _spread(self, codes: Any, scale: int) -> Any:
         """φ of the codes `(batch, h_s, w_s, D)` in the size of the input."""
-        grid = resize_grid(codes, *self._up[scale])
+        grid = resize_grid(codes, self._up[scale])
         convolution = self.convolutions[scale * self.num_convolutions // len(self.scales)]
         return (1.0 - self.residual_ratio) * grid + self.residual_ratio * convolution(grid)
 
@@ -288,7 +304,7 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
         """
         self.check_built("next_scale_inputs")
         indices = ops.convert_to_tensor(indices)
-        ends = list(accumulate(height * width for height, width in self.scales))
+        ends = list(accumulate(map(math.prod, self.scales)))
         if len(ends) == 1:
             raise ValueError(f"Layer '{self.name}' has one scale, and so there is no next one.")
         if len(indices.shape) != 2 or indices.shape[-1] not in ends:
@@ -298,24 +314,24 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
             )
         known = min(ends.index(indices.shape[-1]) + 1, len(ends) - 1)
         sums = self._sums(indices[:, : ends[known - 1]])
-        grids = [resize_grid(total, *self._down[i]) for i, total in enumerate(sums, start=1)]
-        rows = [ops.reshape(g, (-1, g.shape[1] * g.shape[2], g.shape[3])) for g in grids]
+        grids = [resize_grid(total, self._down[i]) for i, total in enumerate(sums, start=1)]
+        rows = [ops.reshape(g, (-1, math.prod(g.shape[1:-1]), g.shape[-1])) for g in grids]
         return ops.concatenate(rows, axis=1)
 
     def _sums(self, indices: Any) -> list[Any]:
         """The sums of codes `(batch, H, W, D)` after each of the scales that indices are of."""
         sums: list[Any] = []
         first = 0
-        for i, (height, width) in enumerate(self.scales):
+        for i, scale in enumerate(self.scales):
             if first == indices.shape[-1]:
                 break
-            mine = indices[:, first : first + height * width]
-            codes = self.codebook.lookup(ops.reshape(mine, (-1, height, width)))
+            mine = indices[:, first : first + math.prod(scale)]
+            codes = self.codebook.lookup(ops.reshape(mine, (-1, *scale)))
             # A convolution of zeros is its bias: a scale that is left out altogether adds nothing.
             used = ops.any(mine >= 0, axis=-1)
-            part = ops.where(ops.reshape(used, (-1, 1, 1, 1)), self._spread(codes, i), 0.0)
+            part = ops.where(self._of_images(used), self._spread(codes, i), 0.0)
             sums.append(sums[-1] + part if sums else part)
-            first += height * width
+            first += math.prod(scale)
         return sums
 
     def vectors_shape(self, indices_shape: Any) -> tuple[int | None, ...]:
@@ -324,7 +340,7 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
     @property
     def num_indices(self) -> int:
         """Σ h_s w_s, the number of indices of a grid."""
-        return sum(height * width for height, width in self.scales)
+        return sum(map(math.prod, self.scales))
 
     @property
     def loss_names(self) -> tuple[str, ...]:
@@ -356,17 +372,21 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
         }
 
 
-def _check_scales(scales: Any) -> tuple[tuple[int, int], ...]:
+def _check_scales(scales: Any) -> tuple[tuple[int, ...], ...]:
     scales = scales.tolist() if isinstance(scales, np.ndarray) else scales
-    pairs: list[tuple[int, int]] = []
-    for scale in scales if isinstance(scales, Sequence) and not isinstance(scales, str) else ():
-        pair = tuple(scale) if isinstance(scale, Sequence | np.ndarray) else (scale, scale)
-        if len(pair) == 2 and all(isinstance(n, Integral) and int(n) >= 1 for n in pair):
-            pairs.append((int(pair[0]), int(pair[1])))
-    ordered = all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(pairs))
-    if not pairs or len(pairs) != len(scales) or not ordered:
+    given = list(scales) if isinstance(scales, Sequence) and not isinstance(scales, str) else []
+    tuples = [tuple(scale) for scale in given if isinstance(scale, Sequence | np.ndarray)]
+    rank = len(tuples[0]) if tuples else 2
+    sizes = [tuple(s) if isinstance(s, Sequence | np.ndarray) else (s,) * rank for s in given]
+    good = all(
+        len(size) == rank and all(isinstance(n, Integral) and int(n) >= 1 for n in size)
+        for size in sizes
+    )
+    ordered = good and all(np.less_equal(a, b).all() for a, b in pairwise(sizes))
+    if not sizes or rank not in _CONVOLUTIONS or not ordered:
         raise ValueError(
-            "`scales` should be positive integers or (height, width) pairs from coarse to fine, "
-            f"such as (1, 2, 4). Received: scales={scales!r}"
+            "`scales` should be positive integers, or tuples of one, two or three such as the "
+            "input has axes, from coarse to fine: (1, 2, 4), or ((1,), (4,), (16,)) for a "
+            f"sequence. Received: scales={scales!r}"
         )
-    return tuple(pairs)
+    return tuple(tuple(map(int, size)) for size in sizes)

@@ -6,6 +6,7 @@ from keras_vqvae.ops.bin_probabilities import log_normal_bin as log_normal_bin
 from keras_vqvae.ops.bin_probabilities import log_normal_cdf as log_normal_cdf
 from keras_vqvae.ops.bin_probabilities import log_one_minus_exp as log_one_minus_exp
 from keras_vqvae.ops.binary_entropy import binary_entropy as binary_entropy
+from keras_vqvae.ops.binary_entropy import joint_of_bits as joint_of_bits
 from keras_vqvae.ops.binary_entropy import mean_code_distribution as mean_code_distribution
 from keras_vqvae.ops.binary_entropy import mean_distribution_entropy as mean_distribution_entropy
 from keras_vqvae.ops.bits import bits_per_dimension as bits_per_dimension
@@ -88,6 +89,7 @@ __all__ = [
     "get_gradient_estimator",
     "highest_score",
     "invert_cumulative",
+    "joint_of_bits",
     "log_logistic_bin",
     "log_normal_bin",
     "log_normal_cdf",

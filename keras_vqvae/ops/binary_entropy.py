@@ -6,7 +6,12 @@ from keras import ops
 
 from keras_vqvae.ops.collectives import all_reduce_sum
 
-__all__ = ["binary_entropy", "mean_code_distribution", "mean_distribution_entropy"]
+__all__ = [
+    "binary_entropy",
+    "joint_of_bits",
+    "mean_code_distribution",
+    "mean_distribution_entropy",
+]
 
 
 def binary_entropy(logits: Any) -> Any:
@@ -22,8 +27,20 @@ def binary_entropy(logits: Any) -> Any:
     return ops.log1p(ops.exp(-a)) + a * ops.sigmoid(-a)
 
 
-def _joint(probabilities: Any) -> Any:
-    """The distribution of all values of b bits, `(N, b)` to `(N, 2**b)`; the first is fastest."""
+def joint_of_bits(probabilities: Any) -> Any:
+    """The distribution of all values of independent bits; the first bit counts fastest.
+
+    Args:
+        probabilities: float32 `(N, b)`, that each bit is 1.
+
+    Returns:
+        float32 `(N, 2**b)`.
+
+    Example:
+    >>> import numpy as np
+    >>> np.asarray(joint_of_bits(np.array([[1.0, 0.25]], "float32")))
+    array([[0.  , 0.75, 0.  , 0.25]], dtype=float32)
+    """
     joint = ops.ones((ops.shape(probabilities)[0], 1), "float32")
     for i in range(probabilities.shape[1]):
         p = probabilities[:, i : i + 1]
@@ -52,7 +69,7 @@ def mean_code_distribution(probabilities: Any, weights: Any = None) -> Any:
     """
     probabilities = ops.convert_to_tensor(probabilities)
     half = probabilities.shape[1] // 2
-    fast, slow = _joint(probabilities[:, :half]), _joint(probabilities[:, half:])
+    fast, slow = joint_of_bits(probabilities[:, :half]), joint_of_bits(probabilities[:, half:])
     if weights is None:
         count = ops.cast(ops.shape(probabilities)[0], "float32")
     else:

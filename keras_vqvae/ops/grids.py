@@ -1,6 +1,7 @@
 """Grids of vectors in other sizes, by constant matrices: the same on every backend."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def _cubic_weight(x: float, a: float = -0.75) -> float:
 
 
 def cubic_matrix(size: int, new_size: int) -> np.ndarray:
-    """The matrix `(new_size, size)` of bicubic interpolation along one axis.
+    """The matrix `(new_size, size)` of cubic interpolation along one axis.
 
     Output i lies at `(i + ½) · size / new_size − ½`; beyond the border its values repeat. The
     kernel is cubic convolution with a = −0.75, PyTorch's.
@@ -50,16 +51,17 @@ def cubic_matrix(size: int, new_size: int) -> np.ndarray:
     return matrix.astype("float32")
 
 
-def resize_grid(grid: Any, rows: np.ndarray, columns: np.ndarray) -> Any:
-    """Applies one matrix along the height and one along the width.
+def resize_grid(grid: Any, matrices: Sequence[np.ndarray]) -> Any:
+    """Applies a matrix along each axis of a grid.
 
     Args:
-        grid: float32 `(batch, height, width, D)`.
-        rows: `(new_height, height)`.
-        columns: `(new_width, width)`.
+        grid: float32 `(batch, *sizes, D)`.
+        matrices: `(new_size, size)` for each axis.
 
     Returns:
-        float32 `(batch, new_height, new_width, D)`.
+        float32 `(batch, *new_sizes, D)`.
     """
-    grid = ops.einsum("ih,bhwd->biwd", rows, grid)
-    return ops.einsum("jw,biwd->bijd", columns, grid)
+    for axis, matrix in enumerate(matrices, start=1):
+        before, after = "abcd"[:axis], "efgh"[: len(matrices) + 1 - axis]
+        grid = ops.einsum(f"ji,{before}i{after}->{before}j{after}", matrix, grid)
+    return grid

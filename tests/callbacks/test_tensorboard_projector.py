@@ -90,8 +90,9 @@ def test_of_several_codes_a_position_each_stands_alone(tmp_path):
         (lambda: layers.SimVQ(4), 3, [(4, 3)]),
         (lambda: layers.ProjectedQuantizer(layers.VectorQuantizer(4), 2), 3, [(4, 2)]),
         (lambda: layers.GumbelQuantizer(4), 3, [(4, 3)]),
+        (lambda: layers.BinaryMapper(2), 3, [(4, 3)]),
     ],
-    ids=["multi_scale", "product", "lookup_free", "sim_vq", "projected", "gumbel"],
+    ids=["multi_scale", "product", "lookup_free", "sim_vq", "projected", "gumbel", "binary_mapper"],
 )
 def test_tables_of_other_quantizers(tmp_path, make, dim, shapes):
     model, entries = written(tmp_path, make(), dim)

@@ -60,6 +60,12 @@ LAYERS: list[LayerCase] = [
         lambda seed: normal((4, 2, 3, 3), seed),
     ),
     LayerCase(
+        "multi_scale_sequence",
+        (layers.MultiScaleVectorQuantizer,),
+        lambda **kwargs: layers.MultiScaleVectorQuantizer(5, ((1,), (4,)), seed=3, **kwargs),
+        lambda seed: normal((4, 4, 3), seed),
+    ),
+    LayerCase(
         "masked_conv2d",
         (layers.MaskedConv2D,),
         lambda **kwargs: layers.MaskedConv2D(

@@ -157,6 +157,7 @@ _QUANTIZERS = [
         option=True,
     ),
     _quantizer("gumbel", layers.GumbelQuantizer, 5, seed=3, draws=True),
+    _quantizer("binary_mapper", layers.BinaryMapper, 3, free_nats=0.1, seed=3, draws=True),
     _quantizer(
         "ibq",
         layers.IndexBackpropQuantizer,

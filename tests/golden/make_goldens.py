@@ -19,6 +19,7 @@ from vector_quantize_pytorch import (
     FSP,
     FSQ,
     LFQ,
+    BinaryMapper,
     ResidualLFQ,
     ResidualVQ,
     VectorQuantize,
@@ -245,6 +246,24 @@ def residual_lookup_free():
     return arrays("residual_lfq", x=x, upstream=upstream, **found)
 
 
+def binary_mapper():
+    """Without draws; a linear layer with the rows of a table behind it, as in the paper."""
+    layer = BinaryMapper(bits=4, kl_loss_threshold=0.5)
+    x, table, upstream = normal((40, 4), 29, scale=1.5), normal((16, 4), 30), normal((40, 4), 31)
+    leaf, rows = x.clone().requires_grad_(), table.clone().requires_grad_()
+    one_hot, indices, loss = layer(
+        leaf, straight_through=True, calc_aux_loss=True, deterministic=True, return_indices=True
+    )
+    values = one_hot @ rows
+    gradients, by_table = torch.autograd.grad(
+        (values * upstream).sum(), (leaf, rows), retain_graph=True
+    )
+    (by_loss,) = torch.autograd.grad(loss, leaf)
+    found = {"values": values, "indices": indices, "gradients": gradients, "by_table": by_table}
+    found |= {"loss": loss, "by_loss": by_loss}
+    return arrays("binary_mapper", x=x, table=table, upstream=upstream, **found)
+
+
 def make():
     """All goldens by name."""
     torch.manual_seed(0)  # constructors draw; nothing that is kept depends on it
@@ -258,6 +277,7 @@ def make():
         lookup_free,
         residual,
         residual_lookup_free,
+        binary_mapper,
     ):
         result |= part()
     return result

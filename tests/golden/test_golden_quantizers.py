@@ -8,6 +8,7 @@ from support import gradients, to_numpy
 
 from keras_vqvae.codebooks import EMAUpdate
 from keras_vqvae.layers import (
+    BinaryMapper,
     BinarySphericalQuantizer,
     FiniteScalarPerturbation,
     FiniteScalarQuantizer,
@@ -144,3 +145,24 @@ def test_residual_lfq():
     ours = by_values(layer, golden.x, golden.upstream)
     np.testing.assert_array_equal(ours, golden.upstream)
     assert_close(golden.gradients, 3 * golden.upstream)
+
+
+def test_binary_mapper():
+    golden = Goldens("binary_mapper")
+    layer = BinaryMapper(4, free_nats=0.5)
+    layer.build(golden.x.shape)
+    layer.projection.kernel.assign(np.eye(4, dtype="float32"))  # vectors are logits
+    layer.embeddings.assign(golden.table)
+    out = layer.discretize(golden.x)
+    assert_close(to_numpy(out.quantized), golden.values)
+    np.testing.assert_array_equal(to_numpy(out.indices), golden.indices)
+    assert_close(float(out.losses["kl_loss"]), golden.loss)
+    by_x, (by_table,) = gradients(
+        lambda x: keras.ops.sum(layer.discretize(x).quantized * golden.upstream),
+        golden.x,
+        [layer.embeddings],
+    )
+    assert_close(by_x, golden.gradients)
+    by_loss, _ = gradients(lambda x: layer.discretize(x).losses["kl_loss"], golden.x)
+    assert_close(by_loss, golden.by_loss)
+    assert_close(by_table, golden.by_table)

@@ -276,6 +276,37 @@ def test_a_decoder_of_indices_alone_is_saved_and_cloned(tmp_path):
     assert keras.models.clone_model(decoder).output_shape == (None, 3, 4, 2)
 
 
+@pytest.mark.parametrize("name", ["sequence", "volume"])
+def test_sequences_and_volumes_are_grids_of_another_rank(name):
+    """A sequence is a grid of width 1, and a grid is a volume of depth 1."""
+    if name == "sequence":
+        scales, as_grids = ((1,), (3,), (5,)), ((1, 1), (3, 1), (5, 1))
+    else:
+        scales, as_grids = tuple((1, *scale) for scale in SCALES), SCALES
+    grid, other = (MultiScaleVectorQuantizer(6, s, seed=1) for s in (as_grids, scales))
+    x, as_grid = (normal((4, *s[-1], 2)) for s in (scales, as_grids))
+    for layer, inputs in ((grid, as_grid), (other, x)):
+        layer.build(inputs.shape)
+        layer.embeddings.assign(normal((6, 2), 5))
+    for theirs, ours in zip(grid.convolutions, other.convolutions, strict=True):
+        kernel, taps = np.zeros(ours.kernel.shape, "float32"), to_numpy(theirs.kernel)
+        if name == "sequence":
+            kernel[:] = taps[:, 1]
+        else:
+            kernel[1] = taps
+        ours.kernel.assign(kernel)
+    expected, found = grid.discretize(as_grid), other.discretize(x)
+    np.testing.assert_array_equal(to_numpy(found.indices), to_numpy(expected.indices))
+    values = to_numpy(expected.quantized).reshape(x.shape)
+    np.testing.assert_allclose(to_numpy(found.quantized), values, atol=1e-5)
+    assert losses_of(found) == pytest.approx(losses_of(expected), rel=1e-4)
+    np.testing.assert_array_equal(to_numpy(other.decode(found.indices)), to_numpy(other(x)))
+    inputs = to_numpy(other.next_scale_inputs(found.indices))
+    of_grids = to_numpy(grid.next_scale_inputs(expected.indices))
+    np.testing.assert_allclose(inputs, of_grids, atol=1e-5)
+    assert tuple(other.decode(found.indices[:1]).shape) == (1, *x.shape[1:])
+
+
 def test_scales_may_be_arrays():
     for scales in (np.array(SCALES), [np.array(scale) for scale in SCALES]):
         assert MultiScaleVectorQuantizer(6, scales).scales == SCALES
@@ -305,7 +336,10 @@ def test_what_it_cannot_take_is_refused():
 
 
 def test_arguments_are_checked():
-    for wrong in ((), 4, (2, 1), (0, 2), (1.5,), ((1, 2, 3),), "12"):
+    no_integers = (4, "12", (), (0, 2), (1.5,))
+    no_order = ((2, 1), ((4, 1), (3, 2)))
+    no_one_rank = (((1, 2), (1, 2, 3)), ((1, 2), (2,)), ((1,) * 4,))
+    for wrong in (*no_integers, *no_order, *no_one_rank):
         with pytest.raises(ValueError, match="`scales` should be positive integers"):
             MultiScaleVectorQuantizer(4, wrong)
     with pytest.raises(ValueError, match="`residual_ratio` should be in"):

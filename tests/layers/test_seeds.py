@@ -48,6 +48,7 @@ def test_no_two_blocks_of_implicit_depths_start_alike():
         lambda seed: layers.FiniteScalarPerturbation((3, 3), seed=seed),
         lambda seed: layers.SimVQ(4, seed=seed),
         lambda seed: layers.GumbelQuantizer(4, seed=seed),
+        lambda seed: layers.BinaryMapper(2, seed=seed),
     ],
 )
 def test_seeds_are_integers(make):

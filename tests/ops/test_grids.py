@@ -7,7 +7,7 @@ from keras_vqvae.ops import area_matrix, cubic_matrix, resize_grid
 
 def test_area_of_a_divisor_is_the_mean_of_blocks():
     x = normal((2, 4, 6, 3))
-    found = to_numpy(resize_grid(x, area_matrix(4, 2), area_matrix(6, 3)))
+    found = to_numpy(resize_grid(x, [area_matrix(4, 2), area_matrix(6, 3)]))
     np.testing.assert_allclose(
         found, x.reshape(2, 2, 2, 3, 2, 3).mean((2, 4)), rtol=1e-5, atol=1e-6
     )
@@ -47,6 +47,6 @@ def test_height_and_width_are_told_apart():
     x = normal((1, 2, 3, 1))
     rows, columns = cubic_matrix(2, 4), area_matrix(3, 1)
     expected = np.einsum("ih,bhwd,jw->bijd", rows, x, columns)
-    found = to_numpy(resize_grid(x, rows, columns))
+    found = to_numpy(resize_grid(x, [rows, columns]))
     assert found.shape == (1, 4, 1, 1)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
