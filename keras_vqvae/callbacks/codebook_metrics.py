@@ -90,8 +90,8 @@ class CodebookMetrics(keras.callbacks.Callback):
     ) -> None:
         """Counts the codes of the validation data, by a call of the layer with these inputs."""
         data, count = self.validation_data, len(self.model.inputs)
-        if isinstance(data, tuple) and len(data) != count:
-            data = data[0]
+        if isinstance(data, tuple) and (len(data) != count or not hasattr(data[0], "shape")):
+            data = data[0]  # of `(x, y)`
         # Functional and built at call time: a stored model would miss JAX's newest weights.
         inputs = keras.Model(self.model.inputs, tuple(given)).predict(
             data, batch_size=self.batch_size, verbose=0

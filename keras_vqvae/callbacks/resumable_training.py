@@ -37,9 +37,10 @@ class ResumableTraining(Resuming):
     others do at an epoch's end.
 
     Each checkpoint is written to a temporary file, flushed and renamed, and the one before it is
-    kept: if the last one is damaged, that is used, with a warning. When training has ended the
+    kept: if the last one is damaged, that is used, with a warning. When all epochs are trained the
     checkpoint stays, and the same program trains nothing more, or further epochs if more are asked
-    for. Remove the folder to begin anew.
+    for. What another callback ended before, such as `EarlyStopping`, goes on when the program runs
+    again. Remove the folder to begin anew.
 
     Args:
         directory: where to keep the checkpoints; one training each.

@@ -42,7 +42,7 @@ _CHECKPOINTS = click.option(
 def demo(output: str, smoke: bool, overwrite: bool) -> None:
     """Train on the bundled images, draw new ones, evaluate: at most 5 minutes on 2 CPU cores."""
     run = run_class().create(output, demo_config(smoke), overwrite=overwrite)
-    _train(run)
+    _train(run, overwrite=overwrite)
 
 
 @click.command(cls=Command)
@@ -77,7 +77,8 @@ def train(
     """Train a VQ-VAE on images, and a prior on their codes."""
     config = apply_options(RunConfig(data=DataConfig(source)), options)
     run = run_class().create(output, config, overwrite=overwrite)
-    _train(run, stage, tensorboard=tensorboard, checkpoint_minutes=checkpoint_minutes)
+    settings = {"tensorboard": tensorboard, "checkpoint_minutes": checkpoint_minutes}
+    _train(run, stage, overwrite, **settings)
 
 
 @click.command(cls=Command)
@@ -96,31 +97,33 @@ def prior(
     opened = run_class().open(run)
     config = apply_options(opened.config, options)
     changed = opened.change_prior(config.prior, config.prior_training, overwrite)
-    _train(changed, "prior", tensorboard=tensorboard, checkpoint_minutes=checkpoint_minutes)
+    settings = {"tensorboard": tensorboard, "checkpoint_minutes": checkpoint_minutes}
+    _train(changed, "prior", overwrite, **settings)
 
 
-def _train(run: Any, stage: str = "all", **settings: Any) -> None:
+def _train(run: Any, stage: str = "all", overwrite: bool = False, **settings: Any) -> None:
     start = time.perf_counter()
     report = lambda text: click.echo(click.style(text, bold=True))  # noqa: E731
     try:
         metrics = run.train(stage, fit_verbose(), report=report, **settings)
     except (KeyboardInterrupt, OSError) as error:
-        raise ending(run, stage, error) from error
+        raise ending(run, stage, error, overwrite) from error
     print_results(run, metrics, time.perf_counter() - start)
 
 
-def ending(run: Any, stage: str, error: BaseException) -> BaseException:
+def ending(run: Any, stage: str, error: BaseException, overwrite: bool = False) -> BaseException:
     """What a command ends with, when training ended with this."""
     if isinstance(error, KeyboardInterrupt):
-        return Interrupted(_how_to_go_on(run, stage))
+        return Interrupted(_how_to_go_on(run, stage, overwrite))
     if isinstance(error, OSError) and error.errno in _FULL_OR_CLOSED:
         what = f"{error.strerror}: {error.filename!r}"
-        return click.ClickException(f"{what}. {_how_to_go_on(run, stage)}")
+        return click.ClickException(f"{what}. {_how_to_go_on(run, stage, overwrite)}")
     return error
 
 
-def _how_to_go_on(run: Any, stage: str) -> str:
+def _how_to_go_on(run: Any, stage: str, overwrite: bool) -> str:
     """Where an interrupted run stands."""
+    command = "the same command without --overwrite" if overwrite else "the same command"
     for name in ("vqvae", "prior") if stage == "all" else (stage,):
         if not run.finished(name):
             done = run.progress(name)
@@ -128,6 +131,6 @@ def _how_to_go_on(run: Any, stage: str) -> str:
             steps = f" and {done.steps} steps" if done.steps else ""
             return (
                 f"{done.epochs} of {total} epochs{steps} of the {TITLES[name]} are kept in "
-                f"{run.directory}; the same command goes on from there"
+                f"{run.directory}; {command} goes on from there"
             )
-    return f"both models are kept in {run.directory}; the same command goes on from there"
+    return f"both models are kept in {run.directory}; {command} goes on from there"

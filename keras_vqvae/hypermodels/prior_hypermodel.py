@@ -176,6 +176,7 @@ class PriorHyperModel(RunHyperModel):
             for name, entry in _FAMILIES[one][1].items():
                 entries.setdefault(name, entry)
                 self._conditions.setdefault(name, ("family", []))[1].append(one)
+        space = {"batch_size": self.run.prior_training.batch_size, **space}
         checked = check_space({**entries, **_TRAINING}, space, self._check, self._conditions)
         choice = Choices(tuple(self.family), self.family[0])
         self.space = {"family": choice if len(self.family) > 1 else self.family[0], **checked}
@@ -241,6 +242,10 @@ class PriorHyperModel(RunHyperModel):
         if limit is None or count <= limit:
             return None
         return f"the prior has {count} parameters, above max_parameters={limit}"
+
+    @property
+    def training(self) -> TrainingConfig:
+        return self.run.prior_training
 
     def batch_size(self, hp: Any) -> int:
         size: int = hp.get("batch_size")

@@ -14,7 +14,8 @@ __all__ = ["RunHyperModel"]
 class RunHyperModel(keras_tuner.HyperModel):
     """Base of hypermodels whose trials have the settings of a run.
 
-    A subclass gives `build`, `over_budget`, `batch_size` and `logging`; it names its default
+    A subclass gives `build`, `over_budget`, `training`, `batch_size` and `logging`; it names its
+    default
     `objective`, in `added_objectives` what `logging` adds to the logs beside the model's own, and
     in `trained_on` what `fit` takes.
     """
@@ -27,6 +28,11 @@ class RunHyperModel(keras_tuner.HyperModel):
 
     def over_budget(self, model: Any) -> str | None:
         """Why a model is not trained, if it is above what it may take."""
+        raise NotImplementedError
+
+    @property
+    def training(self) -> TrainingConfig:
+        """What trials have in common of their training."""
         raise NotImplementedError
 
     def batch_size(self, hp: Any) -> int:
@@ -46,6 +52,9 @@ class RunHyperModel(keras_tuner.HyperModel):
     def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
         """As `model.fit`, with what trials are compared by in the logs.
 
+        With the training's `patience` a trial ends after so many epochs without a better validation
+        loss, as a run does.
+
         Raises:
             keras_tuner.errors.FailedTrialError: for a model over the budget. (Not in `build`:
                 tuners build the defaults before any trial.)
@@ -61,6 +70,10 @@ class RunHyperModel(keras_tuner.HyperModel):
                 "trials are compared"
             )
         callbacks = [self.logging(validation), *kwargs.pop("callbacks", [])]
+        if self.training.patience is not None:
+            callbacks.append(
+                keras.callbacks.EarlyStopping("val_loss", patience=self.training.patience)
+            )
         if not (args and isinstance(args[0], ImageBatches)):  # which have their own
             kwargs.setdefault("batch_size", self.batch_size(hp))
         return model.fit(*args, callbacks=callbacks, **kwargs)

@@ -25,7 +25,7 @@ class PowersOfTwo(NamedTuple):
     def within(self, low: int, high: int) -> "PowersOfTwo":
         """The same between other bounds."""
         for bound in (low, high):
-            if bound < 1 or bound & (bound - 1):
+            if not isinstance(bound, int) or bound < 1 or bound & (bound - 1):
                 raise ValueError(f"the bounds should be powers of two. Received: {low}, {high}")
         return PowersOfTwo(low, high, min(max(self.default, low), high))
 
@@ -43,6 +43,8 @@ class Linear(NamedTuple):
 
     def within(self, low: int, high: int) -> "Linear":
         """The same between other bounds."""
+        if int(low) != low or int(high) != high:
+            raise ValueError(f"the bounds should be whole numbers. Received: {low}, {high}")
         return Linear(int(low), int(high), min(max(self.default, int(low)), int(high)))
 
     def declare(self, hp: Any, name: str) -> Any:
@@ -131,11 +133,15 @@ def check_space(
         name: entry.value if isinstance(entry, Unsearched) else entry
         for name, entry in entries.items()
     }
+    values: tuple[Any, ...]
     for name, value in narrowed.items():
         given = entries[name]
         entry = given.entry if isinstance(given, Unsearched) else given
         try:
             if isinstance(value, tuple):
+                numbers = all(map(_is_number, value)) or isinstance(entry, Choices)
+                if len(value) != 2 or not numbers:
+                    raise ValueError(f"a range is two numbers, low and high. Received: {value}")
                 low, high = value
                 if not low < high:
                     raise ValueError(f"the first bound should be below the second: {value}")
@@ -144,8 +150,11 @@ def check_space(
             elif isinstance(value, list):
                 if not value:
                     raise ValueError("a list of values should not be empty")
-                default = entry.default if entry.default in value else value[0]
-                found[name], values = Choices(tuple(value), default), tuple(value)
+                values = tuple(value)
+                if all(map(_is_number, values)) and any(isinstance(v, float) for v in values):
+                    values = tuple(map(float, values))  # KerasTuner wants them of one type
+                default = entry.default if entry.default in values else values[0]
+                found[name] = Choices(values, default)
             else:
                 found[name], values = value, (value,)
             for one in values:
@@ -156,6 +165,10 @@ def check_space(
         if found[name] is not None:
             _check_use(name, found, conditions)
     return found
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_use(name: str, space: Mapping[str, Any], conditions: Conditions) -> None:

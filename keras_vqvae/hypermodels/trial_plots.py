@@ -155,7 +155,8 @@ def _parallel(axes: Any, best_first: Sequence[SearchedTrial], names: Sequence[st
     for name in (*names, "score"):
         values: list[Any] = [t.score if name == "score" else t.values.get(name) for t in best_first]
         if all(isinstance(v, int | float) for v in values):
-            column = np.log(values) if name in _LOGARITHMIC else np.array(values, float)
+            logarithmic = name in _LOGARITHMIC and min(values) > 0
+            column = np.log(values) if logarithmic else np.array(values, float)
             labels.append(f"{name}\n{min(values):.4g} … {max(values):.4g}")
         else:
             words = ["–" if v is None else str(v) for v in values]

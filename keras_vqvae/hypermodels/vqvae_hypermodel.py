@@ -63,7 +63,7 @@ class VQVAEHyperModel(RunHyperModel):
     | `width` | channels at the last of the halvings, powers of two from 32 to 256 |
     | `residual_blocks` | 0, 1 or 2 |
     | `learning_rate` | 1e-4 to 4e-3, by its logarithm |
-    | `quantizer`, `depth` | not, unless they are given: `"vector"`, 2 halvings |
+    | `quantizer`, `depth` | not, unless they are given: those of `run`, `"vector"`, 2 halvings |
     | `codebook_learning_rate` | not, unless it is given: the codes' own, with `"gradient"` |
 
     The defaults are those of `keras-vqvae train`, and the first trial of the tuners of
@@ -122,7 +122,8 @@ class VQVAEHyperModel(RunHyperModel):
         self.max_bits_per_image = max_bits_per_image
         check_train_images(run.vqvae_training, train_images)
         self.train_images = train_images
-        self.space = check_space(SPACE, space, self._check, _CONDITIONS)
+        unsearched = {"quantizer": run.vqvae.quantizer, "depth": len(run.vqvae.widths)}
+        self.space = check_space(SPACE, {**unsearched, **space}, self._check, _CONDITIONS)
 
     def config(self, hp: Any) -> RunConfig:
         """The settings of a run with the values of a trial."""
@@ -157,8 +158,12 @@ class VQVAEHyperModel(RunHyperModel):
             return None
         return f"the codes of an image take {bits:g} bits, above max_bits_per_image={limit:g}"
 
+    @property
+    def training(self) -> TrainingConfig:
+        return self.run.vqvae_training
+
     def batch_size(self, hp: Any) -> int:
-        return self.run.vqvae_training.batch_size
+        return self.training.batch_size
 
     def logging(self, validation: Any) -> keras.callbacks.Callback:
         return CodeLength(validation[0] if isinstance(validation, tuple) else validation)

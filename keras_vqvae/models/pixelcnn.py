@@ -142,7 +142,7 @@ class _Trunk(keras.layers.Layer):
             x = block(x, training=training)
         return x
 
-    def compute_output_shape(self, x_shape: Any) -> Any:
+    def compute_output_shape(self, x_shape: Any, condition_shape: Any = None) -> Any:
         return (*x_shape[:-1], self.filters)
 
     # -- one position at a time -------------------------------------------------------------------

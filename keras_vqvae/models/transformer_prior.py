@@ -127,7 +127,7 @@ class _Trunk(keras.layers.Layer):
             x = block(x, training=training)
         return self.norm(x)
 
-    def compute_output_shape(self, x_shape: Any) -> Any:
+    def compute_output_shape(self, x_shape: Any, condition_shape: Any = None) -> Any:
         return tuple(x_shape)
 
     # -- one position at a time -------------------------------------------------------------------

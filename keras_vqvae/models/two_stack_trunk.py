@@ -57,7 +57,7 @@ class TwoStackTrunk(keras.layers.Layer):
             x = layer(x, condition=condition, training=training)
         return x[1]
 
-    def compute_output_shape(self, x_shape: Any) -> Any:
+    def compute_output_shape(self, x_shape: Any, condition_shape: Any = None) -> Any:
         return (*x_shape[:-1], self.layers[0].filters)
 
     # -- one position at a time -------------------------------------------------------------------

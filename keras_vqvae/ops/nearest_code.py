@@ -24,8 +24,8 @@ _ON_CPU, _ON_ACCELERATOR = 2**22, 2**23
 def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any:
     """The index of the nearest row of `table` for each vector, exactly.
 
-    `argmin_k ‖x − e_k‖²` is computed as `argmax_k [x, 1]·[e_k, −½‖e_k‖²]`, with the codes taken
-    from a point in their middle: one matrix product and nothing else that is as large as N × K. The
+    `argmin_k ‖x − e_k‖²` is computed as `argmax_k [x, 1]·[e_k, −½‖e_k‖²]`, with both taken from a
+    point in the middle of the codes: one matrix product and nothing else as large as N × K. The
     product runs over `chunk_size` vectors at a time, so that an N × K array never exists.
     Everything is float32; ties go to the lowest index. No gradient flows through the result.
 
@@ -49,12 +49,11 @@ def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any
     count = table.shape[0]
     if chunk_size is None:
         chunk_size = default_chunk_size(ops.shape(table)[0] if count is None else int(count))
-    # Far from zero, scores would be so large that float32 holds no differences between them. So
-    # codes are taken from a point in their middle, m: ‖x − e‖² − ‖x‖² = −2 x·d + 2 m·d + ‖d‖² + c
-    # with d = e − m. A point of whole numbers keeps the ties of codes of few digits.
+    # Codes near to one another and far from zero have scores so large that float32 holds no
+    # differences between them.
     middle = _middle(table)
     offsets = table - middle
-    penalties = ops.sum(offsets * (middle + 0.5 * offsets), axis=-1, keepdims=True)
+    penalties = 0.5 * ops.sum(ops.square(offsets), axis=-1, keepdims=True)
     rows = ops.concatenate([offsets, -penalties], axis=-1)
     block = _block_length(count)
     if block is not None and count % block:
@@ -65,7 +64,9 @@ def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any
     augmented_table = ops.transpose(rows)
     # The constant 1 is appended to a chunk at a time, not to all of `vectors`: one copy less.
     found = map_chunks(
-        lambda chunk: highest_score(_product(_augment(chunk), augmented_table)), vectors, chunk_size
+        lambda chunk: highest_score(_product(_augment(chunk - middle), augmented_table)),
+        vectors,
+        chunk_size,
     )
     return found if block is None or not count % block else ops.minimum(found, count - 1)
 
@@ -86,7 +87,16 @@ def around_middle(vectors: Any, table: Any) -> tuple[Any, Any]:
 
 
 def _middle(table: Any) -> Any:
-    return ops.round(ops.mean(table, axis=0, keepdims=True))
+    """A point in the middle of the codes, `(1, D)`, of few binary digits.
+
+    It is a multiple of a power of two that is as large as the codes' spread, but no larger than 1:
+    what is taken from it keeps the ties of codes of few digits.
+    """
+    mean = ops.mean(table, axis=0, keepdims=True)
+    spread = ops.max(ops.abs(table - mean))
+    # At 1.5 · 2^23 s, neighbouring float32 numbers are such a power of two apart: adding it rounds.
+    large = 1.5 * 2.0**23 * ops.minimum(spread, 1.0)
+    return (mean + large) - large
 
 
 def default_chunk_size(width: Any) -> Any:

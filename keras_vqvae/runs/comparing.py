@@ -89,7 +89,8 @@ class Comparison:
         Raises:
             RunExistsError: if the directory holds a comparison with other settings, or other files.
             ValueError: for an unknown model, no model, one given twice, settings that do not fit
-                the data or a model, or a `comparison.json` that is damaged.
+                the data or a model, images that have changed, or a `comparison.json` that is
+                damaged.
         """
         if not models or len(set(models)) < len(models):
             raise ValueError(
@@ -100,7 +101,7 @@ class Comparison:
         comparison = cls(directory, config, models)
         file, folder = comparison.figures_file, RunDirectory(directory)
         if file.exists():
-            before, there = _read(file)
+            before, there, began_with = _read(file)
             comparison = cls(directory, config, list(dict.fromkeys([*there, *models])))
             differences = before.differences(config)
             if differences:
@@ -116,8 +117,17 @@ class Comparison:
         for settings in dict.fromkeys(one.config for one in comparison.contenders):
             creating.check_fit(settings, comparison.parts)
         if not file.exists():
-            write_json(file, {"config": config.to_dict()})
+            write_json(file, {"config": config.to_dict(), "fingerprint": comparison.fingerprint()})
+        elif began_with not in (None, comparison.fingerprint()):
+            raise ValueError(
+                f"the images of {config.data.source!r} have changed since this comparison began. "
+                "Restore them, or give another directory (`--output`)"
+            )
         return comparison
+
+    def fingerprint(self) -> str:
+        """Of the training images, which are the same for all models."""
+        return self.parts.train.fingerprint()
 
     def run(
         self,
@@ -134,8 +144,9 @@ class Comparison:
             report: is told in words what begins. Defaults to `None`.
 
         Returns:
-            What `comparison.json` holds: `config`, the settings; `models`, the figures of each by
-            name; `part` and `images`, what they are of; `feature_extractor`; `files`, what lossless
+            What `comparison.json` holds: `config`, the settings; `fingerprint`, of the training
+            images; `models`, the figures of each by name; `part` and `images`, what they are of;
+            `feature_extractor`; `files`, what lossless
             files take in bits per dimension; and `notes`.
 
         Raises:
@@ -153,6 +164,7 @@ class Comparison:
         bars = 1 if verbose in (1, "auto") else 0
         found: dict[str, Any] = {
             "config": self.config.to_dict(),
+            "fingerprint": self.fingerprint(),
             "part": part,
             "images": len(source),
             "image_shape": list(source.image_shape),
@@ -198,8 +210,8 @@ class Comparison:
                 return
 
 
-def _read(file: Path) -> tuple[RunConfig, list[str]]:
-    """The settings that a comparison was made with, and which models it has figures of."""
+def _read(file: Path) -> tuple[RunConfig, list[str], str | None]:
+    """Settings of a comparison, which models it has figures of, and its images' fingerprint."""
     content = read_json(file)
     config, there = content.get("config"), content.get("models", {})
     remedy = "Restore it, or give another directory (`--output`)"
@@ -209,6 +221,6 @@ def _read(file: Path) -> tuple[RunConfig, list[str]]:
             f"or its `models` are not some of {', '.join(MODELS)}. {remedy}"
         )
     try:
-        return RunConfig.from_dict(config), list(there)
+        return RunConfig.from_dict(config), list(there), content.get("fingerprint")
     except (TypeError, ValueError) as error:
         raise ValueError(f"{str(file)!r}: {error}. {remedy}") from error

@@ -58,6 +58,11 @@ class DataConfig:
             size = (size, size)
         object.__setattr__(self, "image_size", checks.pair("image_size", size, int))
         object.__setattr__(self, "value_range", checks.pair("value_range", self.value_range, float))
+        if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
+            raise ValueError(
+                "`value_range` should be two numbers, the first below the second: what black and "
+                f"white are. Received: value_range={self.value_range}"
+            )
         checks.within("validation_fraction", self.validation_fraction, 0.0, 0.9)
         checks.at_least("max_images", self.max_images, 2, optional=True)
         checks.at_least("crop_padding", self.crop_padding, 0)

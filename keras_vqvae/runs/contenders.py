@@ -10,7 +10,7 @@ import numpy.typing as npt
 from keras_vqvae import evaluation
 from keras_vqvae.data import ImageBatches
 from keras_vqvae.runs.building import build_baseline
-from keras_vqvae.runs.checkpoints import Progress, load_model
+from keras_vqvae.runs.checkpoints import load_model, newest_progress
 from keras_vqvae.runs.config import QUANTIZERS, RunConfig
 from keras_vqvae.runs.directory import RunDirectory
 from keras_vqvae.runs.parts import DataParts, labels_like, spread
@@ -125,7 +125,7 @@ class Baseline:
             }
         elif reconstruction is not None:
             prices = {"reconstruction": reconstruction}
-        seconds = Progress.load(self._files.last(self.name)).seconds
+        seconds = newest_progress(self._files, self.name).seconds
         return {
             **found,
             "parameters": model.count_params(),

@@ -64,7 +64,12 @@ def check_fit(config: RunConfig, parts: DataParts) -> None:
         ValueError: if they do not fit.
     """
     train = parts.train
-    height, width, _ = train.image_shape
+    height, width, channels = train.image_shape
+    if channels not in (1, 3):
+        raise ValueError(
+            "images should have 1 or 3 channels, so that pictures can be drawn of them. Received: "
+            f"images of shape {train.image_shape}"
+        )
     if config.data.crop_padding >= min(height, width):
         raise ValueError(
             "`crop_padding` should be smaller than the images. Received: "

@@ -13,6 +13,7 @@ from keras_vqvae.data import atomic_write
 from keras_vqvae.data.files import remove_leftovers
 
 STAGES = ("vqvae", "prior")
+PARTS = ("train", "validation", "test")
 # The groups in `metrics.json` that are of a prior's samples.
 SAMPLE_FIGURES = ("samples", "nearest_training_image")
 
@@ -66,7 +67,7 @@ class RunDirectory:
         if stage == "prior":
             return [*files, self.samples, self.report]
         own = [self.reconstructions, self.report, self.classifier]
-        return [*files, *own, *map(self.codes, ("train", "validation", "test"))]
+        return [*files, *own, *map(self.codes, PARTS)]
 
     def has_begun(self, stage: str) -> bool:
         """Whether a stage has a checkpoint or more."""
@@ -90,10 +91,14 @@ class RunDirectory:
         return self.config.is_file()
 
     def is_occupied(self) -> bool:
-        """Whether there is anything at all at the path."""
+        """Whether there is anything at the path but what a run began with and did not get further.
+
+        That is `metrics.json`, which is written before the settings, and what was not renamed yet.
+        """
         if not self.path.is_dir():
             return self.path.exists()
-        return any(self.path.iterdir())
+        names = (path.name for path in self.path.iterdir())
+        return any(name != self.metrics.name and not name.startswith(".") for name in names)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What `Run.report` computes: figures of reconstructions, codes and samples."""
+"""What `Run.write_report` computes: figures of reconstructions, codes and samples."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -117,7 +117,7 @@ class Evaluation:
             self._compare(found, count)
         else:
             found.notes.append("No samples were compared with real images: 0 were asked for.")
-        if part == "train":
+        if self._images is None and part == "train":
             found.notes.append(
                 "There are no held-out images: all figures are of training images, and no copies "
                 "of them were looked for."

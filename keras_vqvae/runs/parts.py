@@ -105,6 +105,17 @@ class DataParts:
             self._variance = self._computed_variance()
         return self._variance
 
+    def num_classes(self) -> int:
+        """How many classes data with labels has, in all of its parts.
+
+        Where they have no names, that is one more than the highest label.
+        """
+        if self.train.class_names is not None:
+            return len(self.train.class_names)
+        parts = (self.train, self.validation, self.test)
+        labels = [part.labels for part in parts if part is not None and part.labels is not None]
+        return int(max(of_part.max() for of_part in labels)) + 1
+
     def record(self) -> dict[str, Any]:
         """What is worth knowing of the data, for `metrics.json`."""
         train, validation = self.train, self.validation
@@ -177,14 +188,6 @@ def labels_like(source: ImageSource, count: int, seed: int) -> npt.NDArray[np.in
     labels = spread(source, count).labels
     assert labels is not None  # who asks has a prior that was trained on them
     return np.random.default_rng(seed).permutation(np.resize(labels, count))
-
-
-def num_classes(source: ImageSource) -> int:
-    """How many classes a source with labels has."""
-    if source.class_names is not None:
-        return len(source.class_names)
-    assert source.labels is not None  # who asks has checked
-    return int(source.labels.max()) + 1
 
 
 def resolved(source: str) -> str:

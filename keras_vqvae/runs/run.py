@@ -1,6 +1,7 @@
 """The run: a directory, and what can be done with it."""
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from keras_vqvae.runs import creating, evaluating, training
 from keras_vqvae.runs.checkpoints import Progress, load_model, newest_progress, save_model
 from keras_vqvae.runs.config import PriorConfig, RunConfig, TrainingConfig
 from keras_vqvae.runs.describing import describe
-from keras_vqvae.runs.directory import STAGES, RunDirectory, read_json, write_json
+from keras_vqvae.runs.directory import PARTS, STAGES, RunDirectory, read_json, write_json
 from keras_vqvae.runs.encoding import decode_codes, encode_images
 from keras_vqvae.runs.environment import environment
 from keras_vqvae.runs.errors import RunExistsError
@@ -94,7 +95,8 @@ class Run:
         creating.check_fit(config, run.parts)
         if overwrite:
             files.remove(STAGES)
-        if overwrite or not files.metrics.exists():
+        # What was noted of other data, before a first step, is no more of this run.
+        if overwrite or not files.has_begun("vqvae"):
             write_json(files.metrics, {"data": run.parts.record(), "environment": environment()})
         write_json(files.config, config.to_dict())
         return run
@@ -130,10 +132,12 @@ class Run:
 
         Raises:
             RunExistsError: if there is one with other settings.
+            ValueError: if the settings do not fit the data; nothing is removed then.
         """
-        if overwrite:
-            creating.forget_prior(self.files)
         config = replace(self.config, prior=prior, prior_training=prior_training)
+        if overwrite:
+            creating.check_fit(config, self.parts)
+            creating.forget_prior(self.files)
         return self.create(self.directory, config)
 
     def take_over(self, vqvae: models.VQVAE) -> None:
@@ -146,7 +150,7 @@ class Run:
 
         Raises:
             RunExistsError: if this run has a VQ-VAE already, or part of one.
-            ValueError: if the model is for other images.
+            ValueError: if the model is for other images, or has no grid of one code a position.
         """
         if self.files.has_begun("vqvae"):
             raise RunExistsError(
@@ -159,6 +163,11 @@ class Run:
             raise ValueError(
                 "`vqvae` should be for images of shape and value range "
                 f"{here[0]}, {here[1]}. Received: a model for {theirs[0]}, {theirs[1]}"
+            )
+        if len(vqvae.code_shape) != 2:
+            raise ValueError(
+                "`vqvae` should have one code for each position of a grid: the prior of a run is a "
+                f"PixelCNN over such. Received: a model with code_shape={vqvae.code_shape}"
             )
         save_model(vqvae, self.files.model("vqvae"))
 
@@ -292,9 +301,12 @@ class Run:
             raise ValueError(
                 f"`label` needs a prior that is trained with `conditional`. Received: {label!r}"
             )
-        names = [name.lower() for name in self.metrics()["data"]["classes"] or ()]
-        text = str(label).lower()
-        number = names.index(text) if text in names else int(text) if text.isdecimal() else -1
+        names = self.metrics()["data"]["classes"] or []
+        text = str(label)
+        same = [i for i, name in enumerate(names) if name == text] or [
+            i for i, name in enumerate(names) if name.lower() == text.lower()
+        ]
+        number = same[0] if len(same) == 1 else int(text) if text.isdecimal() else -1
         if not 0 <= number < classes:
             known = ", ".join(names) or f"0 to {classes - 1}"
             raise ValueError(f"`label` should be one of {known}. Received: {label!r}")
@@ -306,7 +318,13 @@ class Run:
         Args:
             part: `"train"`, `"validation"` or `"test"`.
             verbose: 1 for a progress bar. Defaults to `0`.
+
+        Raises:
+            ValueError: for another part, one that the data has not, or a file that does not belong
+                to this run's VQ-VAE.
         """
+        if part not in PARTS:
+            raise ValueError(f"`part` should be one of {', '.join(PARTS)}. Received: part={part!r}")
         path, fingerprint = self.files.codes(part), self.vqvae().fingerprint()
         if path.exists():
             try:
@@ -349,7 +367,21 @@ class Run:
         Returns:
             `part`, and `vqvae` and `prior` with the figures of `evaluation.evaluate_vqvae` and
             `evaluation.evaluate_prior`.
+
+        Raises:
+            ValueError: for another stage, images of another shape, or codes that were kept of more
+                or fewer images than there are now.
         """
+        if stage not in ("all", *STAGES):
+            raise ValueError(
+                f"`stage` should be 'all', 'vqvae' or 'prior'. Received: stage={stage!r}"
+            )
+        if images is None and self.data_changed():
+            warnings.warn(
+                f"the images of {self.config.data.source!r} are not those that this run began "
+                "with, or were copied: some that are held out now may have been trained on",
+                stacklevel=2,
+            )
         part, source = self.parts.evaluation(images)
         figures: dict[str, Any] = {"part": part}
         if stage in ("all", "vqvae"):
@@ -360,6 +392,11 @@ class Run:
                 if images is None
                 else encode_images(self.vqvae(), source, verbose=verbose)
             )
+            if len(codes.codes) != len(source):
+                raise ValueError(
+                    f"{str(self.files.codes(part))!r} holds the codes of {len(codes.codes)} "
+                    f"images, and there are {len(source)}. Remove it: it is made anew"
+                )
             figures["prior"] = evaluation.evaluate_prior(
                 self.prior(), codes.codes, codes.labels, batch_size
             )
@@ -415,6 +452,11 @@ class Run:
         if path is not None:
             report_page(self, found, figure_rows(figures)).save(path)
         return figures
+
+    def data_changed(self) -> bool:
+        """Whether the training images are others than when the run began, as far as files tell."""
+        began_with = self.metrics().get("data", {}).get("fingerprint")
+        return began_with not in (None, self.parts.train.fingerprint())
 
     def metrics(self) -> dict[str, Any]:
         """What `metrics.json` holds."""

@@ -10,7 +10,8 @@ from keras_vqvae import evaluation
 from keras_vqvae.data import ImageBatches
 from keras_vqvae.runs.building import build_prior, build_vqvae
 from keras_vqvae.runs.directory import write_json
-from keras_vqvae.runs.parts import num_classes, spread
+from keras_vqvae.runs.parts import spread
+from keras_vqvae.runs.prices import image_prices
 from keras_vqvae.runs.stages import code_batches, fit_stage, image_batches
 from keras_vqvae.runs.watched import tensorboard_callbacks
 
@@ -56,7 +57,11 @@ class Session:
         run = self._run
         if not run.finished(stage):
             run.files.remove_leftovers()
-            self._check_data()
+            if run.data_changed():
+                raise ValueError(
+                    f"the images of {run.config.data.source!r} have changed since this run began. "
+                    "Restore them, or begin anew (`--overwrite`, or another `--output`)"
+                )
             self._fit_vqvae() if stage == "vqvae" else self._fit_prior()
         if stage not in run.metrics().get("seconds", {}):
             self._finish(stage)
@@ -88,7 +93,7 @@ class Session:
         held_out = None if parts.validation is None else run.codes("validation")
         self._note_seconds("encode", time.perf_counter() - start)
         conditional = config.prior.conditional
-        classes = num_classes(parts.train) if conditional else None
+        classes = parts.num_classes() if conditional else None
         self._announce("prior", f"the prior on the codes of {len(codes.codes)} images")
 
         def batches(file: Any, shuffle: bool) -> Any:
@@ -127,6 +132,11 @@ class Session:
         metrics["evaluated_on"] = figures["part"]
         metrics["data"] = run.parts.record()
         metrics[stage] = {**figures[stage], **self._facts(stage)}
+        if stage == "prior":
+            # A report from before has notes of what it lacked, and prices without it.
+            metrics.pop("notes", None)
+            shape = run.vqvae().image_shape
+            metrics["bits_per_dimension"] = image_prices(metrics["vqvae"], metrics["prior"], shape)
         metrics["seconds"] = {
             **metrics.get("seconds", {}),
             stage: round(run.progress(stage).seconds, 2),
@@ -164,7 +174,7 @@ class Session:
         run, classes = self._run, self._run.prior().num_classes
         captions, labels = None, None
         if classes is not None:
-            labels = np.arange(count) % classes
+            labels = np.arange(count) % columns
             names = run.parts.train.class_names or [str(i) for i in range(classes)]
             captions = [names[i][:13] for i in labels]
         images = run.sample(count, labels=labels, verbose=self._bars)
@@ -187,14 +197,6 @@ class Session:
         before = metrics.get("seconds", {})
         total = round(before.get(name, 0.0) + seconds, 2)
         write_json(self._run.files.metrics, {**metrics, "seconds": {**before, name: total}})
-
-    def _check_data(self) -> None:
-        began_with = self._run.metrics().get("data", {}).get("fingerprint")
-        if began_with not in (None, self._run.parts.train.fingerprint()):
-            raise ValueError(
-                f"the images of {self._run.config.data.source!r} have changed since this run "
-                "began. Restore them, or begin anew (`--overwrite`, or another `--output`)"
-            )
 
 
 def _sheet(classes: int | None) -> tuple[int, int]:

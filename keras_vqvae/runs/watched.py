@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_vqvae import callbacks
-from keras_vqvae.runs.parts import num_classes, spread
+from keras_vqvae.runs.parts import spread
 
 if TYPE_CHECKING:
     from keras_vqvae.runs.run import Run
@@ -27,7 +27,7 @@ def tensorboard_callbacks(run: "Run", stage: str) -> list[Any]:
     if stage == "prior":
         labels: dict[str, Any] = {}
         if run.config.prior.conditional:
-            labels = {"labels": np.arange(_SHOWN) % num_classes(run.parts.train)}
+            labels = {"labels": np.arange(_SHOWN) % run.parts.num_classes()}
         samples = callbacks.TensorBoardSamples(
             folder, run.vqvae(), count=_SHOWN, seed=run.config.seed, **labels
         )

@@ -51,6 +51,18 @@ def test_config_round_trip(case):
     assert again.get_config() == config
 
 
+@each_model
+def test_summary_names_every_layer(case):
+    model = case.make()
+    if not model.built:
+        model(case.data(2, 0))
+    lines = []
+    model.summary(print_fn=lines.append, expand_nested=True)
+    text = "\n".join(lines)
+    assert f"{model.count_params():,}" in text
+    assert all(layer.name[:8] in text for layer in model.layers)
+
+
 @pytest.mark.parametrize(("case", "jit_compile"), COMPILED)
 def test_fits_compiled(case, jit_compile):
     model = case.make()
