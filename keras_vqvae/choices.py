@@ -153,13 +153,15 @@ def check_seed(seed: Any) -> int | None:
     """An integer or `None` that a user gave as the argument `seed`.
 
     Raises:
-        ValueError: for anything else. A generator would be shared by what should draw apart.
+        ValueError: for anything else, or one that not all backends take, with what is added to it
+            for parts. A generator would be shared by what should draw apart.
     """
     if seed is None:
         return None
-    if isinstance(seed, Integral) and not isinstance(seed, bool):
+    integer = isinstance(seed, Integral) and not isinstance(seed, bool)
+    if integer and 0 <= int(seed) < 2**31:
         return int(seed)
-    raise ValueError(f"`seed` should be an integer or None. Received: seed={seed!r}")
+    raise ValueError(f"`seed` should be an integer in [0, 2**31) or None. Received: seed={seed!r}")
 
 
 def derived_seed(seed: int | None, purpose: str) -> int | None:

@@ -77,9 +77,7 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         self.update_rule = get_update_rule(update)
         self.frozen_codes = self.update_rule.frozen_mask(self.num_embeddings)
         self.seed = check_seed(seed)
-        self.embeddings_initializer = get_embeddings_initializer(
-            embeddings_initializer, self.num_embeddings, self.seed
-        )
+        self.embeddings_initializer = get_embeddings_initializer(embeddings_initializer)
         self.revival = get_revival(revival)
         self.distance = get_distance(distance)
         self.assignment = get_assignment(assignment)
@@ -97,11 +95,10 @@ class Codebook(SavedGenerator, keras.layers.Layer):
             )
         self.embedding_dim = int(dim)
         from_data = isinstance(self.embeddings_initializer, DataInitializer)
-        start = (
-            get_embeddings_initializer("uniform", self.num_embeddings, self.seed)
-            if from_data
-            else self.embeddings_initializer
-        )
+        start = self.embeddings_initializer
+        if from_data or start == "uniform":
+            limit = 1.0 / self.num_embeddings
+            start = keras.initializers.RandomUniform(-limit, limit, self.seed)
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(self.num_embeddings, self.embedding_dim),
@@ -252,7 +249,11 @@ class Codebook(SavedGenerator, keras.layers.Layer):
             "num_embeddings": self.num_embeddings,
             "embedding_dim": self.embedding_dim,
             "update": serialize(self.update_rule),
-            "embeddings_initializer": serialize(self.embeddings_initializer),
+            "embeddings_initializer": (
+                "uniform"  # by the size of the table, which may be another one in a copy
+                if self.embeddings_initializer == "uniform"
+                else serialize(self.embeddings_initializer)
+            ),
             "revival": None if self.revival is None else serialize(self.revival),
             "distance": serialize(self.distance),
             "assignment": serialize(self.assignment),

@@ -70,13 +70,12 @@ class KMeans(DataInitializer):
         return {"iterations": self.iterations}
 
 
-def get_embeddings_initializer(
-    identifier: Any, num_embeddings: int, seed: int | None = None
-) -> Any:
-    """A `DataInitializer` or a Keras initializer.
+def get_embeddings_initializer(identifier: Any) -> Any:
+    """A `DataInitializer`, a Keras initializer, or `"uniform"`.
 
-    `"kmeans"` is `KMeans()`; `"uniform"` is uniform in ±1/K, as the authors' and most other codes
-    start, by `seed`; everything else goes to `keras.initializers.get`.
+    `"kmeans"` is `KMeans()`; `"uniform"` stays a name, for it is uniform in ±1/K, as the authors'
+    and most other codes start, with the K and the seed of each table; everything else goes to
+    `keras.initializers.get`.
     """
     if isinstance(identifier, dict):
         identifier = keras.saving.deserialize_keras_object(identifier)
@@ -86,7 +85,7 @@ def get_embeddings_initializer(
     if is_name and identifier == "kmeans":
         return KMeans()
     if is_name and identifier == "uniform":
-        return keras.initializers.RandomUniform(-1.0 / num_embeddings, 1.0 / num_embeddings, seed)
+        return identifier
     try:
         found = keras.initializers.get(identifier) if is_name or callable(identifier) else None
     except ValueError:

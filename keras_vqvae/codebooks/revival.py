@@ -49,12 +49,15 @@ class ReplaceDead(Revival):
     that average falls below `threshold` times the share it would have if all codes were used alike,
     1/K. The threshold is relative, so it means the same for any batch and any table: an absolute
     count can call every code dead for ever in a small batch. A new or revived code is given the
-    even share to begin with, and so has `log(threshold) / log(decay)` steps to be chosen in.
+    even share to begin with, and so has `log(threshold) / log(decay)` steps to be chosen in. With
+    fewer than K/4 vectors in a step it has more of them, as many as have so many times K/4 vectors:
+    an evenly used code, whose turn comes once in K vectors, is not taken for a dead one.
 
     Args:
         threshold: share of the even share below which a code is dead, in (0, 1). Defaults to `0.1`.
-        decay: decay of the moving average a step, in (0, 1). Defaults to `0.95`: with the default
-            threshold, a code that is never chosen is replaced after 45 steps.
+        decay: decay of the moving average a step of K/4 vectors or more, in (0, 1). Defaults to
+            `0.95`: with the default threshold, a code that is never chosen is replaced after 45 of
+            them.
     """
 
     def __init__(self, threshold: float = 0.1, decay: float = 0.95) -> None:
@@ -73,7 +76,8 @@ class ReplaceDead(Revival):
         K = codebook.num_embeddings
         total = ops.sum(counts)
         old_share = ops.convert_to_tensor(codebook.revival_state["share"])
-        share = self.decay * old_share + (1.0 - self.decay) * counts / ops.maximum(total, 1.0)
+        decay = ops.power(self.decay, ops.minimum(4.0 * total / K, 1.0))
+        share = decay * old_share + (1.0 - decay) * counts / ops.maximum(total, 1.0)
         uniforms = keras.random.uniform((K,), dtype="float32", seed=codebook.seed_generator)
         rows = _rows_of_all(vectors, uniforms, weights)
         dead = ops.logical_and(share < self.threshold / K, usable)

@@ -47,6 +47,7 @@ class UpdateRule(Choice):
             usable: a boolean scalar. Where it is `False` the batch is empty or not finite, and the
                 step should change nothing.
         """
+        return
 
     def transform(self, codebook: "Codebook", stored: Any) -> Any:
         """The codes as they are compared and looked up, of the table as it is stored `(K, D)`."""
@@ -62,6 +63,7 @@ class UpdateRule(Choice):
 
     def reset(self, codebook: "Codebook", replaced: Any, counts: Any) -> None:
         """The codes marked in `replaced` `(K,)` were set anew from `counts` `(K,)` vectors."""
+        return
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_share
+from keras_vqvae.choices import PACKAGE, check_count, check_share
 from keras_vqvae.layers.causal_layer import CausalLayer
 
 __all__ = ["CausalAttention"]
@@ -62,18 +62,15 @@ class CausalAttention(CausalLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        for name, value in (("num_heads", num_heads), ("key_dim", key_dim), ("filters", filters)):
-            if value is not None and value < 1:
-                raise ValueError(f"`{name}` should be positive. Received: {name}={value}")
+        self.num_heads = check_count("num_heads", num_heads)
+        self.key_dim = check_count("key_dim", key_dim)
+        self.filters = None if filters is None else check_count("filters", filters)
         dropout = check_share("dropout", dropout)
-        self.num_heads = num_heads
-        self.key_dim = key_dim
-        self.filters = filters
         self.dropout = dropout
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         # Three projections in one product.
         self._projection = keras.layers.Dense(
-            3 * num_heads * key_dim,
+            3 * self.num_heads * self.key_dim,
             kernel_initializer=self.kernel_initializer,
             dtype=self.dtype_policy,
             name="projection",
@@ -81,6 +78,11 @@ class CausalAttention(CausalLayer):
         self._dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="dropout")
 
     def build(self, input_shape: Any) -> None:
+        if len(input_shape) != 4 or None in input_shape[1:]:
+            raise ValueError(
+                f"Layer '{self.name}' expects grids (batch, height, width, channels) of a known "
+                f"size. Received: input_shape={tuple(input_shape)}"
+            )
         self._projection.build((None, input_shape[-1]))
         self._to_output = keras.layers.Dense(
             self.filters or input_shape[-1],

@@ -212,8 +212,9 @@ class Composite(Quantizer):
 
         Where they were given different ones it is an object equal to no number.
         """
-        first, *others = (_comparable(part.given_number(name)) for part in self.quantizers)
-        return first if all(other == first for other in others) else _DIFFERENT
+        numbers = [part.given_number(name) for part in self.quantizers]
+        first, *others = map(_comparable, numbers)
+        return numbers[0] if all(other == first for other in others) else _DIFFERENT
 
     @property
     def loss_names(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_share
+from keras_vqvae.choices import PACKAGE, check_count, check_share
 from keras_vqvae.layers.causal_layer import CausalLayer, at_position
 
 __all__ = ["GatedMaskedConv2D"]
@@ -57,8 +57,9 @@ class GatedMaskedConv2D(CausalLayer):
         kernels reach; `vertical` depends on the rows above.
 
     Raises:
-        ValueError: for even kernels or such below 3, another mask type, a dropout rate outside
-            [0, 1), or inputs that are no pair with mask B.
+        ValueError: for even kernels or such below 3, sizes that are no positive integers, another
+            mask type, a dropout rate outside [0, 1), inputs that are no pair with mask B, or a
+            condition where there was none before.
 
     Example:
     >>> import numpy as np
@@ -86,19 +87,13 @@ class GatedMaskedConv2D(CausalLayer):
         super().__init__(**kwargs)
         if mask_type not in ("A", "B"):
             raise ValueError(f"`mask_type` should be 'A' or 'B'. Received: mask_type={mask_type!r}")
-        if filters < 1:
-            raise ValueError(f"`filters` should be positive. Received: filters={filters}")
-        self.filters = filters
-        self.kernel_size = _pair(kernel_size)
-        self.dilation_rate = _pair(dilation_rate)
+        self.filters = check_count("filters", filters)
+        self.kernel_size = _pair("kernel_size", kernel_size)
+        self.dilation_rate = _pair("dilation_rate", dilation_rate)
         if any(n % 2 == 0 or n < 3 for n in self.kernel_size):
             raise ValueError(
                 "`kernel_size` should be odd and at least 3, so that something is seen. "
                 f"Received: kernel_size={kernel_size}"
-            )
-        if any(n < 1 for n in self.dilation_rate):
-            raise ValueError(
-                f"`dilation_rate` should be positive. Received: dilation_rate={dilation_rate}"
             )
         dropout = check_share("dropout", dropout)
         self.mask_type = mask_type
@@ -116,6 +111,11 @@ class GatedMaskedConv2D(CausalLayer):
                 f"Received: input shapes {inputs_shape}"
             )
         vertical, horizontal = inputs_shape if pair else (inputs_shape, inputs_shape)
+        if len(vertical) != 4 or len(horizontal) != 4:
+            raise ValueError(
+                f"Layer '{self.name}' expects grids (batch, height, width, channels). "
+                f"Received: input shapes {inputs_shape}"
+            )
         centre, two = int(self.mask_type == "B"), 2 * self.filters
         height, width = self.kernel_size
         shapes = {
@@ -143,6 +143,12 @@ class GatedMaskedConv2D(CausalLayer):
     def call(
         self, inputs: Any, condition: Any = None, training: bool | None = None
     ) -> tuple[Any, Any]:
+        if (condition is not None) != self.conditional:
+            now, before = ("with", "without") if condition is not None else ("without", "with")
+            raise ValueError(
+                f"Layer '{self.name}' is called {now} a condition, and was built {before} one: the "
+                "first call settles that. Call it alike, or make another layer"
+            )
         vertical, horizontal = (inputs, inputs) if self.mask_type == "A" else inputs
         up, side = self._reach
         above = ops.pad(vertical, [(0, 0), (up, 0), (side, side), (0, 0)])
@@ -275,5 +281,6 @@ def _gate(x: Any) -> Any:
     return ops.tanh(a) * ops.sigmoid(b)
 
 
-def _pair(value: Any) -> tuple[int, int]:
-    return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))
+def _pair(name: str, value: Any) -> tuple[int, int]:
+    first, second = value if isinstance(value, tuple | list) and len(value) == 2 else (value, value)
+    return check_count(name, first), check_count(name, second)

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_vqvae.choices import PACKAGE, check_seed
+from keras_vqvae.choices import PACKAGE, check_count, check_seed
 from keras_vqvae.layers.composite import ChannelSplit, part_config, spread_initializers
 from keras_vqvae.layers.residual_vector_quantizer import ResidualVectorQuantizer
 
@@ -96,6 +96,7 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
         dim = self.piece_dim(embedding_dim, num_groups)
         self.num_groups = num_groups
         self.seed = check_seed(seed)
+        num_quantizers = check_count("num_quantizers", num_quantizers)
         # Depth i of a piece takes seed + i.
         starts = spread_initializers(embeddings_initializer, num_groups, num_quantizers)
         self.quantizers = [

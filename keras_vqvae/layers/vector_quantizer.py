@@ -165,7 +165,8 @@ class VectorQuantizer(NearestCodeQuantizer):
             mask: boolean tensor `(...)`, `False` where a position is padding.
             learn: `False` leaves the table as it is in training too, for quantizers that share one
                 and call `learn` when all are done.
-            indices: int32 `(...)`, the code of each position where that is chosen already.
+            indices: int32 `(...)` in [0, K), the code of each position where that is chosen
+                already.
 
         Returns:
             A `QuantizerOutput`; `quantized` has the dtype of `z_e`.

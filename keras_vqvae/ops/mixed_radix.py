@@ -21,8 +21,8 @@ def check_index_bits(radices: Sequence[int], remedy: str) -> None:
     if math.prod(radices) > 2**_MAX_BITS:
         bits = sum(math.log2(radix) for radix in radices)
         raise ValueError(
-            f"An index is an int32 and holds at most 2**{_MAX_BITS} codes. {remedy} "
-            f"Received: 2**{bits:.4g} codes"
+            f"An index is an int32 and holds at most 2**{_MAX_BITS} codes, and these would be "
+            f"2**{bits:.4g}. {remedy}"
         )
 
 

@@ -1,5 +1,6 @@
 """Means over valid elements."""
 
+import math
 from typing import Any
 
 from keras import ops
@@ -16,6 +17,11 @@ def mean_over_valid(values: Any, weights: Any = None) -> Any:
     several replicas are averaged, which should give the mean over the valid rows of all: with R
     replicas, each one's is its sum by 1/R of all their valid elements, so those with fewer count
     for less.
+
+    Example:
+    >>> import numpy as np
+    >>> float(mean_over_valid(np.float32([1.0, 2.0, 6.0]), np.float32([1.0, 0.0, 1.0])))
+    3.5
     """
     if weights is None:
         rows = values.shape[0]
@@ -23,7 +29,7 @@ def mean_over_valid(values: Any, weights: Any = None) -> Any:
             return ops.zeros((), "float32")
         mean = ops.mean(values)
         return mean if isinstance(rows, int) else ops.where(ops.shape(values)[0] > 0, mean, 0.0)
-    total = ops.sum(values * ops.expand_dims(weights, -1))
-    dim = ops.cast(ops.shape(values)[-1], "float32")
-    valid = all_reduce_sum(ops.sum(weights)) * dim
+    total = ops.sum(values * ops.reshape(weights, (-1, *([1] * (len(values.shape) - 1)))))
+    in_a_row = math.prod(ops.shape(values)[1:])
+    valid = all_reduce_sum(ops.sum(weights)) * ops.cast(in_a_row, "float32")
     return num_replicas() * total / ops.maximum(valid, 1.0)

@@ -33,7 +33,10 @@ def code_counts(indices: Any, num_embeddings: int, weights: Any = None) -> Any:
 
 
 def code_sums(vectors: Any, indices: Any, num_embeddings: int, weights: Any = None) -> Any:
-    """The sum of the vectors of each code: float `(N, D)` and int `(N,)` to float32 `(K, D)`."""
+    """The sum of the vectors of each code: float `(N, D)` and int `(N,)` to float32 `(K, D)`.
+
+    An index of −1, of a masked position, should have the weight 0.
+    """
     vectors = ops.cast(vectors, "float32")
     if weights is not None:
         vectors = vectors * ops.expand_dims(ops.cast(weights, "float32"), -1)
@@ -45,11 +48,11 @@ def code_sums(vectors: Any, indices: Any, num_embeddings: int, weights: Any = No
 def entropy(counts: Any) -> Any:
     """The entropy of the distribution that `counts` `(..., K)` is proportional to, in nats.
 
-    Zero where nothing was counted.
+    Counts may be fractions, or shares. Zero where nothing was counted.
     """
     counts = ops.cast(counts, "float32")
     total = ops.sum(counts, axis=-1, keepdims=True)
-    shares = counts / ops.maximum(total, 1.0)
+    shares = counts / ops.where(total > 0, total, 1.0)
     logs = ops.log(ops.where(shares > 0, shares, 1.0))
     return -ops.sum(shares * logs, axis=-1)
 

@@ -176,8 +176,13 @@ def test_after_initialisation_all_codes_are_in_use():
 
 
 def test_initializers_resolve():
-    uniform = Codebook(5, embeddings_initializer="uniform").embeddings_initializer
-    assert (uniform.minval, uniform.maxval) == (-0.2, 0.2)
+    uniform = Codebook(5, embeddings_initializer="uniform", seed=1)
+    uniform.build((None, 200))
+    table = to_numpy(uniform.embeddings)
+    assert 0.19 < np.abs(table).max() <= 0.2  # ±1/K
+    again = Codebook.from_config({**uniform.get_config(), "num_embeddings": 50})
+    again.build((None, 200))
+    assert 0.019 < np.abs(to_numpy(again.embeddings)).max() <= 0.02
     assert Codebook(5, embeddings_initializer="kmeans").embeddings_initializer == KMeans(10)
     ones = Codebook(5, embeddings_initializer=keras.initializers.Ones())
     ones.build((None, 2))

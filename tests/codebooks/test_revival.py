@@ -70,6 +70,30 @@ def test_trap_6_a_table_used_evenly_by_few_tokens_is_left_alone(update):
     np.testing.assert_allclose(to_numpy(layer.embeddings), table, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("tokens", [1, 2])
+def test_trap_6_codes_drawn_evenly_by_few_tokens_are_left_alone(tokens):
+    """Chance leaves a quarter of 32 codes out of 45 vectors, and none out of 360."""
+    table = 10.0 * np.eye(32, dtype="float32")
+    layer = VectorQuantizer(32, update="frozen", revival="replace_dead", seed=1)
+    layer.build((None, 32))
+    layer.embeddings.assign(table)
+    for indices in np.random.default_rng(0).integers(0, 32, (100, tokens)):
+        layer(table[indices], training=True)
+    np.testing.assert_array_equal(to_numpy(layer.embeddings), table)
+
+
+def test_a_dead_code_of_few_tokens_is_replaced_after_as_many_vectors():
+    table, steps = 10.0 * np.eye(8, dtype="float32"), 0
+    layer = VectorQuantizer(8, update="frozen", revival="replace_dead", seed=1)
+    layer.build((None, 8))
+    layer.embeddings.assign(table)
+    while (to_numpy(layer.embeddings)[7] == table[7]).all() and steps < 200:
+        layer(table[:1], training=True)
+        steps += 1
+    # One vector counts for half a step: 8/4 of them are one.
+    assert steps == math.ceil(2 * math.log(0.1) / math.log(0.95)) == 90
+
+
 def test_the_threshold_is_a_share_so_that_any_batch_size_kills_at_the_same_step():
     expected = math.ceil(math.log(0.1) / math.log(0.95))  # 45, as the docstring says
     for tokens in (2, 50):

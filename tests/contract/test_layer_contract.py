@@ -23,6 +23,8 @@ def test_config_round_trip(case):
     assert [w.shape for w in again.weights] == []  # not built: a config holds no weights
     again(case.inputs(0))
     assert [w.shape for w in again.weights] == [w.shape for w in layer.weights]
+    if config.get("seed") is not None and config.get("embeddings_initializer") == "uniform":
+        assert same_bits(values_of(again), values_of(layer))  # one seed, one start
 
 
 @each_layer

@@ -57,6 +57,7 @@ def test_large_scores_do_not_overflow_in_half_precision():
     ("options", "message"),
     [
         ({"num_heads": 0, "key_dim": 2}, "num_heads"),
+        ({"num_heads": 2.5, "key_dim": 2}, "`num_heads` should be a positive integer"),
         ({"num_heads": 1, "key_dim": 0}, "key_dim"),
         ({"num_heads": 1, "key_dim": 2, "filters": 0}, "filters"),
         ({"num_heads": 1, "key_dim": 2, "dropout": 1.0}, "dropout"),
@@ -65,6 +66,12 @@ def test_large_scores_do_not_overflow_in_half_precision():
 def test_bad_arguments_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         layers.CausalAttention(**options)
+
+
+def test_it_takes_grids_of_a_known_size():
+    for wrong in ((None, 3, 2), (None, None, 3, 2)):
+        with pytest.raises(ValueError, match=r"expects grids \(batch, height, width, channels\)"):
+            layers.CausalAttention(1, 2).build(wrong)
 
 
 def test_dropout_is_on_in_training_only():

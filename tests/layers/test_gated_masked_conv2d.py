@@ -189,8 +189,12 @@ def test_round_trips(tmp_path):
         ({"kernel_size": 4}, "`kernel_size` should be odd and at least 3"),
         ({"kernel_size": 1}, "`kernel_size` should be odd and at least 3"),
         ({"kernel_size": (3, 1)}, "`kernel_size` should be odd and at least 3"),
-        ({"filters": 0}, "`filters` should be positive"),
-        ({"dilation_rate": 0}, "`dilation_rate` should be positive"),
+        ({"kernel_size": 3.5}, "`kernel_size` should be a positive integer"),
+        ({"filters": 0}, "`filters` should be a positive integer"),
+        ({"filters": 4.5}, "`filters` should be a positive integer"),
+        ({"filters": "4"}, "`filters` should be a positive integer"),
+        ({"dilation_rate": 0}, "`dilation_rate` should be a positive integer"),
+        ({"dilation_rate": (1, 2, 3)}, "`dilation_rate` should be a positive integer"),
         ({"dropout": 1.0}, "`dropout` should be in"),
     ],
 )
@@ -199,8 +203,27 @@ def test_refused_arguments(options, message):
         layers.GatedMaskedConv2D(**{"filters": 4, "kernel_size": 3, **options})
 
 
+def test_sizes_may_be_numpys():
+    layer = layers.GatedMaskedConv2D(np.int64(4), np.int64(3), dilation_rate=np.int64(2))
+    assert (layer.filters, layer.kernel_size, layer.dilation_rate) == (4, (3, 3), (2, 2))
+
+
+def test_the_first_call_settles_whether_there_is_a_condition():
+    x, condition = normal((1, *GRID, 3)), normal((1, 1, 1, 2))
+    for first, then, message in (
+        (None, condition, "is called with a condition, and was built without one"),
+        (condition, None, "is called without a condition, and was built with one"),
+    ):
+        layer = layers.GatedMaskedConv2D(4, 3, "A")
+        layer(x, condition=first)
+        with pytest.raises(ValueError, match=message):
+            layer(x, condition=then)
+
+
 def test_refused_inputs():
     x = normal((1, *GRID, 3))
+    with pytest.raises(ValueError, match=r"expects grids \(batch, height, width, channels\)"):
+        layers.GatedMaskedConv2D(4, 3, "A")(x[0])
     with pytest.raises(ValueError, match="has mask A and takes one tensor"):
         layers.GatedMaskedConv2D(4, 3, "A")([x, x])
     with pytest.raises(ValueError, match=r"has mask B and takes the pair \(vertical, horizontal\)"):

@@ -193,6 +193,7 @@ def test_quantizers_made_of_others_tell_their_numbers():
         for _ in range(2):
             layer(x, training=True)
         assert float(layer.number("beta")) == 0.25
+        assert layer.given_number("beta").get_config() == halving.get_config()
     assert layers.LatentQuantizer((4, 4), beta=0.5).number("beta") == 0.5
     different = layers.ResidualQuantizer([layers.SimVQ(8, beta=b) for b in (0.5, 1.0)])
     with pytest.raises(ValueError, match=r"different `beta`. Ask one of them: `layer.quantizers"):

@@ -53,6 +53,7 @@ def test_no_two_blocks_of_implicit_depths_start_alike():
 )
 def test_seeds_are_integers(make):
     assert make(np.int64(3)).get_config()["seed"] == 3
-    for wrong in (keras.random.SeedGenerator(1), 1.5, "1", True):
-        with pytest.raises(ValueError, match="`seed` should be an integer or None"):
+    make(2**31 - 100).build((None, 2, 2, 2))  # and what parts make of it
+    for wrong in (keras.random.SeedGenerator(1), 1.5, "1", True, -1, 2**31):
+        with pytest.raises(ValueError, match=r"`seed` should be an integer in \[0, 2\*\*31\)"):
             make(wrong)

@@ -92,6 +92,33 @@ def test_far_from_zero_it_is_brute_force_too(shift):
     np.testing.assert_array_equal(search(vectors, table)[clear], squares.argmin(-1)[clear])
 
 
+@pytest.mark.parametrize("spread", [1.0, 1e-2, 1e-3, 1e-5])
+@pytest.mark.parametrize("offset", [0.0, 0.4, -0.4, 10.3, 1000.4])
+def test_codes_near_to_one_another_are_told_apart_wherever_they_lie(offset, spread):
+    """As collapsed latents are: what float32 holds of their differences decides."""
+    vectors, table = (
+        np.float32(offset + spread * normal(shape, seed))
+        for shape, seed in (((300, 16), 0), ((128, 16), 1))
+    )
+    differences = np.float64(vectors)[:, None] - np.float64(table)[None]
+    squares = np.square(differences).sum(-1)
+    nearest, second = np.sort(squares, axis=-1)[:, :2].T
+    clear = second - nearest > 1e-5 * nearest
+    assert clear.mean() > 0.9 or offset > 1 > spread * 1e4
+    np.testing.assert_array_equal(search(vectors, table)[clear], squares.argmin(-1)[clear])
+
+
+@pytest.mark.parametrize("scale", [8.0, 1.0, 2.0**-10])
+@pytest.mark.parametrize("shift", [0.0, 0.5, -3.0, 1024.0])
+def test_ties_of_codes_of_few_digits_go_to_the_lowest_index(scale, shift):
+    rng = np.random.default_rng(0)
+    table = np.float32(scale * (rng.integers(-4, 5, (30, 3)) + shift))
+    vectors = np.float32(scale * (0.5 * rng.integers(-9, 10, (400, 3)) + shift))
+    squares = np.square(np.float64(vectors)[:, None] - np.float64(table)[None]).sum(-1)
+    assert ((squares == squares.min(-1, keepdims=True)).sum(-1) > 1).any()
+    np.testing.assert_array_equal(search(vectors, table), squares.argmin(-1))
+
+
 @pytest.mark.parametrize("chunk_size", [1, 2, 7, 49, 50, 51, 1000])
 def test_trap_23_any_chunk_size_gives_the_same(chunk_size):
     vectors, table = normal((50, 4), 0), normal((8, 4), 1)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from support import normal
 
-from keras_vqvae.ops import all_reduce_sum, gather_rows, mean_over_valid, num_replicas
+from keras_vqvae.ops import all_reduce_sum, gather_rows, mean_over_valid, mean_square, num_replicas
 
 
 def test_mean_over_valid_by_hand():
@@ -16,6 +16,14 @@ def test_mean_over_valid_with_all_weights_is_the_plain_mean():
     weighted = float(mean_over_valid(values, np.ones(20, "float32")))
     # Sums in another order: the last bits of float32.
     assert weighted == pytest.approx(float(mean_over_valid(values)), rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 3), (4, 2, 3), (4, 1, 2, 3)])
+def test_means_of_rows_of_any_rank(shape):
+    values, weights = normal(shape), np.float32([1, 0, 1, 1])
+    kept = values[weights > 0]
+    assert float(mean_over_valid(values, weights)) == pytest.approx(kept.mean(), rel=1e-5)
+    assert float(mean_square(values, weights)) == pytest.approx(np.square(kept).mean(), rel=1e-5)
 
 
 def test_mean_over_nothing_valid_is_zero():

@@ -50,7 +50,9 @@ def test_entropy_and_perplexity_are_scipys(counts):
 def test_entropy_takes_leading_axes():
     counts = np.abs(normal((2, 3, 5)))
     expected = scipy.stats.entropy(counts, axis=-1)
-    np.testing.assert_allclose(to_numpy(ops.entropy(counts * 100)), expected, rtol=1e-5)
+    for scale in (100.0, 1.0, 1e-3):  # shares and decayed averages as well as counts
+        found = to_numpy(ops.entropy(np.float32(counts * scale)))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_nothing_counted():
