@@ -99,10 +99,15 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
     Args:
         path: The file; neither it nor its folder need exist.
     """
+    for temporary in leftovers(path):
+        temporary.unlink(missing_ok=True)
+
+
+def leftovers(path: str | os.PathLike[str]) -> list[Path]:
+    """What `remove_leftovers` removes."""
     target = Path(os.path.realpath(path))
     start, end = (glob.escape(part) for part in _temporary_name(target))
-    for temporary in target.parent.glob(f"{start}{'[0-9a-f]' * 2 * _RANDOM_BYTES}{end}"):
-        temporary.unlink(missing_ok=True)
+    return list(target.parent.glob(f"{start}{'[0-9a-f]' * 2 * _RANDOM_BYTES}{end}"))
 
 
 def last_or_previous(

@@ -101,7 +101,7 @@ class PriorHyperModel(RunHyperModel):
     | `learning_rate` | training | 1e-4 to 1e-2, by its logarithm |
 
     `kernel_size`, `first_kernel_size`, `attention_every`, `num_heads` and `batch_size` are searched
-    only if they are given.
+    only if they are given; the last one is that of `run` otherwise.
 
     The defaults are the constructors', and the first trial of the tuners of `make_tuner`. Of
     several families the first one gives the ranges and defaults of names that they share.

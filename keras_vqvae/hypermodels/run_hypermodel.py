@@ -15,9 +15,8 @@ class RunHyperModel(keras_tuner.HyperModel):
     """Base of hypermodels whose trials have the settings of a run.
 
     A subclass gives `build`, `over_budget`, `training`, `batch_size` and `logging`; it names its
-    default
-    `objective`, in `added_objectives` what `logging` adds to the logs beside the model's own, and
-    in `trained_on` what `fit` takes.
+    default `objective`, in `added_objectives` what `logging` adds to the logs beside the model's
+    own, and in `trained_on` what `fit` takes.
     """
 
     objective = "val_loss"

@@ -141,7 +141,8 @@ def _objective(
         cmap="viridis_r" if sign > 0 else "viridis",
     )
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
+    if all(t.values[y] > 0 for t in best_first):
+        axes.set_yscale("log")
     axes.set(xlabel=xlabel, ylabel=ylabel)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g}")

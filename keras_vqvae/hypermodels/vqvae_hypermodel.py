@@ -172,6 +172,8 @@ class VQVAEHyperModel(RunHyperModel):
         values = dict(values)
         depth, width = values.pop("depth"), values.pop("width")
         training = {"learning_rate": values.pop("learning_rate")}
+        if (values["quantizer"], values.get("update")) != ("vector", "gradient"):
+            values["codebook_learning_rate"] = None  # the run's is of codes that learn by gradient
         widths = tuple(max(width >> (depth - 1 - i), 1) for i in range(depth))
         return dataclasses.replace(
             self.run,

@@ -11,7 +11,7 @@ from keras_vqvae.runs import creating
 from keras_vqvae.runs.comparison_page import comparison_page
 from keras_vqvae.runs.config import RunConfig
 from keras_vqvae.runs.contenders import BASELINES, MODELS, Contender, contender
-from keras_vqvae.runs.directory import RunDirectory, read_json, write_json
+from keras_vqvae.runs.directory import holds_more_than, read_json, write_json
 from keras_vqvae.runs.environment import environment
 from keras_vqvae.runs.errors import RunExistsError
 from keras_vqvae.runs.extractors import feature_extractor
@@ -99,19 +99,19 @@ class Comparison:
             )
         config = creating.with_absolute_source(config)
         comparison = cls(directory, config, models)
-        file, folder = comparison.figures_file, RunDirectory(directory)
+        file, folder = comparison.figures_file, comparison.directory
         if file.exists():
             before, there, began_with = _read(file)
             comparison = cls(directory, config, list(dict.fromkeys([*there, *models])))
             differences = before.differences(config)
             if differences:
                 raise RunExistsError(
-                    f"the output {str(folder.path)!r} holds a comparison with other settings "
+                    f"the output {str(folder)!r} holds a comparison with other settings "
                     f"({'; '.join(differences)}). Give another directory (`--output`)"
                 )
-        elif folder.is_occupied():
+        elif holds_more_than(folder, file):
             raise RunExistsError(
-                f"the output {str(folder.path)!r} is not empty and holds no comparison. Give "
+                f"the output {str(folder)!r} is not empty and holds no comparison. Give "
                 "another directory (`--output`)"
             )
         for settings in dict.fromkeys(one.config for one in comparison.contenders):
@@ -146,8 +146,8 @@ class Comparison:
         Returns:
             What `comparison.json` holds: `config`, the settings; `fingerprint`, of the training
             images; `models`, the figures of each by name; `part` and `images`, what they are of;
-            `feature_extractor`; `files`, what lossless
-            files take in bits per dimension; and `notes`.
+            `feature_extractor`; `files`, what lossless files take in bits per dimension; and
+            `notes`.
 
         Raises:
             NonFiniteLossError: if a loss becomes NaN or infinite.
@@ -172,9 +172,13 @@ class Comparison:
             "notes": [],
             "environment": environment(),
         }
+        before = read_json(self.figures_file).get("models", {})
         for one in self.contenders:
             report(f"Evaluating: {one.name}")
-            found["models"][one.name] = one.figures(bars)
+            figures = found["models"][one.name] = one.figures(bars)
+            if not figures["seconds"]["training"]:
+                # Checkpoints, which tell the time, may have been removed.
+                figures["seconds"] = before.get(one.name, {}).get("seconds", figures["seconds"])
         found["files"] = evaluation.lossless_rates(
             spread(source, 1000).as_array(), self.parts.value_range()
         )

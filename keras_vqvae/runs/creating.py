@@ -8,6 +8,7 @@ import numpy as np
 from keras_vqvae.runs.building import build_vqvae
 from keras_vqvae.runs.config import RunConfig
 from keras_vqvae.runs.directory import SAMPLE_FIGURES, STAGES, RunDirectory, read_json, write_json
+from keras_vqvae.runs.environment import environment
 from keras_vqvae.runs.errors import RunExistsError
 from keras_vqvae.runs.parts import DataParts, resolved
 
@@ -41,6 +42,13 @@ def is_same_run(files: RunDirectory, config: RunConfig) -> bool:
             "begin anew"
         )
     return not differences
+
+
+def begin(files: RunDirectory, config: RunConfig, parts: DataParts) -> None:
+    """Writes the settings, and before a first step what is worth knowing of the data."""
+    if not files.has_begun("vqvae") or not files.metrics.exists():
+        write_json(files.metrics, {"data": parts.record(), "environment": environment()})
+    write_json(files.config, config.to_dict())
 
 
 def forget_prior(files: RunDirectory) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_vqvae.data import atomic_write
-from keras_vqvae.data.files import remove_leftovers
+from keras_vqvae.data.files import leftovers, remove_leftovers
 
 STAGES = ("vqvae", "prior")
 PARTS = ("train", "validation", "test")
@@ -91,14 +91,25 @@ class RunDirectory:
         return self.config.is_file()
 
     def is_occupied(self) -> bool:
-        """Whether there is anything at the path but what a run began with and did not get further.
+        """Whether there is more at the path than what a run writes before its settings."""
+        if not holds_more_than(self.path, self.metrics, self.config):
+            return self.metrics.exists() and not self._holds_a_beginning()
+        return True
 
-        That is `metrics.json`, which is written before the settings, and what was not renamed yet.
-        """
-        if not self.path.is_dir():
-            return self.path.exists()
-        names = (path.name for path in self.path.iterdir())
-        return any(name != self.metrics.name and not name.startswith(".") for name in names)
+    def _holds_a_beginning(self) -> bool:
+        """Whether `metrics.json` is that of a run without a step, and no other program's."""
+        try:
+            return set(read_json(self.metrics)) == {"data", "environment"}
+        except (OSError, ValueError):
+            return False
+
+
+def holds_more_than(folder: Path, *files: Path) -> bool:
+    """Whether there is anything at a path but some files, and what a kill left of writing them."""
+    if not folder.is_dir():
+        return folder.exists()
+    names = {path.name for file in files for path in (file, *leftovers(file))}
+    return any(path.name not in names for path in folder.iterdir())
 
 
 def read_json(path: Path) -> dict[str, Any]:

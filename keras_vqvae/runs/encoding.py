@@ -38,6 +38,19 @@ def encode_images(
     return CodeFile(codes, model.num_embeddings, fingerprint, source.labels)
 
 
+def check_count(file: CodeFile, source: ImageSource, path: str | os.PathLike[str]) -> None:
+    """Refuses codes that were kept of more or fewer images than there are.
+
+    Raises:
+        ValueError: naming the file that they were kept in.
+    """
+    if len(file.codes) != len(source):
+        raise ValueError(
+            f"the file {os.fspath(path)!r} holds the codes of {len(file.codes)} images, and there "
+            f"are {len(source)}. Remove it: it is made anew"
+        )
+
+
 def decode_codes(model: Any, codes: Any, verbose: int = 0) -> npt.NDArray[np.float32]:
     """The images of codes; of a file or `CodeFile`, after a look at its fingerprint.
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from keras_vqvae import evaluation, metrics
 from keras_vqvae.data import ImageBatches, ImageSource
 from keras_vqvae.runs.directory import SAMPLE_FIGURES, write_json
+from keras_vqvae.runs.encoding import check_count
 from keras_vqvae.runs.extractors import feature_extractor
 from keras_vqvae.runs.parts import labels_like, spread
 from keras_vqvae.runs.prices import image_prices
@@ -98,6 +99,7 @@ class Evaluation:
         codes = (
             run.codes(part) if self._images is None else run.encode(source, verbose=self._verbose)
         )
+        check_count(codes, source, run.files.codes(part))
         title = f"{part} images" if self._images is None else f"images of {part!r}"
         groups = {k: v for k, v in figures.items() if k != "part"}
         found = Findings(part, title, source, groups, codes.codes)

@@ -15,9 +15,8 @@ from keras_vqvae.runs import creating, evaluating, training
 from keras_vqvae.runs.checkpoints import Progress, load_model, newest_progress, save_model
 from keras_vqvae.runs.config import PriorConfig, RunConfig, TrainingConfig
 from keras_vqvae.runs.describing import describe
-from keras_vqvae.runs.directory import PARTS, STAGES, RunDirectory, read_json, write_json
-from keras_vqvae.runs.encoding import decode_codes, encode_images
-from keras_vqvae.runs.environment import environment
+from keras_vqvae.runs.directory import PARTS, STAGES, RunDirectory, read_json
+from keras_vqvae.runs.encoding import check_count, decode_codes, encode_images
 from keras_vqvae.runs.errors import RunExistsError
 from keras_vqvae.runs.figure_rows import figure_rows
 from keras_vqvae.runs.parts import DataParts
@@ -95,10 +94,7 @@ class Run:
         creating.check_fit(config, run.parts)
         if overwrite:
             files.remove(STAGES)
-        # What was noted of other data, before a first step, is no more of this run.
-        if overwrite or not files.has_begun("vqvae"):
-            write_json(files.metrics, {"data": run.parts.record(), "environment": environment()})
-        write_json(files.config, config.to_dict())
+        creating.begin(files, config, run.parts)
         return run
 
     @classmethod
@@ -135,10 +131,13 @@ class Run:
             ValueError: if the settings do not fit the data; nothing is removed then.
         """
         config = replace(self.config, prior=prior, prior_training=prior_training)
-        if overwrite:
-            creating.check_fit(config, self.parts)
-            creating.forget_prior(self.files)
-        return self.create(self.directory, config)
+        if not overwrite:
+            return self.create(self.directory, config)
+        run = type(self)(self.directory, config)
+        creating.check_fit(config, run.parts)
+        creating.forget_prior(self.files)
+        creating.begin(self.files, config, run.parts)
+        return run
 
     def take_over(self, vqvae: models.VQVAE) -> None:
         """Makes a VQ-VAE that was trained elsewhere, as in a search, the first stage of this run.
@@ -392,11 +391,7 @@ class Run:
                 if images is None
                 else encode_images(self.vqvae(), source, verbose=verbose)
             )
-            if len(codes.codes) != len(source):
-                raise ValueError(
-                    f"{str(self.files.codes(part))!r} holds the codes of {len(codes.codes)} "
-                    f"images, and there are {len(source)}. Remove it: it is made anew"
-                )
+            check_count(codes, source, self.files.codes(part))
             figures["prior"] = evaluation.evaluate_prior(
                 self.prior(), codes.codes, codes.labels, batch_size
             )

@@ -135,8 +135,10 @@ class Session:
         if stage == "prior":
             # A report from before has notes of what it lacked, and prices without it.
             metrics.pop("notes", None)
-            shape = run.vqvae().image_shape
-            metrics["bits_per_dimension"] = image_prices(metrics["vqvae"], metrics["prior"], shape)
+        if {"vqvae", "prior"} <= set(metrics):  # the evaluation of the first may come last
+            metrics["bits_per_dimension"] = image_prices(
+                metrics["vqvae"], metrics["prior"], run.vqvae().image_shape
+            )
         metrics["seconds"] = {
             **metrics.get("seconds", {}),
             stage: round(run.progress(stage).seconds, 2),

@@ -138,6 +138,29 @@ def test_validation_data_may_be_what_fit_takes():
     assert all("val_perplexity" in history for history in histories)
 
 
+FORMS = {
+    "lists": lambda x: (x, x),
+    "tuples": lambda x: (tuple(x), x),
+    "with_weights": lambda x: (x, x, [np.ones(8)] * 2),
+    "inputs": lambda x: tuple(x),
+    "inputs_by_name": lambda x: {"a": x[0], "b": x[1]},
+    "by_name": lambda x: ({"a": x[0], "b": x[1]}, x),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_validation_data_of_two_inputs_is_told_from_inputs_and_targets(form):
+    inputs = [keras.Input((3, 2), name=name) for name in "ab"]
+    quantizer = two_codes()
+    model = keras.Model(inputs, [keras.layers.Dense(2)(quantizer(x)) for x in inputs])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    # A code for each of the inputs: one of them alone would have perplexity 1.
+    x = [np.zeros((8, 3, 2), "float32"), np.ones((8, 3, 2), "float32")]
+    callback = callbacks.CodebookMetrics(validation_data=FORMS[form](x))
+    history = model.fit(x, x, batch_size=4, callbacks=[callback], verbose=0).history
+    assert history["val_perplexity"] == [pytest.approx(2.0)]
+
+
 class CallsItself(keras.Model):
     def __init__(self):
         super().__init__()

@@ -204,6 +204,30 @@ def test_interrupted_says_how_to_go_on(folder, tmp_path, monkeypatch):
     assert "the same command goes on" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["demo", "train", "prior"])
+@pytest.mark.parametrize(
+    ("status", "error"), [(130, KeyboardInterrupt()), (1, OSError(28, "No space left", "x.keras"))]
+)
+def test_what_ended_with_overwrite_goes_on_without_it(
+    run, folder, monkeypatch, command, status, error
+):
+    def end(self, *args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(Run, "train", end)
+    arguments = {
+        "demo": ["--smoke", "--output", run],
+        "train": ["--data", folder, "--output", run, *TINY],
+        "prior": [run],
+    }[command]
+    result = call(command, *arguments, "--overwrite")
+    assert result.exit_code == status, result.output
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.endswith(
+        f"{run}; the same command without --overwrite goes on from there\n"
+    )
+
+
 class TestWrongUse:
     """Exit status 2, one line, nothing written."""
 

@@ -1,5 +1,6 @@
 """Search spaces, the objective, and tuners that begin with the defaults."""
 
+import dataclasses
 import json
 import math
 
@@ -38,6 +39,44 @@ def test_the_defaults_are_those_of_a_run():
     assert (model.num_embeddings, model.code_shape) == (512, (7, 7))
     assert "beta" in hp
     assert hp.get("decay") == 0.99
+
+
+def test_what_the_run_says_holds_where_it_is_not_searched():
+    vqvae = VQVAEConfig(quantizer="lookup_free", num_embeddings=8, widths=(4, 8, 16))
+    hp = keras_tuner.HyperParameters()
+    found = VQVAEHyperModel((8, 8, 1), RunConfig(vqvae=vqvae)).config(hp).vqvae
+    assert (found.quantizer, len(found.widths)) == ("lookup_free", 3)
+    assert "update" not in hp
+    given, hp = {"quantizer": "gumbel", "depth": 1}, keras_tuner.HyperParameters()
+    found = VQVAEHyperModel((8, 8, 1), RunConfig(vqvae=vqvae), **given).config(hp).vqvae
+    assert (found.quantizer, len(found.widths)) == ("gumbel", 1)
+
+
+def test_the_runs_own_rate_of_codes_holds_for_codes_that_learn_by_gradient():
+    run = RunConfig(vqvae=VQVAEConfig(update="gradient", codebook_learning_rate=0.02))
+    for space, rate in (
+        ({"update": "gradient"}, 0.02),
+        ({"update": "gradient", "codebook_learning_rate": 0.03}, 0.03),
+        ({}, None),  # moving averages, the default of the search
+        ({"quantizer": "sim_vq"}, None),
+    ):
+        config = VQVAEHyperModel((8, 8, 1), run, **space).config(keras_tuner.HyperParameters())
+        assert config.vqvae.codebook_learning_rate == rate
+
+
+def test_the_runs_patience_ends_a_trial():
+    # A learning rate so small that, in float32, the loss of epoch 1 stays the lowest or equal.
+    training = TrainingConfig(batch_size=8, patience=2)
+    run = dataclasses.replace(RUN, vqvae_training=training)
+    space = {**TINY, "num_embeddings": 4, "update": "gradient", "learning_rate": 1e-12}
+    hypermodel, hp = VQVAEHyperModel((8, 8, 1), run, **space), keras_tuner.HyperParameters()
+    data = {"validation_data": grey_images(8, seed=1), "epochs": 9, "verbose": 0}
+    seen = []
+    own = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    history = hypermodel.fit(hp, hypermodel.build(hp), grey_images(8), callbacks=[own], **data)
+    losses = history.history["val_loss"]
+    assert len(losses) == losses.index(min(losses)) + 1 + 2 < 9
+    assert seen == list(range(len(losses)))
 
 
 def test_names_are_narrowed_or_fixed():

@@ -64,6 +64,23 @@ def test_the_defaults_are_those_of_a_run():
             PriorHyperModel((4, 4), 8, **other).config(keras_tuner.HyperParameters())
 
 
+def test_the_runs_batch_size_holds_where_it_is_not_searched():
+    run = RunConfig(prior_training=TrainingConfig(batch_size=24))  # no power of two
+    for space, size in (({}, 24), ({"batch_size": 16}, 16), ({"batch_size": [32, 16]}, 32)):
+        hypermodel, hp = PriorHyperModel((4, 4), 8, run, **space), keras_tuner.HyperParameters()
+        assert hypermodel.config(hp).prior_training.batch_size == size
+        assert hypermodel.batch_size(hp) == size
+
+
+def test_the_runs_patience_ends_a_trial():
+    # A learning rate so small that, in float32, the loss of epoch 1 stays the lowest or equal.
+    run = RunConfig(prior_training=TrainingConfig(batch_size=8, patience=2))
+    hypermodel, hp = tiny(run, learning_rate=1e-12), keras_tuner.HyperParameters()
+    data = {"validation_data": codes(seed=1), "epochs": 9, "verbose": 0}
+    losses = hypermodel.fit(hp, hypermodel.build(hp), codes(8), **data).history["val_loss"]
+    assert len(losses) == losses.index(min(losses)) + 1 + 2 < 9
+
+
 def test_names_are_narrowed_or_fixed():
     hp = keras_tuner.HyperParameters()
     tiny(filters=(4, 16), residual_blocks=(1, 2), kernel_size=[3, 7], dropout=0.1).arguments(hp)

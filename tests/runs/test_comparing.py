@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -162,6 +163,37 @@ def test_a_comparison_file_without_what_it_should_have_is_named(folder, tmp_path
     with pytest.raises(ValueError, match=message):
         Comparison.create(tmp_path, config_for(folder), ["vae"])
     assert [p.name for p in tmp_path.iterdir()] == ["comparison.json"]
+
+
+def test_images_that_have_changed_are_refused(tmp_path):
+    images = write_images(tmp_path / "images", 12)
+    first = Comparison.create(tmp_path / "c", config_for(images), ["autoencoder"])
+    first.run(samples=0)
+    before = first.figures_file.read_bytes()
+    assert json.loads(before)["fingerprint"] == first.fingerprint()
+    shutil.copy(images / "a" / "00.png", images / "a" / "99.png")
+    for names in (["autoencoder"], ["vae"]):
+        with pytest.raises(ValueError, match="have changed since this comparison began"):
+            Comparison.create(tmp_path / "c", config_for(images), names)
+    assert first.figures_file.read_bytes() == before
+    # Of a comparison without a fingerprint nothing is known.
+    content = json.loads(before)
+    del content["fingerprint"]
+    first.figures_file.write_text(json.dumps(content))
+    Comparison.create(tmp_path / "c", config_for(images), ["autoencoder"])
+
+
+def test_a_finished_comparison_needs_no_checkpoints(folder, tmp_path):
+    config = config_for(folder)
+    first = Comparison.create(tmp_path / "c", config, ["autoencoder"]).run(samples=0)
+    shutil.rmtree(tmp_path / "c" / "autoencoder" / "checkpoints")
+    again = Comparison.create(tmp_path / "c", config, ["autoencoder"]).run(samples=0)
+    assert again["models"] == first["models"]
+
+
+def test_a_kill_in_the_first_write_keeps_no_comparison_from_beginning(folder, tmp_path):
+    (tmp_path / f".comparison.{'0a' * 6}.tmp.json").write_bytes(b"half")
+    assert Comparison.create(tmp_path, config_for(folder), ["vae"]).figures_file.exists()
 
 
 def test_rows_have_a_price_each(done):

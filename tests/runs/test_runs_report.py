@@ -137,6 +137,31 @@ def test_other_images_change_nothing_in_the_run(run, tmp_path):
     assert (run.metrics(), run.files.report.read_text()) == before
 
 
+def test_other_images_in_a_folder_named_train_are_no_training_images(run, tmp_path):
+    found = run.write_report(write_images(tmp_path / "train", 6), samples=0)
+    assert found["part"] == "train"
+    assert not any("training images" in note for note in found["notes"])
+    assert found["nearest_training_image"]["held_out_images"] > 0
+
+
+def test_a_prior_after_a_report_without_one_has_its_prices_and_no_note(run):
+    run.files.remove(("prior",))
+    metrics = run.metrics()
+    for name in ("prior", "samples", "nearest_training_image", "notes", "bits_per_dimension"):
+        del metrics[name]
+    for name in ("prior", "sample"):
+        del metrics["seconds"][name]
+    run.files.metrics.write_text(json.dumps(metrics))
+    run = Run.open(run.directory)
+    run.write_report()
+    assert "no trained prior" in run.metrics()["notes"][0]
+    metrics = run.train(verbose=0)
+    assert not any("no trained prior" in note for note in metrics.get("notes", []))
+    bits = metrics["bits_per_dimension"]
+    assert bits["codes_prior"] == pytest.approx(metrics["prior"]["bits_per_code"] * 16 / 64)
+    assert bits["total_prior"] == bits["reconstruction"] + bits["codes_prior"]
+
+
 def test_no_samples_if_none_are_asked_for(run):
     figures = run.write_report(samples=0)
     assert "0 were asked for" in figures["notes"][0]

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import shutil
 import zipfile
@@ -162,6 +163,73 @@ def test_a_stage_that_has_not_begun_may_change(copy, folder):
     changed.train("prior", verbose=0)
     assert changed.progress("prior").epochs == 1
     assert changed.metrics()["vqvae"] == copy.metrics()["vqvae"]
+
+
+def test_a_prior_that_does_not_fit_is_refused_before_the_old_one_is_removed(tmp_path):
+    images = write_images(tmp_path / "images", classes=())
+    run = Run.create(tmp_path / "run", tiny_config(images))
+    run.train(verbose=0)
+    before = {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()}
+    conditional = dataclasses.replace(run.config.prior, conditional=True)
+    patient = dataclasses.replace(run.config.prior_training, patience=1)
+    with pytest.raises(ValueError, match="`conditional` needs labels"):
+        run.change_prior(conditional, patient, overwrite=True)
+    assert {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()} == before
+
+
+def test_a_new_prior_says_once_what_has_no_use(folder, tmp_path):
+    idle = VQVAEConfig(num_embeddings=4, widths=(4,), quantizer="finite_scalar", revival=False)
+    with pytest.warns(UserWarning, match="no use for revival=False"):
+        run = Run.create(tmp_path / "run", tiny_config(folder, vqvae=idle))
+    other = dataclasses.replace(run.config.prior, filters=8)
+    with pytest.warns(UserWarning, match="no use for revival=False") as seen:
+        run.change_prior(other, run.config.prior_training, overwrite=True)
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": 4}, {"max_images": 8}, {"source": "others"}], ids=lambda c: next(iter(c))
+)
+def test_other_data_before_the_first_step_is_the_data_of_the_run(folder, tmp_path, changes):
+    write_images(tmp_path / "others", 16, classes=("c", "d"))
+    Run.create(tmp_path / "run", tiny_config(folder))
+    config = tiny_config(folder, seed=changes.get("seed", 3))
+    data = {name: changes[name] for name in ("max_images",) if name in changes}
+    if "source" in changes:
+        data["source"] = str(tmp_path / changes["source"])
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, **data))
+    run = Run.create(tmp_path / "run", config)
+    assert run.metrics()["data"] == run.parts.record()
+    run.train("vqvae", verbose=0)
+    assert run.metrics()["data"] == run.parts.record()
+
+
+def test_a_kill_between_the_first_two_files_keeps_no_run_from_beginning(folder, tmp_path):
+    config = tiny_config(folder)
+    run = Run.create(tmp_path / "run", config)
+    run.files.config.unlink()
+    # What a kill leaves of writing the settings.
+    (run.directory / f".config.{'0a' * 6}.tmp.json").write_bytes(b"half")
+    again = Run.create(tmp_path / "run", config)
+    assert again.files.is_run()
+    assert again.metrics()["data"]["train_images"] == 9
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics.json", '{"loss": 1.0}'),
+        ("metrics.json", "no JSON"),
+        (".git", "gitdir: elsewhere"),
+        (".notes.tmp.json", "mine"),
+    ],
+)
+def test_a_directory_with_a_file_of_anothers_is_never_touched(folder, tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(RunExistsError, match="not empty and holds no run"):
+        Run.create(tmp_path, tiny_config(folder))
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == content
 
 
 @pytest.mark.slow

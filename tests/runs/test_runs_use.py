@@ -1,16 +1,20 @@
 import dataclasses
+import json
 import shlex
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from runs_support import tiny_config, write_images
 from support import grey_images
 
-from keras_vqvae import data, sampling
+from keras_vqvae import data, layers, models, sampling
 from keras_vqvae.cli.options import apply_options
 from keras_vqvae.cli.training import prior, train
 from keras_vqvae.runs import (
     DataConfig,
+    DataParts,
     PriorConfig,
     Run,
     RunConfig,
@@ -21,6 +25,7 @@ from keras_vqvae.runs import (
     train_command,
 )
 from keras_vqvae.runs.samplers import choose_sampler
+from keras_vqvae.runs.training import Session, _sheet
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +68,32 @@ def test_labels_by_name(run):
             run.label_number(bad)
 
 
+def test_names_that_differ_in_case_alone_are_told_apart(run, monkeypatch):
+    monkeypatch.setattr(Run, "prior", lambda self: SimpleNamespace(num_classes=5))
+    names = ["A", "a", "Dog", "3", "B"]
+    monkeypatch.setattr(Run, "metrics", lambda self: {"data": {"classes": names}})
+    for number, name in enumerate(names):
+        assert run.label_number(name) == number
+    # Of one class alone; numbers of classes go after names that are numbers.
+    assert (run.label_number("DOG"), run.label_number("b"), run.label_number(4)) == (2, 4, 4)
+    names[:2] = ["Aa", "aA"]
+    with pytest.raises(ValueError, match="one of Aa, aA, Dog, 3, B"):
+        run.label_number("aa")
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+def test_classes_without_names_are_those_of_all_parts(tmp_path, part):
+    arrays = {}
+    for one in ("train", "val", "test"):
+        arrays |= {f"x_{one}": grey_images(4), f"y_{one}": np.array([0, 1, 0, 1])}
+    arrays[f"y_{part}"] = np.array([0, 1, 0, 6])
+    np.savez(tmp_path / "images.npz", **arrays)
+    parts = DataParts(DataConfig(str(tmp_path / "images.npz")), seed=0)
+    assert parts.num_classes() == 7
+    folder = write_images(tmp_path / "named", classes=("x", "y", "z"))
+    assert DataParts(DataConfig(str(folder)), seed=0).num_classes() == 3
+
+
 def test_ways_to_sample():
     assert choose_sampler(1.0, None, None) == sampling.Random(1.0)
     assert choose_sampler(0.5, 3, None) == sampling.TopK(3, 0.5)
@@ -95,6 +126,49 @@ def test_other_images_must_fit(run, tmp_path):
     assert figures["vqvae"]["images"] == figures["prior"]["images"] == 2
     write_images(tmp_path / "x" / "test", 4)
     assert run.evaluate(tmp_path / "x", stage="vqvae")["vqvae"]["images"] == 4
+
+
+def test_stages_and_parts_that_are_none_are_refused(run):
+    with pytest.raises(ValueError, match=r"'all', 'vqvae' or 'prior'.*stage='vae'"):
+        run.evaluate(stage="vae")
+    with pytest.raises(ValueError, match=r"one of train, validation, test.*part='tset'"):
+        run.codes("tset")
+
+
+class TestChangedImages:
+    @pytest.fixture
+    def changed(self, run, tmp_path):
+        """A copy of the run, with images of its own that may be changed."""
+        images = shutil.copytree(run.config.data.source, tmp_path / "images")
+        shutil.copytree(run.directory, tmp_path / "run")
+        file = tmp_path / "run" / "config.json"
+        content = json.loads(file.read_text())
+        content["data"]["source"] = str(images)
+        file.write_text(json.dumps(content))
+        return Run.open(tmp_path / "run"), images
+
+    def test_figures_of_others_than_the_run_began_with_are_a_warning(self, changed):
+        copy, images = changed
+        copy.evaluate(stage="vqvae")  # without a warning
+        shutil.copy(images / "train" / "a" / "00.png", images / "train" / "a" / "99.png")
+        copy = Run.open(copy.directory)
+        with pytest.warns(UserWarning, match="not those that this run began with"):
+            copy.evaluate(stage="vqvae")
+        copy.evaluate((grey_images(2), np.array([0, 1])))  # which are not the run's own
+
+    def test_codes_that_were_kept_of_more_images_are_named(self, changed):
+        copy, images = changed
+        copy.codes("test")
+        (images / "test" / "a" / "00.png").unlink()
+        copy = Run.open(copy.directory)
+        message = r"codes_test\.npz' holds the codes of 6 images, and there are 5\. Remove it"
+        with pytest.raises(ValueError, match=message):
+            copy.evaluate()
+        copy.files.model("prior").unlink()
+        with pytest.raises(ValueError, match=message):
+            copy.write_report()
+        copy.files.codes("test").unlink()
+        assert copy.evaluate()["vqvae"]["images"] == 5
 
 
 def test_info_tells_of_settings_progress_and_files(run):
@@ -150,6 +224,12 @@ class TestCreate:
         # a uniform number in [0, 1] has the variance 1/12
         assert run.parts.variance() == pytest.approx(1 / 12, rel=0.2)
 
+    @pytest.mark.parametrize("channels", [2, 4])
+    def test_refuses_images_that_are_neither_grey_nor_rgb(self, tmp_path, channels):
+        np.save(tmp_path / "x.npy", grey_images(8, channels=channels))
+        message = rf"1 or 3 channels.*\(8, 8, {channels}\)"
+        self.refused(tmp_path / "x.npy", tmp_path, message)
+
     def test_refuses_a_directory_of_something_else(self, tmp_path):
         folder = write_images(tmp_path / "images", 6)
         (tmp_path / "run").mkdir()
@@ -201,6 +281,46 @@ class TestTakingOver:
         with pytest.raises(ValueError, match=r"\(16, 16, 1\).*Received.*\(8, 8, 1\)"):
             other.take_over(run.vqvae())
         assert not other.finished("vqvae")
+
+    def test_with_several_codes_a_position_is_refused(self, run, tmp_path):
+        own = Run.create(tmp_path / "own", run.config)
+        quantizer = layers.ResidualVectorQuantizer(2, 4)
+        deep = models.convolutional_vqvae((8, 8, 1), quantizer=quantizer, widths=(4,))
+        with pytest.raises(ValueError, match=r"one code for each position.*code_shape=\(4, 4, 2\)"):
+            own.take_over(deep)
+        assert not own.finished("vqvae")
+
+    def test_its_prior_may_be_trained_before_it_is_evaluated(self, run, tmp_path):
+        own = Run.create(tmp_path / "own", run.config)
+        own.take_over(run.vqvae())
+        metrics = own.train("prior", verbose=0)
+        assert "vqvae" not in metrics
+        assert metrics["prior"]["bits_per_code"] > 0
+        metrics = own.train(verbose=0)
+        assert metrics["vqvae"]["mse"] == run.metrics()["vqvae"]["mse"]
+        assert "codes_prior" in metrics["bits_per_dimension"]
+
+
+@pytest.mark.parametrize(("classes", "columns"), [(12, 10), (3, 3)])
+def test_the_sheet_has_six_samples_of_each_of_the_first_ten_classes(tmp_path, classes, columns):
+    drawn = {}
+
+    def sample(count, labels, verbose):
+        drawn["labels"] = labels
+        return np.stack([np.full((8, 8, 1), 20 * label, "uint8") for label in labels])
+
+    run = SimpleNamespace(
+        prior=lambda: SimpleNamespace(num_classes=classes),
+        vqvae=lambda: SimpleNamespace(value_range=(0, 255)),
+        parts=SimpleNamespace(train=SimpleNamespace(class_names=None)),
+        files=SimpleNamespace(samples=tmp_path / "samples.png"),
+        sample=sample,
+    )
+    session = Session(run, 0, (), False, None, None)
+    session._draw_samples(*_sheet(classes))
+    # A row of the sheet is as long as it has columns.
+    assert drawn["labels"].reshape(-1, columns).tolist() == [list(range(columns))] * 6
+    assert (tmp_path / "samples.png").exists()
 
 
 def test_the_command_of_a_run_makes_its_settings_again(run):
