@@ -259,6 +259,29 @@ def test_training_on_images_encoded_on_the_fly():
         models.EncodedBatches(vqvae, images)
 
 
+def test_labels_may_be_left_out_of_batches_of_codes():
+    vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=5, widths=(4,))
+    images = data.ImageBatches(data.ArraySource(grey_images(4)), 2)
+    prior = models.PixelCNN(
+        (4, 4), 5, num_classes=3, label_dropout=0.5, filters=4, residual_blocks=1
+    )
+    prior.compile("adam", run_eagerly=True)
+    encoded = models.EncodedBatches(vqvae, images)
+    assert np.isfinite(prior.fit(encoded, verbose=0).history["loss"]).all()
+    assert np.isfinite(prior.evaluate(encoded, verbose=0)).all()
+
+
+@pytest.mark.tensorflow_only
+def test_labels_may_be_left_out_of_a_pipeline():
+    import tensorflow as tf
+
+    prior = KINDS["pixelcnn"].make(num_classes=3, label_dropout=0.5, scale=None)
+    prior.compile("adam")
+    codes = tf.data.Dataset.from_tensor_slices(random_codes(prior, 8)).batch(4)
+    history = prior.fit(codes, validation_data=codes, verbose=0).history
+    assert np.isfinite(history["val_loss"]).all()
+
+
 def test_steps_that_are_done_are_not_encoded(monkeypatch):
     vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=5, widths=(4,))
     images = data.ArraySource(grey_images(7, 8, 1), labels=np.arange(7) % 3)
