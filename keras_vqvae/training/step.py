@@ -92,8 +92,9 @@ class TrainedModel(keras.Model):
             # Keras would shuffle a PyDataset's batches from Python's global generator, which no
             # run can restore, and warns for tf.data.
             given.setdefault("shuffle", False)
-        if hasattr(x, "epoch_callback"):
-            given["callbacks"] = [x.epoch_callback(), *_as_list(given.get("callbacks"))]
+        callback = x.epoch_callback() if hasattr(x, "epoch_callback") else None
+        if callback is not None:
+            given["callbacks"] = [callback, *_as_list(given.get("callbacks"))]
         with _own_errors(self.pipeline_errors, x, given.get("validation_data")):
             return super().fit(**given)
 

@@ -259,6 +259,26 @@ def test_training_on_images_encoded_on_the_fly():
         models.EncodedBatches(vqvae, images)
 
 
+class Images(keras.utils.PyDataset):
+    """Batches that know no more than Keras asks of them."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return grey_images(4)
+
+
+def test_batches_that_know_no_epochs_are_encoded_on_the_fly():
+    vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=5, widths=(4,))
+    encoded = models.EncodedBatches(vqvae, Images())
+    prior = models.PixelCNN((4, 4), 5, filters=4, residual_blocks=1)
+    prior.compile("adam", run_eagerly=True)
+    assert np.isfinite(prior.fit(encoded, verbose=0).history["loss"]).all()
+    encoded.pass_over(1)  # they cannot, so that all of them are encoded
+    np.testing.assert_array_equal(encoded[0], vqvae.encode(grey_images(4)))
+
+
 def test_labels_may_be_left_out_of_batches_of_codes():
     vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=5, widths=(4,))
     images = data.ImageBatches(data.ArraySource(grey_images(4)), 2)
