@@ -12,7 +12,7 @@ from keras_vqvae.models.image_layers import FromUnitScale, ToUnitScale
 from keras_vqvae.models.image_views import ImageViews
 from keras_vqvae.models.images import check_image_data, check_training_data
 from keras_vqvae.training import StepModel, StepOutput
-from keras_vqvae.training.step import fit_arguments
+from keras_vqvae.training.step import evaluate_arguments, fit_arguments
 
 __all__ = ["Autoencoder", "BottleneckOutput"]
 
@@ -222,15 +222,17 @@ class Autoencoder(ImageViews, StepModel):
         self._check_training_data(x, given.get("y"))
         validation = given.get("validation_data")
         if validation is not None:
-            images, y, _ = keras.utils.unpack_x_y_sample_weight(validation)
+            images, y, weights = keras.utils.unpack_x_y_sample_weight(validation)
+            self.refuse_weights(sample_weight=weights)
             self._check_training_data(images, y, "validation_data")
         return super().fit(**given)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`, after the same look at the images as `fit` takes."""
-        self.refuse_weights(**kwargs)
-        self._check_training_data(x, args[0] if args else kwargs.get("y"))
-        return super().evaluate(x, *args, **kwargs)
+        given = evaluate_arguments(x, *args, **kwargs)
+        self.refuse_weights(**given)
+        self._check_training_data(x, given.get("y"))
+        return super().evaluate(**given)
 
     def _check_training_data(self, x: Any, y: Any, argument: str = "x") -> None:
         check_training_data(x, y, self.value_range, self._image_shape, argument)

@@ -174,8 +174,18 @@ def _own_errors(kinds: tuple[type[Exception], ...], *data: Any) -> Iterator[None
 
 def fit_arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:
     """What `keras.Model.fit` is given, by name: each of its arguments may come by position."""
-    given = inspect.signature(keras.Model.fit).bind(None, *args, **kwargs).arguments
-    return {name: value for name, value in given.items() if name != "self"}
+    return _by_name(keras.Model.fit, args, kwargs)
+
+
+def evaluate_arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    """As `fit_arguments`, of `keras.Model.evaluate`."""
+    return _by_name(keras.Model.evaluate, args, kwargs)
+
+
+def _by_name(method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    given = inspect.signature(method).bind(None, *args, **kwargs).arguments
+    others = given.pop("kwargs", {})  # what the method takes as `**kwargs`
+    return {name: value for name, value in {**given, **others}.items() if name != "self"}
 
 
 def _as_list(callbacks: Any) -> list[Any]:

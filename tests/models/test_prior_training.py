@@ -333,3 +333,5 @@ def test_refuses_losses_and_weights():
     prior.compile("adam")
     with pytest.raises(ValueError, match="takes no sample weights"):
         prior.fit(random_codes(prior, 4), sample_weight=np.ones(4), verbose=0)
+    with pytest.raises(ValueError, match="takes no sample weights"):
+        prior.evaluate(random_codes(prior, 4), None, 4, 0, np.ones(4))
