@@ -2,11 +2,13 @@ import math
 
 import numpy as np
 import pytest
+from models_for_tests import any_size, decoder, encoder
 from support import grey_images
 
 from keras_vqvae import models
 from keras_vqvae.data import ArraySource, ImageBatches
 from keras_vqvae.evaluation import evaluate_autoencoder, evaluate_prior, evaluate_vqvae
+from keras_vqvae.layers import VectorQuantizer
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,25 @@ def test_images_of_another_kind_are_refused(vqvae):
         evaluate_vqvae(vqvae, grey_images(2, side=4))
     with pytest.raises(ValueError, match="value_range"):
         evaluate_vqvae(vqvae, grey_images(2).astype("float32") / 255)
+
+
+def test_models_of_images_of_any_size_have_the_figures_of_the_images():
+    images = grey_images(3)
+    table = {"embeddings_initializer": "random_normal"}
+    free = any_size(models.VQVAE, VectorQuantizer(8, **table))
+    fixed = models.VQVAE(encoder(), VectorQuantizer(8, **table), decoder())
+    for model in (free, fixed):
+        model.build((None, *model.encoder.input_shape[1:]))
+    fixed.set_weights(free.get_weights())
+    expected = evaluate_vqvae(fixed, images)
+    assert evaluate_vqvae(free, images) == pytest.approx(expected)
+    assert expected["bits_per_image"] == 2 * 2 * 3  # 4 positions, log2(8) bits
+    assert evaluate_vqvae(free, grey_images(3, 12))["bits_per_image"] == 3 * 3 * 3
+    found = [
+        evaluate_autoencoder(models.Autoencoder(m.encoder, m.decoder), images)
+        for m in (free, fixed)
+    ]
+    assert found[0] == pytest.approx(found[1])
 
 
 def test_bits_of_a_uniform_prior_are_log2_k():
