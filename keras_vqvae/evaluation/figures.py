@@ -168,7 +168,7 @@ def evaluate_prior(
         "images": len(nats),
         "bits_per_code": per_image / math.prod(prior.code_shape),
         "bits_per_image": per_image,
-        "given_labels": prior.num_classes is not None,
+        "given_labels": prior.num_classes is not None and labels is not None,
     }
 
 

@@ -138,6 +138,16 @@ def test_bits_of_a_uniform_prior_are_log2_k():
     }
 
 
+def test_given_labels_says_whether_the_prior_was_told_the_classes():
+    options = {"filters": 4, "residual_blocks": 1}
+    prior = models.PixelCNN((2, 2), 4, num_classes=2, label_dropout=0.1, **options)
+    codes, labels = np.zeros((2, 2, 2), int), np.array([0, 1])
+    assert evaluate_prior(prior, codes, labels)["given_labels"] is True
+    assert evaluate_prior(prior, codes)["given_labels"] is False
+    without_classes = models.PixelCNN((2, 2), 4, **options)
+    assert evaluate_prior(without_classes, codes, labels)["given_labels"] is False
+
+
 def test_prior_agrees_with_keras_evaluate():
     prior = models.PixelCNN((2, 2), num_embeddings=4, num_classes=2, filters=4, residual_blocks=1)
     prior.compile("adam")
