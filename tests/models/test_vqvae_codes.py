@@ -130,3 +130,5 @@ def test_fingerprint_changes_with_the_codes_and_not_with_use(tmp_path):
 def test_something_that_is_no_quantizer_is_refused():
     with pytest.raises(ValueError, match="`quantizer` should be a quantizer"):
         models.VQVAE(encoder(), keras.layers.Dense(3), decoder())
+    with pytest.raises(ValueError, match=r"`quantizer` should be a quantizer.*'finite_scalar'"):
+        models.convolutional_vqvae((8, 8, 1), quantizer="finite_scalar")
