@@ -8,6 +8,7 @@ from keras import ops
 from keras_vqvae.choices import PACKAGE, check_value_range
 from keras_vqvae.compilation import resolve_jit_compile
 from keras_vqvae.likelihoods import get as get_likelihood
+from keras_vqvae.models.decoder_checks import warn_of_activation
 from keras_vqvae.models.image_layers import FromUnitScale, ToUnitScale
 from keras_vqvae.models.image_views import ImageViews
 from keras_vqvae.models.images import check_image_data, check_training_data
@@ -46,7 +47,8 @@ class Autoencoder(ImageViews, StepModel):
     Args:
         encoder: a Keras model or layer, images `(batch, H, W, C)` centred on 0 in [−½, ½] to
             `(batch, h, w, D)`.
-        decoder: a Keras model or layer, `(batch, h, w, D)` to the likelihood's parameters.
+        decoder: a Keras model or layer, `(batch, h, w, D)` to the likelihood's parameters. Its last
+            layer has no activation; one that cannot be negative is warned about in `build`.
         likelihood: a name out of `likelihoods` such as `"gaussian"`, or a `Likelihood`.
         value_range: what black and white are in the images. Defaults to `(0, 255)`.
         **kwargs: as for `keras.Model`.
@@ -106,6 +108,7 @@ class Autoencoder(ImageViews, StepModel):
         _build(self.decoder, latent_shape)
         decoded = self.decoder.compute_output_shape(latent_shape)
         self._check_decoded(tuple(decoded[1:]), tuple(input_shape[1:]))
+        warn_of_activation(self.decoder, self.likelihood, self.name)
         self.to_unit_scale.build(input_shape)
         self.from_unit_scale.build(decoded)
         self._image_shape = tuple(input_shape[1:])

@@ -38,7 +38,8 @@ class VQVAE(Autoencoder):
         encoder: a Keras model or layer, images `(batch, H, W, C)` centred on 0 in [−½, ½] to
             `(batch, h, w, D)`.
         quantizer: a `layers.Quantizer` such as `layers.VectorQuantizer`.
-        decoder: a Keras model or layer, `(batch, h, w, D)` to the likelihood's parameters.
+        decoder: a Keras model or layer, `(batch, h, w, D)` to the likelihood's parameters. Its last
+            layer has no activation.
         likelihood: a name out of `likelihoods` such as `"gaussian"`, or a `Likelihood`.
         value_range: what black and white are in the images. Defaults to `(0, 255)`.
         **kwargs: as for `keras.Model`.
