@@ -3,6 +3,7 @@
 import json
 import os
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,11 +27,11 @@ class Encoder(Protocol):
     """What `encode_to_file` needs of a model."""
 
     @property
-    def num_embeddings(self) -> int:
-        """Size of the table: codes are in `[0, num_embeddings)`."""
+    def num_embeddings(self) -> int | tuple[int, ...]:
+        """Size of the table: codes are in `[0, num_embeddings)`. Or one for each depth."""
 
     def encode(self, images: Any) -> Any:
-        """Images `(n, height, width, channels)` to integers `(n, h, w)` or `(n, h, w, q)`."""
+        """Images `(n, height, width, channels)` to integers as `save_codes` takes them."""
 
     def fingerprint(self) -> str:
         """A text that differs between models."""
@@ -41,15 +42,17 @@ class CodeFile:
     """Codes of many images, and which model they belong to.
 
     Args:
-        codes: `int32` array, shape `(n, h, w)`, or `(n, h, w, q)` for `q` codes a position.
-        num_embeddings: Size of the table: codes are in `[0, num_embeddings)`.
+        codes: `int32` array, shape `(n, h, w)`, `(n, h, w, q)` for `q` codes a position, or
+            `(n, length)` for a sequence.
+        num_embeddings: Size of the table: codes are in `[0, num_embeddings)`. A tuple where the
+            tables of the `q` codes differ in size.
         fingerprint: Fingerprint of the model that made them.
         labels: `int32` array, shape `(n,)`, or `None`.
         version: Version of the file format.
     """
 
     codes: npt.NDArray[np.int32]
-    num_embeddings: int
+    num_embeddings: int | tuple[int, ...]
     fingerprint: str
     labels: npt.NDArray[np.int32] | None = None
     version: int = VERSION
@@ -59,20 +62,22 @@ def save_codes(
     path: str | os.PathLike[str],
     codes: npt.ArrayLike,
     *,
-    num_embeddings: int,
+    num_embeddings: int | Sequence[int],
     model_fingerprint: str,
     labels: npt.ArrayLike | None = None,
 ) -> None:
     """Writes codes to a compressed `.npz` file, whole or not at all.
 
-    They are stored in the smallest unsigned dtype that holds `num_embeddings − 1`; more than 1 GiB
-    of them that would shrink to less than a hundredth, which no file is read from, without
-    compression.
+    They are stored in the smallest unsigned dtype that holds the largest code there may be; more
+    than 1 GiB of them that would shrink to less than a hundredth, which no file is read from,
+    without compression.
 
     Args:
         path: File to write, with any suffix; an existing one is replaced.
-        codes: Integers in `[0, num_embeddings)`, shape `(n, h, w)` or `(n, h, w, q)`.
-        num_embeddings: Size of the table that the codes index.
+        codes: Integers in `[0, num_embeddings)`, shape `(n, h, w)`, `(n, h, w, q)` for `q` codes a
+            position, or `(n, length)` for a sequence, such as the codes of all scales.
+        num_embeddings: Size of the table that the codes index; or one for each of the `q` codes,
+            where their tables differ.
         model_fingerprint: Fingerprint of the model that made them.
         labels: Integers, shape `(n,)`, or `None`. Defaults to `None`.
 
@@ -88,19 +93,10 @@ def save_codes(
     >>> load_codes(path, model_fingerprint="ab12").codes
     array([[[0, 1], [2, 3]]], dtype=int32)
     """
-    if isinstance(num_embeddings, bool) or not isinstance(num_embeddings, (int, np.integer)):
-        raise TypeError(
-            "`num_embeddings` should be a positive integer. "
-            f"Received: `num_embeddings={num_embeddings!r}`"
-        )
-    if not 0 < num_embeddings <= 2**31:
-        raise ValueError(
-            "`num_embeddings` should be a positive integer of at most 2**31. "
-            f"Received: `num_embeddings={num_embeddings!r}`"
-        )
+    sizes = _table_sizes(num_embeddings)
     array = np.asarray(codes)
-    _check_codes(array, int(num_embeddings))
-    members = {"codes": array.astype(np.min_scalar_type(int(num_embeddings) - 1))}
+    _check_codes(array, sizes)
+    members = {"codes": array.astype(np.min_scalar_type(int(np.max(sizes)) - 1))}
     if labels is not None:
         checked = np.asarray(labels)
         _check_labels(checked, len(array))
@@ -108,7 +104,7 @@ def save_codes(
     about = {
         "format": _FORMAT,
         "version": VERSION,
-        "num_embeddings": int(num_embeddings),
+        "num_embeddings": sizes,
         "model_fingerprint": model_fingerprint,
     }
     members = {"about": np.array(json.dumps(about)), **members}
@@ -144,7 +140,8 @@ def load_codes(path: str | os.PathLike[str], *, model_fingerprint: str | None = 
             f"{about.get('version')!r}. Encode the images anew, or use the package that wrote it"
         )
     num_embeddings, fingerprint = about.get("num_embeddings"), about.get("model_fingerprint")
-    if not isinstance(num_embeddings, int) or not isinstance(fingerprint, str) or codes is None:
+    has_sizes = isinstance(num_embeddings, int | list)
+    if not has_sizes or not isinstance(fingerprint, str) or codes is None:
         raise ValueError(f"`path` should be a whole code file. Received: {shown}, which lacks data")
     if model_fingerprint is not None and fingerprint != model_fingerprint:
         raise ValueError(
@@ -153,14 +150,15 @@ def load_codes(path: str | os.PathLike[str], *, model_fingerprint: str | None = 
             "Encode the images with this model"
         )
     try:
-        _check_codes(codes, num_embeddings)
+        sizes = _table_sizes(num_embeddings)
+        _check_codes(codes, sizes)
         if labels is not None:
             _check_labels(labels, len(codes))
     except (TypeError, ValueError) as error:
         raise ValueError(f"The code file {os.fspath(path)!r} is damaged: {error}") from error
     return CodeFile(
         codes.astype(np.int32),
-        num_embeddings,
+        sizes,
         fingerprint,
         None if labels is None else labels.astype(np.int32),
     )
@@ -255,17 +253,42 @@ def _about(arrays: Any) -> dict[str, Any]:
     return about if isinstance(about, dict) else {}
 
 
-def _check_codes(codes: npt.NDArray[Any], num_embeddings: int) -> None:
+def _table_sizes(num_embeddings: Any) -> int | tuple[int, ...]:
+    """The size of the table, or those of several, as plain integers."""
+    several = isinstance(num_embeddings, list | tuple)
+    sizes = tuple(num_embeddings) if several else (num_embeddings,)
+    if not sizes or any(
+        isinstance(size, bool) or not isinstance(size, int | np.integer) for size in sizes
+    ):
+        raise TypeError(
+            "`num_embeddings` should be a positive integer, or one for each depth. "
+            f"Received: `num_embeddings={num_embeddings!r}`"
+        )
+    if not all(0 < size <= 2**31 for size in sizes):
+        raise ValueError(
+            "`num_embeddings` should be a positive integer of at most 2**31. "
+            f"Received: `num_embeddings={num_embeddings!r}`"
+        )
+    sizes = tuple(int(size) for size in sizes)
+    return sizes if several else sizes[0]
+
+
+def _check_codes(codes: npt.NDArray[Any], sizes: int | tuple[int, ...]) -> None:
     if not np.issubdtype(codes.dtype, np.integer):
         raise TypeError(f"`codes` should be integers. Received: `codes.dtype={codes.dtype}`")
-    if codes.ndim not in (3, 4):
+    if codes.ndim not in (2, 3, 4):
         raise ValueError(
-            "`codes` should have the shape (n, h, w), or (n, h, w, q). "
+            "`codes` should have the shape (n, h, w), (n, h, w, q) or (n, length). "
             f"Received: `codes.shape={codes.shape}`"
         )
-    if codes.size and (codes.min() < 0 or codes.max() >= num_embeddings):
+    if isinstance(sizes, tuple) and codes.shape[-1] != len(sizes):
         raise ValueError(
-            f"`codes` should be in [0, {num_embeddings}). "
+            f"`codes` should have {len(sizes)} codes a position, one for each of "
+            f"`num_embeddings={sizes}`. Received: `codes.shape={codes.shape}`"
+        )
+    if codes.size and (codes.min() < 0 or (codes >= np.asarray(sizes)).any()):
+        raise ValueError(
+            f"`codes` should be in [0, {sizes}). "
             f"Received: codes from {int(codes.min())} to {int(codes.max())}"
         )
 

@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 from keras_vqvae.compilation import is_concrete
 from keras_vqvae.distributions.model_distribution import ModelDistribution, as_rows, like_rows
 from keras_vqvae.models.codes import check_codes
+from keras_vqvae.models.prior_checks import check_labels
 
 __all__ = ["CodeDistribution"]
 
@@ -21,12 +22,13 @@ class CodeDistribution(ModelDistribution):
     Args:
         prior: a `models.CodePrior`, not conditioned on vectors or grids.
         labels: for a prior conditioned on classes: an integer, or an integer tensor whose shape is
-            then the `batch_shape`.
+            then the `batch_shape`. −1 stands for none, for a prior with `label_dropout`.
         name: the distribution's name.
 
     Raises:
         RuntimeError: on another backend than TensorFlow.
-        ValueError: for labels missing, or given to a prior without classes.
+        ValueError: for labels missing, out of range, or given to a prior without classes. In
+            compiled code, which cannot raise, labels are not looked at.
 
     Example:
     >>> from keras_vqvae import models
@@ -54,6 +56,9 @@ class CodeDistribution(ModelDistribution):
             )
         self.prior = prior
         self.labels = None if labels is None else tf.convert_to_tensor(labels, tf.int32)
+        if self.labels is not None and is_concrete(self.labels):
+            rows, lowest = self.labels.numpy().reshape(-1), -1 if prior.label_dropout else 0
+            check_labels(rows, len(rows), prior.num_classes, lowest)
         batch_shape = () if self.labels is None else self.labels.shape
         super().__init__(tf.int32, prior.code_shape, batch_shape, parameters, name)
 

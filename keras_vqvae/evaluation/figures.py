@@ -57,23 +57,28 @@ def evaluate_vqvae(
     depths = model.code_shape[2] if len(model.code_shape) > 2 else 1
     sizes = np.broadcast_to(model.num_embeddings, (depths,))
     counts = [np.zeros(size, np.int64) for size in sizes]
+    source = load_images(images)
+    code_shape: tuple[int, ...] = ()  # of these images: a model may take any size
 
     def count(codes: Any) -> None:
+        nonlocal code_shape
+        code_shape = codes.shape[1:]
         for depth, indices in enumerate(codes.reshape(-1, depths).T):
             counts[depth] += np.bincount(indices[indices >= 0], minlength=sizes[depth])
 
-    figures = _reconstruct(model, images, batch_size, verbose, count)
+    figures = _reconstruct(model, source, batch_size, verbose, count)
     entropies = [_entropy_bits(table) for table in counts]
-    numbers = math.prod(model.image_shape)
+    numbers = math.prod(source.image_shape)
     entropy = float(np.mean(entropies))
+    bits = float(math.prod(code_shape[:2]) * model.quantizer.uniform_bits_per_position)
     return {
         **figures,
         "codebook_usage": float(np.mean([np.mean(table > 0) for table in counts])),
         "perplexity": float(np.mean(np.exp2(entropies))),
         "code_entropy_bits": entropy,
-        "bits_per_image": float(model.bits_per_image),
-        "code_bits_per_dimension": float(model.bits_per_image) / numbers,
-        "code_entropy_bits_per_dimension": entropy * math.prod(model.code_shape) / numbers,
+        "bits_per_image": bits,
+        "code_bits_per_dimension": bits / numbers,
+        "code_entropy_bits_per_dimension": entropy * math.prod(code_shape) / numbers,
     }
 
 
@@ -111,11 +116,12 @@ def evaluate_autoencoder(
     >>> figures["latent_bits_per_dimension"] < figures["bits_per_dimension"]
     True
     """
-    figures = _reconstruct(model, images, batch_size, verbose)
+    source = load_images(images)
+    figures = _reconstruct(model, source, batch_size, verbose)
     if "reconstruction_bits_per_dimension" not in figures or not hasattr(model, "log_prob_bound"):
         return figures
-    batches = ImageBatches(load_images(images), batch_size)
-    numbers = len(batches.source) * math.prod(model.image_shape)
+    batches = ImageBatches(source, batch_size)
+    numbers = len(source) * math.prod(source.image_shape)
 
     def bits(nats: Any) -> float:
         return -float(np.sum(nats, dtype=np.float64)) / (numbers * math.log(2.0))
@@ -162,16 +168,16 @@ def evaluate_prior(
         "images": len(nats),
         "bits_per_code": per_image / math.prod(prior.code_shape),
         "bits_per_image": per_image,
-        "given_labels": prior.num_classes is not None,
+        "given_labels": prior.num_classes is not None and labels is not None,
     }
 
 
 def _reconstruct(
-    model: Any, images: Any, batch_size: int, verbose: int, look: Any = lambda latents: None
+    model: Any, source: Any, batch_size: int, verbose: int, look: Any = lambda latents: None
 ) -> dict[str, float]:
     """Figures of reconstructions; `look` sees the latents of each batch."""
-    batches = ImageBatches(load_images(images), batch_size)
-    found = Reconstructions(model)
+    batches = ImageBatches(source, batch_size)
+    found = Reconstructions(model, source.image_shape)
     progress = keras.utils.Progbar(len(batches), verbose=verbose) if verbose else None
     for step in range(len(batches)):
         batch = np.asarray(batches[step])
@@ -181,7 +187,7 @@ def _reconstruct(
         look(latents)
         if progress:
             progress.update(step + 1)
-    return {"images": len(batches.source), **found.result()}
+    return {"images": len(source), **found.result()}
 
 
 def _entropy_bits(counts: Any) -> float:

@@ -105,7 +105,7 @@ def swap_region(
     """Two images' codes with a region of them exchanged.
 
     Args:
-        first: codes `(..., h, w)` of grids, or `(N, h, w, Q)`.
+        first: codes `(N, h, w)` of grids, or `(N, h, w, Q)`.
         second: codes of the same shape.
         rows: which rows of the grid, `slice(0, 3)` for the first three.
         columns: which columns. Defaults to all.

@@ -122,7 +122,8 @@ def rate_plot(
         for name, pairs in curves.items():
             axes.plot(*zip(*pairs, strict=True), color="#777777", marker=".", label=name)
         for number, (name, (rate, psnr)) in enumerate(points.items()):
-            axes.plot([rate], [psnr], "o", color=_COLOURS[number], label=name)
+            colour = _COLOURS[number % len(_COLOURS)]
+            axes.plot([rate], [psnr], "o", color=colour, label=name)
         axes.set(xlabel="bits per dimension", ylabel="PSNR in dB")
         axes.set_xlim(left=0)
         axes.legend(frameon=False)

@@ -15,12 +15,13 @@ class Reconstructions:
 
     Args:
         model: a built `models.Autoencoder`, or a model made of it.
+        image_shape: `(height, width, channels)` of the images.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, image_shape: tuple[int, int, int]) -> None:
         self._model = model
         self._squared, self._numbers = 0.0, 0
-        side = min(model.image_shape[:2])
+        side = min(image_shape[:2])
         every = (SSIM(model.value_range), MultiScaleSSIM(model.value_range))
         # Those that images of this size have.
         self._similarities = [metric for metric in every if side >= metric.least_side]

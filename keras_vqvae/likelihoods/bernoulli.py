@@ -33,6 +33,8 @@ class Bernoulli(Likelihood):
     0.6931
     """
 
+    takes_any_numbers = True
+
     def loss(self, images: Any, parameters: Any) -> Any:
         images, logits = ops.cast(images, "float32"), ops.cast(parameters, "float32")
         return mean_over_dimensions(ops.softplus(logits) - images * logits)

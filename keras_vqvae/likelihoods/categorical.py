@@ -37,6 +37,7 @@ class Categorical(Likelihood):
     """
 
     parameters_per_channel = _LEVELS
+    takes_any_numbers = True
 
     def level_log_probs(self, levels: Any, parameters: Any) -> Any:
         indices = ops.cast(ops.clip(ops.round(levels), 0.0, _LEVELS - 1.0), "int32")

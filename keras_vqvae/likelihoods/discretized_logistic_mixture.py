@@ -48,6 +48,8 @@ class DiscretizedLogisticMixture(Likelihood):
         - [PixelCNN++](https://arxiv.org/abs/1701.05517), §2.1 and §2.2
     """
 
+    takes_any_numbers = True
+
     def __init__(self, num_components: int = 10) -> None:
         self.num_components = check_count("num_components", num_components)
 

@@ -38,6 +38,8 @@ class Gaussian(Likelihood):
     0.5
     """
 
+    takes_any_numbers = True
+
     def __init__(self, scale: float = math.sqrt(1 / 32)) -> None:
         if not scale > 0:
             raise ValueError(f"`scale` should be positive. Received: scale={scale}")

@@ -27,6 +27,9 @@ class Likelihood(Choice):
     """
 
     parameters_per_channel = 1
+    #: Whether the parameters may be any numbers, and 0 is in their middle. Then a decoder that
+    #: cannot give negative ones is warned about.
+    takes_any_numbers = False
 
     def num_parameters(self, channels: int) -> int:
         """How many numbers a pixel of so many channels takes of the decoder."""

@@ -14,6 +14,7 @@ class LocationScale(Likelihood):
     """Base: of `2 C` numbers a pixel, first the C locations, then the C logs of scales."""
 
     parameters_per_channel = 2
+    takes_any_numbers = True
     family: Family
 
     def level_log_probs(self, levels: Any, parameters: Any) -> Any:

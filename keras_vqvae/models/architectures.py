@@ -148,8 +148,8 @@ def convolutional_vqvae(
             embeddings_initializer="kmeans",
             revival="replace_dead",
         )
-    elif quantizer.embedding_dim is not None:
-        embedding_dim = quantizer.embedding_dim
+    else:  # `VQVAE` refuses what is no quantizer
+        embedding_dim = getattr(quantizer, "embedding_dim", None) or embedding_dim
     network: dict[str, Any] = {"residual_blocks": residual_blocks, "residual_width": residual_width}
     model = VQVAE(
         convolutional_encoder(image_shape, embedding_dim, widths, **network),

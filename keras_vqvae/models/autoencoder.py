@@ -8,11 +8,12 @@ from keras import ops
 from keras_vqvae.choices import PACKAGE, check_value_range
 from keras_vqvae.compilation import resolve_jit_compile
 from keras_vqvae.likelihoods import get as get_likelihood
+from keras_vqvae.models.decoder_checks import warn_of_activation
 from keras_vqvae.models.image_layers import FromUnitScale, ToUnitScale
 from keras_vqvae.models.image_views import ImageViews
 from keras_vqvae.models.images import check_image_data, check_training_data
 from keras_vqvae.training import StepModel, StepOutput
-from keras_vqvae.training.step import fit_arguments
+from keras_vqvae.training.step import evaluate_arguments, fit_arguments
 
 __all__ = ["Autoencoder", "BottleneckOutput"]
 
@@ -46,7 +47,8 @@ class Autoencoder(ImageViews, StepModel):
     Args:
         encoder: a Keras model or layer, images `(batch, H, W, C)` centred on 0 in [−½, ½] to
             `(batch, h, w, D)`.
-        decoder: a Keras model or layer, `(batch, h, w, D)` to the likelihood's parameters.
+        decoder: a Keras model or layer, `(batch, h, w, D)` to the likelihood's parameters. Its last
+            layer has no activation; one that cannot be negative is warned about in `build`.
         likelihood: a name out of `likelihoods` such as `"gaussian"`, or a `Likelihood`.
         value_range: what black and white are in the images. Defaults to `(0, 255)`.
         **kwargs: as for `keras.Model`.
@@ -106,6 +108,7 @@ class Autoencoder(ImageViews, StepModel):
         _build(self.decoder, latent_shape)
         decoded = self.decoder.compute_output_shape(latent_shape)
         self._check_decoded(tuple(decoded[1:]), tuple(input_shape[1:]))
+        warn_of_activation(self.decoder, self.likelihood, self.name)
         self.to_unit_scale.build(input_shape)
         self.from_unit_scale.build(decoded)
         self._image_shape = tuple(input_shape[1:])
@@ -222,15 +225,17 @@ class Autoencoder(ImageViews, StepModel):
         self._check_training_data(x, given.get("y"))
         validation = given.get("validation_data")
         if validation is not None:
-            images, y, _ = keras.utils.unpack_x_y_sample_weight(validation)
+            images, y, weights = keras.utils.unpack_x_y_sample_weight(validation)
+            self.refuse_weights(sample_weight=weights)
             self._check_training_data(images, y, "validation_data")
         return super().fit(**given)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`, after the same look at the images as `fit` takes."""
-        self.refuse_weights(**kwargs)
-        self._check_training_data(x, args[0] if args else kwargs.get("y"))
-        return super().evaluate(x, *args, **kwargs)
+        given = evaluate_arguments(x, *args, **kwargs)
+        self.refuse_weights(**given)
+        self._check_training_data(x, given.get("y"))
+        return super().evaluate(**given)
 
     def _check_training_data(self, x: Any, y: Any, argument: str = "x") -> None:
         check_training_data(x, y, self.value_range, self._image_shape, argument)

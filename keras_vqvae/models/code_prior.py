@@ -17,7 +17,7 @@ from keras_vqvae.models.codes import check_codes
 from keras_vqvae.models.prior_inputs import PriorInputs, fingerprint_of
 from keras_vqvae.models.prior_sampling import PriorSampling
 from keras_vqvae.training import StepModel, StepOutput
-from keras_vqvae.training.step import fit_arguments
+from keras_vqvae.training.step import evaluate_arguments, fit_arguments
 
 __all__ = ["CodePrior"]
 
@@ -250,9 +250,10 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`, after the checks of `fit`."""
-        self.refuse_weights(**kwargs)
-        x, y = self._check_data(x, y)
-        return super().evaluate(x, y, *args, **kwargs)
+        given = evaluate_arguments(x, y, *args, **kwargs)
+        self.refuse_weights(**given)
+        given["x"], given["y"] = self._check_data(x, y)
+        return super().evaluate(**given)
 
     # -- likelihood -------------------------------------------------------------------------------
 

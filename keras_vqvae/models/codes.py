@@ -9,7 +9,7 @@ __all__ = ["check_codes"]
 
 def check_codes(
     codes: Any,
-    code_shape: tuple[int, ...],
+    code_shape: tuple[int | None, ...],
     num_embeddings: int | tuple[int, ...],
     argument: str = "codes",
     lowest: int = 0,
@@ -18,7 +18,7 @@ def check_codes(
 
     Args:
         codes: integer array `(N, *code_shape)`.
-        code_shape: the shape of one image's codes.
+        code_shape: the shape of one image's codes, with `None` for what may vary.
         num_embeddings: K; codes must be below it. Or one for each depth, the last axis.
         argument: the name of the argument, for the message.
         lowest: the least value allowed; −1 where it stands for "unknown".
@@ -30,8 +30,11 @@ def check_codes(
     codes = np.asarray(codes)
     if codes.dtype.kind not in "iu":
         raise TypeError(f"`{argument}` should be integers. Received: dtype {codes.dtype}")
-    if codes.shape[1:] != tuple(code_shape) or codes.ndim != len(code_shape) + 1:
-        expected = ", ".join(str(n) for n in code_shape)
+    sizes = codes.shape[1:]
+    if codes.ndim != len(code_shape) + 1 or any(
+        want is not None and want != got for want, got in zip(code_shape, sizes, strict=True)
+    ):
+        expected = ", ".join("any" if n is None else str(n) for n in code_shape)
         raise ValueError(
             f"`{argument}` should have shape (batch, {expected}). Received: shape {codes.shape}"
         )

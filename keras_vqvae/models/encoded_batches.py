@@ -72,9 +72,17 @@ class EncodedBatches(keras.utils.PyDataset):
         self.batches.on_epoch_end()
 
     def epoch_callback(self) -> Any:
-        """What tells the images the epoch that `fit` counts, so that a prior's `fit` does it."""
-        return self.batches.epoch_callback()
+        """What tells the images the epoch that `fit` counts, so that a prior's `fit` does it.
+
+        `None` where `batches` has no such callback.
+        """
+        make = getattr(self.batches, "epoch_callback", None)
+        return None if make is None else make()
 
     def pass_over(self, steps: int) -> None:
-        """As `data.ImageBatches.pass_over`; nothing is encoded, and the codes are 0."""
-        self.batches.pass_over(steps)
+        """As `data.ImageBatches.pass_over`; nothing is encoded, and the codes are 0.
+
+        Where `batches` cannot do it, nothing happens, and all of them are encoded.
+        """
+        if hasattr(self.batches, "pass_over"):
+            self.batches.pass_over(steps)

@@ -224,7 +224,9 @@ class ImageViews:
     def fingerprint(self) -> str:
         """A hash of the weights that latents depend on: 64 hexadecimal digits.
 
-        Two models with one fingerprint give the same codes.
+        Two models of the same layers with one fingerprint give the same codes of the same images
+        on the unit scale. `value_range`, which says what that scale is of the images, is no
+        weight: models that differ in nothing else share a fingerprint.
         """
         self._require_built("fingerprint")
         digest = hashlib.sha256()

@@ -17,9 +17,10 @@ __all__ = [
 def check_code_shape(code_shape: Any) -> tuple[int, ...]:
     """`(height, width)` or `(height, width, depth)` of positive integers."""
     shape = tuple(code_shape)
-    if len(shape) not in (2, 3) or any(int(n) != n or n < 1 for n in shape):
+    if len(shape) not in (2, 3) or any(n is None or int(n) != n or n < 1 for n in shape):
         raise ValueError(
-            "`code_shape` should be (height, width) or (height, width, depth). "
+            "`code_shape` should be (height, width) or (height, width, depth); a sequence of "
+            "length T is (1, T), with Q codes a position (1, T, Q). "
             f"Received: code_shape={code_shape!r}"
         )
     return tuple(int(n) for n in shape)

@@ -100,7 +100,10 @@ class PriorInputs:
             return
         codes, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         self.refuse_weights(sample_weight=weights)
-        self._check_data(*keras.tree.map_structure(np.asarray, (codes, y)))
+        # `None` stands for what is not there: as an array it would be labels of a wrong dtype.
+        self._check_data(
+            *keras.tree.map_structure(lambda a: None if a is None else np.asarray(a), (codes, y))
+        )
 
     def _check_conditions(
         self, labels: Any, condition: Any, count: int

@@ -35,7 +35,8 @@ class VAE(SavedGenerator, ScheduledNumbers, Autoencoder):
     Args:
         encoder: a Keras model or layer, images `(batch, H, W, C)` centred on 0 in [−½, ½] to
             `(batch, h, w, 2 D)`: first D means, then D logs of variances.
-        decoder: a Keras model or layer, `(batch, h, w, D)` to the likelihood's parameters.
+        decoder: a Keras model or layer, `(batch, h, w, D)` to the likelihood's parameters. Its last
+            layer has no activation.
         likelihood: a name out of `likelihoods` such as `"gaussian"`, or a `Likelihood`.
         value_range: what black and white are in the images. Defaults to `(0, 255)`.
         beta: weight of the divergence: a number ≥ 0, or a Keras schedule over the training steps.

@@ -38,7 +38,8 @@ class VQVAE(Autoencoder):
         encoder: a Keras model or layer, images `(batch, H, W, C)` centred on 0 in [−½, ½] to
             `(batch, h, w, D)`.
         quantizer: a `layers.Quantizer` such as `layers.VectorQuantizer`.
-        decoder: a Keras model or layer, `(batch, h, w, D)` to the likelihood's parameters.
+        decoder: a Keras model or layer, `(batch, h, w, D)` to the likelihood's parameters. Its last
+            layer has no activation.
         likelihood: a name out of `likelihoods` such as `"gaussian"`, or a `Likelihood`.
         value_range: what black and white are in the images. Defaults to `(0, 255)`.
         **kwargs: as for `keras.Model`.
@@ -182,7 +183,10 @@ class VQVAE(Autoencoder):
 
     @property
     def code_shape(self) -> tuple[int, ...]:
-        """Shape of the codes of an image: `(h, w)`, or `(h, w, Q)` for Q codes a position."""
+        """Shape of the codes of an image: `(h, w)`, or `(h, w, Q)` for Q codes a position.
+
+        A side that differs from image to image is `None`.
+        """
         self._require_built("code_shape")
         shape: tuple[int, ...] = self.quantizer.indices_shape((None, *self._latent_shape))[1:]
         return shape
@@ -194,9 +198,20 @@ class VQVAE(Autoencoder):
 
     @property
     def bits_per_image(self) -> float:
-        """Bits of an image's codes when all codes are equally likely."""
+        """Bits of an image's codes when all codes are equally likely.
+
+        Raises:
+            ValueError: for a model of images of any size, which has no one number of codes.
+        """
         bits: float = self.quantizer.uniform_bits_per_position
-        return math.prod(self.code_shape[:2]) * bits
+        positions = self.code_shape[:2]
+        if None in positions:
+            raise ValueError(
+                f"Model '{self.name}' takes images of any size, and has no one `bits_per_image`: "
+                f"its codes have the shape {self.code_shape}. Multiply the positions of your "
+                "codes by `quantizer.uniform_bits_per_position`."
+            )
+        return math.prod(positions) * bits
 
     def encode(self, images: Any, batch_size: int = 128) -> np.ndarray:
         """The codes of images.

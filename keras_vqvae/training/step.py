@@ -92,8 +92,9 @@ class TrainedModel(keras.Model):
             # Keras would shuffle a PyDataset's batches from Python's global generator, which no
             # run can restore, and warns for tf.data.
             given.setdefault("shuffle", False)
-        if hasattr(x, "epoch_callback"):
-            given["callbacks"] = [x.epoch_callback(), *_as_list(given.get("callbacks"))]
+        callback = x.epoch_callback() if hasattr(x, "epoch_callback") else None
+        if callback is not None:
+            given["callbacks"] = [callback, *_as_list(given.get("callbacks"))]
         with _own_errors(self.pipeline_errors, x, given.get("validation_data")):
             return super().fit(**given)
 
@@ -173,8 +174,18 @@ def _own_errors(kinds: tuple[type[Exception], ...], *data: Any) -> Iterator[None
 
 def fit_arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:
     """What `keras.Model.fit` is given, by name: each of its arguments may come by position."""
-    given = inspect.signature(keras.Model.fit).bind(None, *args, **kwargs).arguments
-    return {name: value for name, value in given.items() if name != "self"}
+    return _by_name(keras.Model.fit, args, kwargs)
+
+
+def evaluate_arguments(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    """As `fit_arguments`, of `keras.Model.evaluate`."""
+    return _by_name(keras.Model.evaluate, args, kwargs)
+
+
+def _by_name(method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    given = inspect.signature(method).bind(None, *args, **kwargs).arguments
+    others = given.pop("kwargs", {})  # what the method takes as `**kwargs`
+    return {name: value for name, value in {**given, **others}.items() if name != "self"}
 
 
 def _as_list(callbacks: Any) -> list[Any]:

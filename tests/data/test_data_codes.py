@@ -4,6 +4,7 @@ import os
 import numpy as np
 import pytest
 
+from keras_vqvae import layers, models
 from keras_vqvae.data import (
     ArraySource,
     encode_to_file,
@@ -44,6 +45,41 @@ def test_several_codes_a_position_and_no_labels(tmp_path):
     assert file.labels is None
 
 
+def test_tables_of_several_sizes(tmp_path):
+    codes = np.array([[[[3, 299], [0, 0]]]])
+    save_codes(tmp_path / "x", codes, num_embeddings=(4, np.int64(300)), model_fingerprint="f")
+    with np.load(tmp_path / "x") as arrays:
+        assert arrays["codes"].dtype == "uint16"
+    file = load_codes(tmp_path / "x")
+    np.testing.assert_array_equal(file.codes, codes)
+    assert file.num_embeddings == (4, 300)
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "shape"),
+    [
+        (layers.ResidualVectorQuantizer(2, (4, 8)), (3, 2, 2, 2)),
+        (layers.ProductQuantizer(2, (4, 8)), (3, 2, 2, 2)),
+        (layers.MultiScaleVectorQuantizer(4, scales=(1, 2)), (3, 5)),
+    ],
+    ids=["residual", "product", "multi_scale"],
+)
+def test_codes_of_every_quantizer_have_files(tmp_path, quantizer, shape):
+    model = models.convolutional_vqvae((8, 8, 1), embedding_dim=4, quantizer=quantizer)
+    source = ArraySource(np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8))
+    encode_to_file(model, source, tmp_path / "x")
+    file = load_codes(tmp_path / "x", model_fingerprint=model.fingerprint())
+    assert file.codes.shape == shape
+    assert file.num_embeddings == model.num_embeddings
+    np.testing.assert_array_equal(file.codes, model.encode(source.as_array()))
+
+
+def test_codes_in_a_sequence(tmp_path):
+    codes = CODES.reshape(5, 6)
+    save_codes(tmp_path / "x", codes, num_embeddings=8, model_fingerprint="f")
+    np.testing.assert_array_equal(load_codes(tmp_path / "x").codes, codes)
+
+
 @pytest.mark.parametrize(
     ("num_embeddings", "dtype"),
     [(1, "uint8"), (256, "uint8"), (257, "uint16"), (65536, "uint16"), (65537, "uint32")],
@@ -67,9 +103,14 @@ def test_codes_of_another_model_are_refused_by_name(path):
         (CODES, 7, None, ValueError, r"\[0, 7\).*to 7"),
         (-CODES, 8, None, ValueError, "from -7"),
         (CODES.astype(float), 8, None, TypeError, "`codes` should be integers"),
-        (CODES[0], 8, None, ValueError, r"codes.shape=\(2, 3\)"),
+        (CODES[0, 0], 8, None, ValueError, r"codes.shape=\(3,\)"),
         (CODES, 0, None, ValueError, "num_embeddings=0"),
         (CODES, 2.5, None, TypeError, "num_embeddings=2.5"),
+        (CODES, (), None, TypeError, r"num_embeddings=\(\)"),
+        (CODES, (8, 8.0, 8), None, TypeError, "num_embeddings="),
+        (CODES, (8, 0, 8), None, ValueError, "num_embeddings="),
+        (CODES, (8, 8), None, ValueError, r"2 codes a position.*codes.shape=\(5, 2, 3\)"),
+        (CODES, (8, 4, 8), None, ValueError, r"\[0, \(8, 4, 8\)\)"),
         (CODES, 8, np.zeros(4, int), ValueError, r"`labels`.*\(5,\)"),
         (CODES, 8, np.zeros(5), TypeError, "`labels` should be integers"),
     ],
@@ -133,6 +174,8 @@ def rewrite(path, codes=CODES, labels=None, **changes):
         ({"format": "other"}, "something else"),
         ({"num_embeddings": 4}, r"damaged.*\[0, 4\)"),
         ({"num_embeddings": "8"}, "lacks data"),
+        ({"num_embeddings": [8, "8", 8]}, "damaged"),
+        ({"num_embeddings": [8, 4, 8]}, "damaged"),
         ({"model_fingerprint": None}, "lacks data"),
         ({"codes": None}, "lacks data"),
         ({"codes": CODES.astype(float)}, "damaged.*integers"),

@@ -90,6 +90,21 @@ def test_labels_are_the_batch():
     np.testing.assert_allclose(both.ravel(), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("labels", [2, -1, [0, 2], [[0], [-1]]])
+def test_labels_out_of_range_are_refused(labels):
+    prior = make_prior(num_classes=2)
+    with pytest.raises(ValueError, match=r"`labels` should be in \[0, 2\)"):
+        distributions.CodeDistribution(prior, labels)
+
+
+def test_no_label_is_one_of_a_prior_with_label_dropout():
+    prior = make_prior(num_classes=2, label_dropout=0.1)
+    codes = distributions.CodeDistribution(prior, [-1, 1])
+    assert codes.sample(3, seed=1).shape == (3, 2, 2, 2)
+    with pytest.raises(ValueError, match=r"`labels` should be in \[-1, 2\)"):
+        distributions.CodeDistribution(prior, -2)
+
+
 def test_log_prob_in_graphs_and_under_xla():
     codes, grids = distributions.CodeDistribution(make_prior()), all_grids()
     expected = to_numpy(codes.log_prob(grids))

@@ -2,11 +2,13 @@ import math
 
 import numpy as np
 import pytest
+from models_for_tests import any_size, decoder, encoder
 from support import grey_images
 
 from keras_vqvae import models
 from keras_vqvae.data import ArraySource, ImageBatches
 from keras_vqvae.evaluation import evaluate_autoencoder, evaluate_prior, evaluate_vqvae
+from keras_vqvae.layers import VectorQuantizer
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +104,25 @@ def test_images_of_another_kind_are_refused(vqvae):
         evaluate_vqvae(vqvae, grey_images(2).astype("float32") / 255)
 
 
+def test_models_of_images_of_any_size_have_the_figures_of_the_images():
+    images = grey_images(3)
+    table = {"embeddings_initializer": "random_normal"}
+    free = any_size(models.VQVAE, VectorQuantizer(8, **table))
+    fixed = models.VQVAE(encoder(), VectorQuantizer(8, **table), decoder())
+    for model in (free, fixed):
+        model.build((None, *model.encoder.input_shape[1:]))
+    fixed.set_weights(free.get_weights())
+    expected = evaluate_vqvae(fixed, images)
+    assert evaluate_vqvae(free, images) == pytest.approx(expected)
+    assert expected["bits_per_image"] == 2 * 2 * 3  # 4 positions, log2(8) bits
+    assert evaluate_vqvae(free, grey_images(3, 12))["bits_per_image"] == 3 * 3 * 3
+    found = [
+        evaluate_autoencoder(models.Autoencoder(m.encoder, m.decoder), images)
+        for m in (free, fixed)
+    ]
+    assert found[0] == pytest.approx(found[1])
+
+
 def test_bits_of_a_uniform_prior_are_log2_k():
     prior = models.PixelCNN((2, 3), num_embeddings=8, filters=4, residual_blocks=1)
     for weight in prior.trainable_variables:
@@ -115,6 +136,16 @@ def test_bits_of_a_uniform_prior_are_log2_k():
         "bits_per_image": pytest.approx(18.0),
         "given_labels": False,
     }
+
+
+def test_given_labels_says_whether_the_prior_was_told_the_classes():
+    options = {"filters": 4, "residual_blocks": 1}
+    prior = models.PixelCNN((2, 2), 4, num_classes=2, label_dropout=0.1, **options)
+    codes, labels = np.zeros((2, 2, 2), int), np.array([0, 1])
+    assert evaluate_prior(prior, codes, labels)["given_labels"] is True
+    assert evaluate_prior(prior, codes)["given_labels"] is False
+    without_classes = models.PixelCNN((2, 2), 4, **options)
+    assert evaluate_prior(without_classes, codes, labels)["given_labels"] is False
 
 
 def test_prior_agrees_with_keras_evaluate():

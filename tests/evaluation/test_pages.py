@@ -88,6 +88,8 @@ def test_plots_are_svg_with_text():
     assert {"depth 0", "depth 1"} <= set(svg_texts(usage_plot([[4, 0], [1, 3]])))
     points = {"codes": (0.4, 20.0)}
     assert {"codes", "WebP"} <= set(svg_texts(rate_plot(points, {"WebP": [(1.0, 20.0)]})))
+    many = {f"model {i}": (0.1 * i, 20.0 + i) for i in range(12)}  # more than there are colours
+    assert set(many) <= set(svg_texts(rate_plot(many, {})))
 
 
 @pytest.mark.parametrize("counts", [[7], [4, 4], [5, 1, 3]])

@@ -22,11 +22,16 @@ def decoder(side=8, channels=1, dim=3):
     """The transposed convolution."""
     return keras.Sequential(
         [
-            keras.Input((side // 4, side // 4, dim)),
+            keras.Input((*(2 * (side and side // 4,)), dim)),
             keras.layers.Conv2DTranspose(channels, 4, 4, name="up"),
         ],
         name="decoder",
     )
+
+
+def any_size(kind=models.VQVAE, *bottleneck):
+    """A model of grey images of any size that 4 divides."""
+    return kind(encoder(None), *bottleneck, decoder(None))
 
 
 def autoencoder(optimizer="adam", **kwargs):

@@ -145,6 +145,25 @@ def test_arguments_by_position_are_looked_at():
         autoencoder().fit(images, *before, None, True, {0: 2.0})
 
 
+def test_weights_are_refused_before_anything_is_computed(monkeypatch):
+    model, images, weights = autoencoder(), grey_images(4), np.ones(4)
+
+    def no_compute(*args, **kwargs):
+        raise AssertionError("computed before the check")
+
+    monkeypatch.setattr(type(model), "compute_step", no_compute)
+    with pytest.raises(ValueError, match="Leave `sample_weight` out"):
+        model.evaluate(images, None, 2, 0, weights)
+    with pytest.raises(ValueError, match="Leave `sample_weight` out"):
+        model.fit(images, validation_data=(images, images, weights), verbose=0)
+
+
+def test_evaluate_takes_its_arguments_by_position():
+    model, images = autoencoder(), grey_images(4)
+    by_name = model.evaluate(images, batch_size=2, verbose=0, steps=1, return_dict=True)
+    assert model.evaluate(images, None, 2, 0, None, 1, None, True) == by_name
+
+
 def test_compile_metrics_compare_images_with_reconstructions():
     model = models.Autoencoder(encoder(), decoder())
     model.compile("adam", run_eagerly=True, metrics=["mae"])

@@ -120,7 +120,8 @@ def test_labels_and_conditions_come_as_a_pair():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"code_shape": (4,)}, "`code_shape` should be"),
+        ({"code_shape": (4,)}, r"`code_shape` should be.*length T is \(1, T\).*shape=\(4,\)"),
+        ({"code_shape": (None, 4)}, "`code_shape` should be"),
         ({"code_shape": (4, 0)}, "`code_shape` should be"),
         ({"code_shape": (4, 4, 2, 1)}, "`code_shape` should be"),
         ({"num_embeddings": 1}, "`num_embeddings` should be at least 2"),

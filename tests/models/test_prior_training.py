@@ -259,6 +259,49 @@ def test_training_on_images_encoded_on_the_fly():
         models.EncodedBatches(vqvae, images)
 
 
+class Images(keras.utils.PyDataset):
+    """Batches that know no more than Keras asks of them."""
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return grey_images(4)
+
+
+def test_batches_that_know_no_epochs_are_encoded_on_the_fly():
+    vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=5, widths=(4,))
+    encoded = models.EncodedBatches(vqvae, Images())
+    prior = models.PixelCNN((4, 4), 5, filters=4, residual_blocks=1)
+    prior.compile("adam", run_eagerly=True)
+    assert np.isfinite(prior.fit(encoded, verbose=0).history["loss"]).all()
+    encoded.pass_over(1)  # they cannot, so that all of them are encoded
+    np.testing.assert_array_equal(encoded[0], vqvae.encode(grey_images(4)))
+
+
+def test_labels_may_be_left_out_of_batches_of_codes():
+    vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=5, widths=(4,))
+    images = data.ImageBatches(data.ArraySource(grey_images(4)), 2)
+    prior = models.PixelCNN(
+        (4, 4), 5, num_classes=3, label_dropout=0.5, filters=4, residual_blocks=1
+    )
+    prior.compile("adam", run_eagerly=True)
+    encoded = models.EncodedBatches(vqvae, images)
+    assert np.isfinite(prior.fit(encoded, verbose=0).history["loss"]).all()
+    assert np.isfinite(prior.evaluate(encoded, verbose=0)).all()
+
+
+@pytest.mark.tensorflow_only
+def test_labels_may_be_left_out_of_a_pipeline():
+    import tensorflow as tf
+
+    prior = KINDS["pixelcnn"].make(num_classes=3, label_dropout=0.5, scale=None)
+    prior.compile("adam")
+    codes = tf.data.Dataset.from_tensor_slices(random_codes(prior, 8)).batch(4)
+    history = prior.fit(codes, validation_data=codes, verbose=0).history
+    assert np.isfinite(history["val_loss"]).all()
+
+
 def test_steps_that_are_done_are_not_encoded(monkeypatch):
     vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=5, widths=(4,))
     images = data.ArraySource(grey_images(7, 8, 1), labels=np.arange(7) % 3)
@@ -290,3 +333,5 @@ def test_refuses_losses_and_weights():
     prior.compile("adam")
     with pytest.raises(ValueError, match="takes no sample weights"):
         prior.fit(random_codes(prior, 4), sample_weight=np.ones(4), verbose=0)
+    with pytest.raises(ValueError, match="takes no sample weights"):
+        prior.evaluate(random_codes(prior, 4), None, 4, 0, np.ones(4))

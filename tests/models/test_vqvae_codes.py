@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 import pytest
-from models_for_tests import Pairs, decoder, ema_quantizer, encoder, fit, vqvae
+from models_for_tests import Pairs, any_size, decoder, ema_quantizer, encoder, fit, vqvae
 from support import grey_images, to_numpy
 
 from keras_vqvae import models
-from keras_vqvae.layers import VectorQuantizer
+from keras_vqvae.layers import ResidualVectorQuantizer, VectorQuantizer
 from keras_vqvae.models.codes import check_codes
 
 
@@ -89,6 +89,26 @@ def test_bad_codes_are_refused():
     assert check_codes(good[:0], (2, 2), 5).shape == (0, 2, 2)
 
 
+@pytest.mark.parametrize("depths", [None, 2])
+def test_a_model_of_images_of_any_size_decodes_its_codes(depths):
+    table = {"embeddings_initializer": "random_normal"}
+    quantizer = (
+        VectorQuantizer(5, **table)
+        if depths is None
+        else ResidualVectorQuantizer(depths, 5, **table)
+    )
+    model = any_size(models.VQVAE, quantizer)
+    for side in (8, 12):
+        images = grey_images(2, side)
+        decoded = model.decode(model.encode(images))
+        # decoded in another batch: float32 rounds otherwise
+        np.testing.assert_allclose(decoded, model.reconstruct(images), rtol=1e-5)
+    with pytest.raises(ValueError, match=r"`codes` should have shape \(batch, any, any"):
+        model.decode(np.zeros((2, 4), "int32"))
+    with pytest.raises(ValueError, match="images of any size, and has no one `bits_per_image`"):
+        _ = model.bits_per_image
+
+
 def test_fingerprint_changes_with_the_codes_and_not_with_use(tmp_path):
     model = vqvae(ema_quantizer(embeddings_initializer="random_normal"))
     images = grey_images(8)
@@ -110,3 +130,5 @@ def test_fingerprint_changes_with_the_codes_and_not_with_use(tmp_path):
 def test_something_that_is_no_quantizer_is_refused():
     with pytest.raises(ValueError, match="`quantizer` should be a quantizer"):
         models.VQVAE(encoder(), keras.layers.Dense(3), decoder())
+    with pytest.raises(ValueError, match=r"`quantizer` should be a quantizer.*'finite_scalar'"):
+        models.convolutional_vqvae((8, 8, 1), quantizer="finite_scalar")
