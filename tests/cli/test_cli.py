@@ -81,8 +81,18 @@ def test_sample(run):
     assert call("sample", run, "--output", target).exit_code == 0
     assert "exists" in fails(2, "sample", run, "--output", target)
     assert call("sample", run, "--output", target, "--overwrite").exit_code == 0
-    for bad in (["-n", 0], ["--top-k", 2, "--top-p", 0.5], ["--top-k", 99], ["--label", 1]):
+    for bad in (["-n", 0], ["--top-k", 2, "--top-p", 0.5], ["--top-k", 99]):
         assert fails(2, "sample", run, *bad)
+
+
+def test_what_a_prior_lacks_for_samples_is_said_with_the_command_that_helps(run):
+    assert f"`keras-vqvae prior {run} --overwrite --conditional`" in fails(
+        2, "sample", run, "--label", "a"
+    )
+    (run / "prior.keras").unlink()
+    assert f"`keras-vqvae prior {run}` trains it" in fails(2, "sample", run)
+    (run / "vqvae.keras").unlink()
+    assert "`keras-vqvae train` that began this run" in fails(2, "sample", run)
 
 
 def test_encode_and_decode(run, folder, tmp_path):
