@@ -257,8 +257,8 @@ class TestWrongUse:
         assert result.exit_code == 0, result.output
         warning = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
         assert len(warning) == 1
-        assert "1 image files" in warning[0]
-        assert "1 image files could not be read" in result.stdout
+        assert "1 image file of" in warning[0]
+        assert f"1 image file was not readable and left out, as listed in {output}" in result.stdout
         assert "bad.png" in call("info", output, "--json").stdout
 
     def test_another_run_in_the_output(self, run, folder):
@@ -272,9 +272,13 @@ class TestWrongUse:
     def test_data_and_codes_of_another_shape_or_model(self, run, tmp_path):
         other = write_images(tmp_path / "large", 4, side=16)
         assert "(16, 16, 1)" in fails(2, "evaluate", run, "--data", other)
-        assert "(16, 16, 1)" in fails(
-            2, "encode", run, "--data", other, "--output", tmp_path / "c.npz"
-        )
+        to_codes = ("encode", run, "--output", tmp_path / "c.npz", "--data", other)
+        assert "(16, 16, 1)" in fails(2, *to_codes)
+        write_images(other / "c", 1, side=8, classes=())
+        line = fails(2, *to_codes)
+        for text in ("several sizes", "(8, 8, 1)", "a run with `--image-size 8,8`"):
+            assert text in line
+        assert "`--image-size HEIGHT,WIDTH`" in self.train(other, tmp_path)
         codes = tmp_path / "codes.npz"
         out = ("--output", tmp_path / "out")
         save_codes(codes, np.zeros((1, 4, 4), int), num_embeddings=4, model_fingerprint="other")
