@@ -34,7 +34,7 @@ def test_a_search_ends_with_its_gain_and_a_run(folder, tmp_path):
     assert result.exit_code == 0, result.output
     for text in (
         "val_bits_per_dimension",
-        "by the defaults",
+        "by the first trial",
         f"keras-vqvae prior {output}/best",
         "keras-vqvae train --data",
         str(output / "report.html"),
