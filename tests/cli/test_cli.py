@@ -85,6 +85,22 @@ def test_sample(run):
         assert fails(2, "sample", run, *bad)
 
 
+def test_samples_without_a_name_are_others_each_time(run, monkeypatch):
+    seeds, draw = [], Run.sample
+
+    def note(self, *args, seed, **options):
+        seeds.append(seed)
+        return draw(self, *args, seed=seed, **options)
+
+    monkeypatch.setattr(Run, "sample", note)
+    for options in ([], [], ["--output", run / "x.png"], ["--seed", 7]):
+        assert call("sample", run, "-n", 3, *options).exit_code == 0
+    first = Run.open(run).config.seed
+    assert seeds == [first, first + 1, None, 7]  # by default a run's own
+    assert (run / "samples_1.png").read_bytes() != (run / "samples_2.png").read_bytes()
+    assert (run / "samples_3.png").exists()
+
+
 def test_what_a_prior_lacks_for_samples_is_said_with_the_command_that_helps(run):
     assert f"`keras-vqvae prior {run} --overwrite --conditional`" in fails(
         2, "sample", run, "--label", "a"
