@@ -137,6 +137,16 @@ def test_other_images_change_nothing_in_the_run(run, tmp_path):
     assert (run.metrics(), run.files.report.read_text()) == before
 
 
+def test_too_few_images_are_told_of_before_a_classifier_is_trained(run):
+    run.files.classifier.unlink()
+    said = []
+    figures = run.write_report(samples=60, report=said.append)
+    assert "at least 129 real" in figures["notes"][0]
+    assert "60 real and 60 generated" in figures["notes"][0]
+    assert not run.files.classifier.exists()
+    assert not any("classifier" in text for text in said)
+
+
 def test_no_samples_if_none_are_asked_for(run):
     figures = run.write_report(samples=0)
     assert "0 were asked for" in figures["notes"][0]
