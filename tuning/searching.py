@@ -97,7 +97,7 @@ def search(args, hypermodel, *data, validation_data):
     # Trials over a budget have none, and the first may be such a one.
     first = f"{trials[0].score:.4f}" if trials[0].score is not None else "no score"
     objective = tuner.oracle.objective.name
-    print(f"{objective}: {first} by the defaults, {best.score:.4f} by the best")
+    print(f"{objective}: {first} by the first trial, {best.score:.4f} by the best")
     tuner.get_best_models()[0].save(Path(args.output) / "best_model.keras")
     return tuner.get_best_hyperparameters()[0]
 

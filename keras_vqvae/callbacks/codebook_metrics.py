@@ -51,11 +51,20 @@ class CodebookMetrics(keras.callbacks.Callback):
         self.batch_size = batch_size
         self._refused_before: dict[str, float] = {}
         self._warned: set[str] = set()
+        self._models_of_inputs: dict[str, list[keras.Model]] = {}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self.validation_data is not None:
-            for layer in self._quantizers():
-                self._inputs_of(layer)
+            # Kept for all epochs: each model compiles its own `predict`.
+            self._models_of_inputs = {
+                layer.name: [
+                    keras.Model(self.model.inputs, tuple(given)) for given in self._inputs_of(layer)
+                ]
+                for layer in self._quantizers()
+            }
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        self._models_of_inputs = {}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         quantizers = self._quantizers()
@@ -80,23 +89,23 @@ class CodebookMetrics(keras.callbacks.Callback):
             return
         for layer in quantizers:
             metrics = _metrics(layer, quantizers, "val_")
-            for given in self._inputs_of(layer):
-                self._count_validation(layer, given, metrics)
+            for inputs in self._models_of_inputs[layer.name]:
+                self._count_validation(layer, inputs, metrics)
             for metric in metrics:
                 logs.update({key: float(value) for key, value in metric.result().items()})
 
     def _count_validation(
-        self, layer: Any, given: list[Any], metrics: Sequence[CodeStatistics]
+        self, layer: Any, model_of_inputs: keras.Model, metrics: Sequence[CodeStatistics]
     ) -> None:
-        """Counts the codes of the validation data, by a call of the layer with these inputs."""
+        """Counts the codes of the validation data, by a call of the layer with these inputs.
+
+        `predict` reads the weights anew each time, which Keras has put back by then on JAX, too.
+        """
         data, count = self.validation_data, len(self.model.inputs)
         if isinstance(data, tuple) and (len(data) != count or not hasattr(data[0], "shape")):
             data = data[0]  # of `(x, y)`
-        # Functional and built at call time: a stored model would miss JAX's newest weights.
-        inputs = keras.Model(self.model.inputs, tuple(given)).predict(
-            data, batch_size=self.batch_size, verbose=0
-        )
-        inputs = [inputs] if len(given) == 1 else inputs
+        inputs = model_of_inputs.predict(data, batch_size=self.batch_size, verbose=0)
+        inputs = [inputs] if len(model_of_inputs.outputs) == 1 else inputs
         for first in range(0, len(inputs[0]), self.batch_size):
             # Behind a mask, the layer has two inputs: vectors, and which of them are valid.
             vectors, *mask = (rows[first : first + self.batch_size] for rows in inputs)

@@ -141,6 +141,9 @@ def _shown(value: Any) -> str:
 def quiet_start() -> Any:
     """Loads the backend without the lines that TensorFlow prints before it can be told not to.
 
+    On other backends Keras loads TensorFlow, if it is installed, when it sets a seed, saves or
+    loads a model. That happens here, too.
+
     They go to the file descriptor, not to `sys.stderr`; `TF_CPP_MIN_LOG_LEVEL`, if a user sets it,
     brings them back.
     """
@@ -155,6 +158,9 @@ def quiet_start() -> Any:
     try:
         os.dup2(nowhere, 2)
         yield
+        import keras
+
+        keras.utils.set_random_seed(0)  # of no other effect: training and sampling have their own
     finally:
         os.dup2(kept, 2)
         os.close(kept)

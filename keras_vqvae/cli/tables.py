@@ -23,7 +23,8 @@ def print_results(run: Any, metrics: dict[str, Any], seconds: float) -> None:
     print_table(f"Results on {metrics.get('vqvae', {}).get('images', '?')} {part} images", rows)
     skipped = metrics.get("data", {}).get("skipped_images", 0)
     if skipped:
-        print(f"{skipped} image files could not be read and are left out: {run.files.metrics}")
+        files = "1 image file was" if skipped == 1 else f"{skipped} image files were"
+        print(f"{files} not readable and left out, as listed in {run.files.metrics}")
     for path in (run.files.samples, run.files.reconstructions, run.files.metrics):
         if path.exists():
             print(path)

@@ -110,8 +110,9 @@ def tune(
 ) -> None:
     """Search codebook size, beta and what goes with them, by what held-out images cost.
 
-    The first trial has the defaults. A setting that is given is not searched. With the environment
-    variables of KerasTuner's chief and workers, this process is one of them.
+    The first trial has the defaults, moved into the ranges that are given. A setting that is given
+    is not searched. With the environment variables of KerasTuner's chief and workers, this process
+    is one of them.
     """
     with quiet_start():
         from keras_vqvae.hypermodels import SearchConfig, fixed_settings
@@ -143,7 +144,7 @@ def _search(output: str, config: Any, workers: int | None, host: str, port: int 
     except SearchProcessError as error:
         raise click.ClickException(f"{error}. {_how_to_go_on(search, output)}") from error
     rows = trial_list(search.trials(), found["direction"])
-    settings = "other than the defaults"
+    settings = "other than the first"
     print_columns("Trials, the best first", ("trial", "score", settings), rows, {settings})
     click.echo(gain_text(found))
     for note in found["notes"]:

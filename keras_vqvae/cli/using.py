@@ -23,20 +23,35 @@ _RUN = click.argument("run", metavar="RUN")
 )
 @click.option("--top-k", type=int, help="Draw among the k most probable codes.")
 @click.option("--top-p", type=float, help="Draw among the codes that hold this probability.")
-@click.option("--seed", type=int, help="Another seed gives other images.  [default: the run's]")
+@click.option(
+    "--seed",
+    type=int,
+    help="Another seed gives other images.  [default: the run's, plus N - 1 for samples_N.png]",
+)
 @click.option("--output", help="PNG file.  [default: RUN/samples_1.png, _2, ...]")
 @_OVERWRITE
 def sample(
-    run: str, count: int, label: str | None, output: str | None, overwrite: bool, **options: Any
+    run: str,
+    count: int,
+    label: str | None,
+    seed: int | None,
+    output: str | None,
+    overwrite: bool,
+    **options: Any,
 ) -> None:
-    """Draw new images into one PNG."""
+    """Draw new images into one PNG; others each time, unless --seed or --output is given."""
     if count < 1:
         raise click.BadParameter(f"-n should be at least 1. Received: {count}")
     opened = run_class().open(run)
-    path = _free_name(Path(run)) if output is None else _output_file(output, ".png", overwrite)
+    if output is None:
+        number, path = _free_name(Path(run))
+        seed = opened.config.seed + number - 1 if seed is None else seed
+    else:
+        path = _output_file(output, ".png", overwrite)
     from keras_vqvae.evaluation import image_grid
 
-    images = opened.sample(count, labels=opened.label_number(label), verbose=1, **options)
+    labels = opened.label_number(label)
+    images = opened.sample(count, labels=labels, seed=seed, verbose=1, **options)
     image_grid(images, value_range=opened.vqvae().value_range, path=path)
     click.echo(path)
 
@@ -148,11 +163,11 @@ def _output_file(output: str, suffix: str, overwrite: bool, option: str = "--out
     return path
 
 
-def _free_name(folder: Path) -> Path:
+def _free_name(folder: Path) -> tuple[int, Path]:
     number = 1
     while (folder / f"samples_{number}.png").exists():
         number += 1
-    return folder / f"samples_{number}.png"
+    return number, folder / f"samples_{number}.png"
 
 
 def _write_images(path: Path, images: Any) -> None:

@@ -29,7 +29,13 @@ _THREADS = min(os.cpu_count() or 1, 8)
 # Below this many images, starting threads costs more than they save.
 _THREADED_FROM = 16
 
+_WHERE_LISTED = "`skipped` of the source lists them, and a run's metrics.json"
+
 _T = TypeVar("_T")
+
+
+class SeveralSizesError(ValueError):
+    """Images of several sizes, of which no size was asked for."""
 
 
 class ImageFiles(ImageSource):
@@ -101,7 +107,9 @@ class ImageFiles(ImageSource):
             for other in others:
                 a, b = headers[first], headers[other]
                 if (a.height, a.width) != (b.height, b.width):
-                    raise ValueError(_mixed_sizes(self._path(first), a, self._path(other), b))
+                    raise SeveralSizesError(
+                        _mixed_sizes(self._path(first), a, self._path(other), b)
+                    )
             self._needed = (headers[first].height, headers[first].width)
         else:
             self._needed = self._size
@@ -140,11 +148,8 @@ class ImageFiles(ImageSource):
             self._keep(kept)
             headers = {new: headers[old] for new, old in enumerate(kept)}
         if self._left_out:
-            path, reason = self._left_out[0]
             warnings.warn(
-                f"{len(self._left_out)} image files of {self.name!r} cannot be read and are left "
-                f"out, the first is {path!r}: {reason}. All are listed in `skipped`",
-                stacklevel=4,
+                f"{_left_out_text(self.name, self._left_out)}. {_WHERE_LISTED}", stacklevel=4
             )
         return headers
 
@@ -186,7 +191,7 @@ class ImageFiles(ImageSource):
                 )
             if pixels.shape[:2] != self._needed:
                 a, b = Header(*self._needed, gray), Header(pixels.shape[0], pixels.shape[1], gray)
-                raise ValueError(_mixed_sizes(self._path(0), a, self._path(candidate), b))
+                raise SeveralSizesError(_mixed_sizes(self._path(0), a, self._path(candidate), b))
             return pixels
         raise ValueError(
             f"No readable image is left to replace {self._path(index)!r}: {self._unreadable[index]}"
@@ -208,7 +213,7 @@ class ImageFiles(ImageSource):
         if first:
             warnings.warn(
                 f"{self._path(index)!r} cannot be decoded ({reason}); the next image of its class "
-                "is given in its place. Further such files are only listed in `skipped`",
+                f"is given in its place. Further such files give no warning. {_WHERE_LISTED}",
                 stacklevel=2,
             )
 
@@ -269,12 +274,23 @@ def _mixed_sizes(path: str, a: Header, other_path: str, b: Header) -> str:
     return (
         "`image_size` should be given for images of several sizes. Received: `image_size=None`, "
         f"and {path!r} has {a.height}x{a.width} pixels (height x width), "
-        f"{other_path!r} has {b.height}x{b.width}. Pass `image_size=(height, width)`"
+        f"{other_path!r} has {b.height}x{b.width}. Pass `image_size=(height, width)`, on "
+        "the command line `--image-size HEIGHT,WIDTH`"
+    )
+
+
+def _left_out_text(name: str, left_out: Sequence[tuple[str, str]]) -> str:
+    path, reason = left_out[0]
+    if len(left_out) == 1:
+        return f"1 image file of {name!r} cannot be read and is left out, {path!r}: {reason}"
+    return (
+        f"{len(left_out)} image files of {name!r} cannot be read and are left out, the first is "
+        f"{path!r}: {reason}"
     )
 
 
 def _unreadable_text(path: str, reason: str) -> str:
     return (
         f"The image file {path!r} cannot be read: {reason}. Repair or remove it, or pass "
-        "`strict=False` to go on without it"
+        "`strict=False` (`--no-strict`) to go on without it"
     )

@@ -9,6 +9,8 @@ from keras_vqvae.data import ImageBatches, load_images
 
 __all__ = ["classifier_features", "encoder_features", "train_classifier"]
 
+CLASSIFIER_FEATURES = 128
+
 
 def train_classifier(
     images: Any,
@@ -77,7 +79,12 @@ def train_classifier(
     stack.append(layers.Flatten())
     stack += [
         layers.Dropout(0.4, seed=seed),
-        layers.Dense(128, activation="relu", kernel_initializer=_glorot(seed), name="features"),
+        layers.Dense(
+            CLASSIFIER_FEATURES,
+            activation="relu",
+            kernel_initializer=_glorot(seed),
+            name="features",
+        ),
         layers.Dense(classes, kernel_initializer=_glorot(seed + 1), name="logits"),
     ]
     model = keras.Sequential(stack, name="classifier")

@@ -43,23 +43,28 @@ def trial_list(trials: Sequence[SearchedTrial], direction: str) -> list[tuple[st
                 for name, cell, before in zip(names, row[2:], first[2:], strict=True)
                 if cell != before and cell != "–"
             )
-            or ("the defaults" if row[0] == first[0] else "–"),
+            or ("the first trial" if row[0] == first[0] else "–"),
         )
         for row in rows
     ]
 
 
 def gain_text(found: dict[str, Any]) -> str:
-    """What the best trial gains over the defaults, in words."""
+    """What the best trial gains over the first, in words.
+
+    The first has the defaults, or what was given in their place.
+    """
     scores = {trial["name"]: trial["score"] for trial in found["trials"]}
-    defaults, best = scores[found["defaults"]], scores[found["best"]]
+    first, best = scores[found["defaults"]], scores[found["best"]]
     if found["gain"] is None:
-        return f"{found['objective']}: {best:.4f} by trial {found['best']}; the defaults have none"
+        return (
+            f"{found['objective']}: {best:.4f} by trial {found['best']}; the first trial has none"
+        )
     if found["best"] == found["defaults"]:
-        return f"{found['objective']}: {best:.4f} by the defaults, which no other trial beats"
-    share = 100 * found["gain"] / abs(defaults) if defaults else 0.0
+        return f"{found['objective']}: {best:.4f} by the first trial, which no other beats"
+    share = 100 * found["gain"] / abs(first) if first else 0.0
     return (
-        f"{found['objective']}: {defaults:.4f} by the defaults, {best:.4f} by trial "
+        f"{found['objective']}: {first:.4f} by the first trial, {best:.4f} by trial "
         f"{found['best']}: {share:.1f} % better"
     )
 
@@ -84,7 +89,8 @@ def search_page(
     header, rows = trial_table(trials, found["direction"])
     page.columns(header, rows)
     for text in (
-        f"Trial {found['defaults']} has the defaults. The best run is in {found['run']}/.",
+        f"Trial {found['defaults']} is the first: the defaults, or what was given in their place. "
+        f"The best run is in {found['run']}/.",
         *found["notes"],
         *(f"Trial {trial.name}: {trial.message}" for trial in failed),
     ):

@@ -62,13 +62,7 @@ class FrechetDistance(FeatureMetric):
 
     def result(self) -> float:
         real, generated = self._moments["real"], self._moments["generated"]
-        least = max(real.width, generated.width, 1) + 1
-        if min(real.count, generated.count) < least:
-            raise ValueError(
-                f"too few samples for a Fréchet distance: it needs at least {least} real and as "
-                f"many generated images for features of {least - 1} numbers, and better ten times "
-                f"as many. Received: {real.count} real and {generated.count} generated"
-            )
+        check_counts(real.count, generated.count, max(real.width, generated.width, 1))
         distance = np.sum(np.square(real.mean - generated.mean))
         traces = np.trace(real.covariance) + np.trace(generated.covariance)
         return max(float(distance + traces - 2.0 * _trace_of_root(real, generated)), 0.0)
@@ -76,6 +70,17 @@ class FrechetDistance(FeatureMetric):
     def reset_state(self) -> None:
         for moments in self._moments.values():
             moments.clear()
+
+
+def check_counts(real: int, generated: int, features: int) -> None:
+    """Refuses fewer images than a covariance of so many features needs for its full rank."""
+    least = features + 1
+    if min(real, generated) < least:
+        raise ValueError(
+            f"too few samples for a Fréchet distance: it needs at least {least} real and as "
+            f"many generated images for features of {features} numbers, and better ten times "
+            f"as many. Received: {real} real and {generated} generated"
+        )
 
 
 class _Moments:

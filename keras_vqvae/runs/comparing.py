@@ -14,7 +14,7 @@ from keras_vqvae.runs.contenders import BASELINES, MODELS, Contender, contender
 from keras_vqvae.runs.directory import holds_more_than, read_json, write_json
 from keras_vqvae.runs.environment import environment
 from keras_vqvae.runs.errors import RunExistsError
-from keras_vqvae.runs.extractors import feature_extractor
+from keras_vqvae.runs.extractors import check_enough, feature_extractor
 from keras_vqvae.runs.parts import DataParts, spread
 
 MOST_SAMPLES = 10_000
@@ -194,6 +194,11 @@ class Comparison:
     ) -> None:
         part, source = self.parts.evaluation()
         last = self.contenders[-1]
+        try:
+            check_enough(self.parts, min(len(source), count), count)
+        except ValueError as error:
+            found["notes"].append(f"Samples were not compared with real images: {error}")
+            return
         extractor, found["feature_extractor"] = feature_extractor(
             self.parts,
             self._classifier,

@@ -11,7 +11,7 @@ from keras_vqvae import evaluation, metrics
 from keras_vqvae.data import ImageBatches, ImageSource
 from keras_vqvae.runs.directory import SAMPLE_FIGURES, write_json
 from keras_vqvae.runs.encoding import check_count
-from keras_vqvae.runs.extractors import feature_extractor
+from keras_vqvae.runs.extractors import check_enough, feature_extractor
 from keras_vqvae.runs.parts import labels_like, spread
 from keras_vqvae.runs.prices import image_prices
 
@@ -142,6 +142,11 @@ class Evaluation:
     def _compare(self, found: Findings, count: int) -> None:
         assert found.drawn is not None  # the caller has drawn
         run, size = self._run, self._batch_size
+        try:
+            check_enough(run.parts, min(len(found.source), count), count)
+        except ValueError as error:
+            found.notes.append(f"Features were not compared: {error}.")
+            return
         extractor, name = feature_extractor(
             run.parts,
             run.files.classifier,

@@ -8,6 +8,8 @@ import numpy as np
 
 from keras_vqvae import evaluation
 from keras_vqvae.data import ImageBatches, ImageSource
+from keras_vqvae.evaluation.feature_extractors import CLASSIFIER_FEATURES
+from keras_vqvae.metrics.frechet_distance import check_counts
 from keras_vqvae.runs.checkpoints import load_model, save_model
 from keras_vqvae.runs.parts import DataParts, spread
 
@@ -38,7 +40,7 @@ def feature_extractor(
         report: is told in words what begins.
     """
     train = parts.train
-    if train.labels is None or len(np.unique(train.labels)) < 2:
+    if not _has_classes(train):
         model, title = own_model()
         return evaluation.encoder_features(model), f"the {title}'s own encoder"
     if path.exists():
@@ -55,3 +57,17 @@ def feature_extractor(
         accuracy = classifier.evaluate(batches, verbose=0, return_dict=True)["accuracy"]
         name += f", {100 * accuracy:.1f} % right on {title}"
     return evaluation.classifier_features(classifier), name
+
+
+def check_enough(parts: DataParts, real: int, generated: int) -> None:
+    """Refuses too few images for the features of a classifier, before one is trained.
+
+    Raises:
+        ValueError: as the metric would for these features.
+    """
+    if _has_classes(parts.train):
+        check_counts(real, generated, CLASSIFIER_FEATURES)
+
+
+def _has_classes(source: ImageSource) -> bool:
+    return source.labels is not None and len(np.unique(source.labels)) > 1

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_vqvae.data import ImageSource, load_images
+from keras_vqvae.data.image_files import SeveralSizesError
 from keras_vqvae.data.named import CLASS_NAMES
 from keras_vqvae.data.splits import NoSuchPartError
 from keras_vqvae.runs.config import DataConfig
@@ -72,14 +73,15 @@ class DataParts:
         Raises:
             ValueError: for images of another shape.
         """
-        found = self._own_part("test", source) or self._load(source, "train")
         wanted = self.train.image_shape
+        try:
+            found = self._own_part("test", source) or self._load(source, "train")
+        except SeveralSizesError as error:
+            what = f"the images of {str(source)!r} have several sizes"
+            raise ValueError(_wrong_shape(what, wanted)) from error
         if found.image_shape != wanted:
-            raise ValueError(
-                f"the images of {found.name!r} have the shape {found.image_shape} (height, width, "
-                f"channels), and this run's have {wanted}. Convert them, or train a run of their "
-                "own"
-            )
+            what = f"the images of {found.name!r} have the shape {found.image_shape}"
+            raise ValueError(_wrong_shape(what, wanted))
         return found
 
     def value_range(self) -> tuple[float, float]:
@@ -173,6 +175,14 @@ class DataParts:
         if source is None or self.config.max_images is None:
             return source
         return spread(source, self.config.max_images)
+
+
+def _wrong_shape(what: str, wanted: tuple[int, ...]) -> str:
+    return (
+        f"{what}, and this run's have the shape {wanted} (height, width, channels). Convert them, "
+        f"or train a run with `--image-size {wanted[0]},{wanted[1]}`, which resizes all images it "
+        "is given"
+    )
 
 
 def spread(source: ImageSource, count: int) -> ImageSource:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from keras_vqvae import data, evaluation, models
 from keras_vqvae.runs import creating, evaluating, training
 from keras_vqvae.runs.checkpoints import Progress, load_model, newest_progress, save_model
+from keras_vqvae.runs.commands import prior_command
 from keras_vqvae.runs.config import PriorConfig, RunConfig, TrainingConfig
 from keras_vqvae.runs.describing import describe
 from keras_vqvae.runs.directory import PARTS, STAGES, RunDirectory, read_json
@@ -298,7 +299,8 @@ class Run:
         classes = self.prior().num_classes
         if classes is None:
             raise ValueError(
-                f"`label` needs a prior that is trained with `conditional`. Received: {label!r}"
+                f"`label` needs a prior that is trained with `conditional`. Received: {label!r}. "
+                f"`{self._prior_command(overwrite=True, conditional=True)}` trains one"
             )
         names = self.metrics()["data"]["classes"] or []
         text = str(label)
@@ -461,12 +463,22 @@ class Run:
         """Settings, progress, versions, device, fingerprints and sizes."""
         return describe(self)
 
+    def _how_to_train(self, stage: str) -> str:
+        if stage == "prior" and self.finished("vqvae"):
+            return f"`{self._prior_command()}` trains it"
+        return "The `keras-vqvae train` that began this run goes on with it"
+
+    def _prior_command(self, overwrite: bool = False, **changes: Any) -> str:
+        """What trains the prior, with these settings changed."""
+        config = replace(self.config, prior=replace(self.config.prior, **changes))
+        return prior_command(config, self.config, str(self.directory), overwrite)
+
     def _model(self, stage: str) -> Any:
         if stage not in self._models:
             if not self.finished(stage):
                 raise FileNotFoundError(
                     f"{str(self.directory)!r} has no {stage}.keras: this stage is not trained to "
-                    "its end"
+                    f"its end. {self._how_to_train(stage)}"
                 )
             try:
                 self._models[stage] = load_model(self.files.model(stage))

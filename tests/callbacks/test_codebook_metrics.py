@@ -77,6 +77,37 @@ def test_validation_figures_come_from_the_codes_of_the_given_inputs():
     assert history["val_perplexity"][-1] == pytest.approx(expected, rel=1e-5)
 
 
+class CountsTraces(keras.layers.Dense):
+    """Counts how often it is called for evaluation."""
+
+    evaluations = 0
+
+    def call(self, x, training=False):
+        self.evaluations += not training
+        return super().call(x)
+
+
+def test_validation_is_compiled_once_and_sees_the_newest_weights():
+    x = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
+    dense, quantizer = CountsTraces(3), layers.VectorQuantizer(8, name="quantizer")
+    model = keras.Sequential([keras.Input((5,)), dense, quantizer, keras.layers.Dense(5)])
+    model.compile(keras.optimizers.SGD(3.0), "mse")
+    seen, evaluations = [], []
+
+    def note(epoch, logs):
+        evaluations.append(dense.evaluations)
+        vectors = x @ np.asarray(dense.kernel) + np.asarray(dense.bias)
+        shares = np.bincount(np.asarray(quantizer.encode(vectors)), minlength=8) / 8
+        seen.append(np.exp(-sum(p * np.log(p) for p in shares if p > 0)))
+
+    counting = callbacks.CodebookMetrics(validation_data=x)
+    noting = keras.callbacks.LambdaCallback(on_epoch_end=note)
+    history = model.fit(x, x, epochs=4, callbacks=[counting, noting], verbose=0).history
+    assert history["val_perplexity"] == pytest.approx(seen, rel=1e-5)
+    assert len(set(seen)) > 1
+    assert evaluations == evaluations[:1] * 4
+
+
 def test_a_model_without_a_quantizer_is_refused():
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
     with pytest.raises(ValueError, match="no quantizer"):

@@ -81,8 +81,34 @@ def test_sample(run):
     assert call("sample", run, "--output", target).exit_code == 0
     assert "exists" in fails(2, "sample", run, "--output", target)
     assert call("sample", run, "--output", target, "--overwrite").exit_code == 0
-    for bad in (["-n", 0], ["--top-k", 2, "--top-p", 0.5], ["--top-k", 99], ["--label", 1]):
+    for bad in (["-n", 0], ["--top-k", 2, "--top-p", 0.5], ["--top-k", 99]):
         assert fails(2, "sample", run, *bad)
+
+
+def test_samples_without_a_name_are_others_each_time(run, monkeypatch):
+    seeds, draw = [], Run.sample
+
+    def note(self, *args, seed, **options):
+        seeds.append(seed)
+        return draw(self, *args, seed=seed, **options)
+
+    monkeypatch.setattr(Run, "sample", note)
+    for options in ([], [], ["--output", run / "x.png"], ["--seed", 7]):
+        assert call("sample", run, "-n", 3, *options).exit_code == 0
+    first = Run.open(run).config.seed
+    assert seeds == [first, first + 1, None, 7]  # by default a run's own
+    assert (run / "samples_1.png").read_bytes() != (run / "samples_2.png").read_bytes()
+    assert (run / "samples_3.png").exists()
+
+
+def test_what_a_prior_lacks_for_samples_is_said_with_the_command_that_helps(run):
+    assert f"`keras-vqvae prior {run} --overwrite --conditional`" in fails(
+        2, "sample", run, "--label", "a"
+    )
+    (run / "prior.keras").unlink()
+    assert f"`keras-vqvae prior {run}` trains it" in fails(2, "sample", run)
+    (run / "vqvae.keras").unlink()
+    assert "`keras-vqvae train` that began this run" in fails(2, "sample", run)
 
 
 def test_encode_and_decode(run, folder, tmp_path):
@@ -271,8 +297,8 @@ class TestWrongUse:
         assert result.exit_code == 0, result.output
         warning = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
         assert len(warning) == 1
-        assert "1 image files" in warning[0]
-        assert "1 image files could not be read" in result.stdout
+        assert "1 image file of" in warning[0]
+        assert f"1 image file was not readable and left out, as listed in {output}" in result.stdout
         assert "bad.png" in call("info", output, "--json").stdout
 
     def test_another_run_in_the_output(self, run, folder):
@@ -286,9 +312,13 @@ class TestWrongUse:
     def test_data_and_codes_of_another_shape_or_model(self, run, tmp_path):
         other = write_images(tmp_path / "large", 4, side=16)
         assert "(16, 16, 1)" in fails(2, "evaluate", run, "--data", other)
-        assert "(16, 16, 1)" in fails(
-            2, "encode", run, "--data", other, "--output", tmp_path / "c.npz"
-        )
+        to_codes = ("encode", run, "--output", tmp_path / "c.npz", "--data", other)
+        assert "(16, 16, 1)" in fails(2, *to_codes)
+        write_images(other / "c", 1, side=8, classes=())
+        line = fails(2, *to_codes)
+        for text in ("several sizes", "(8, 8, 1)", "a run with `--image-size 8,8`"):
+            assert text in line
+        assert "`--image-size HEIGHT,WIDTH`" in self.train(other, tmp_path)
         codes = tmp_path / "codes.npz"
         out = ("--output", tmp_path / "out")
         save_codes(codes, np.zeros((1, 4, 4), int), num_embeddings=4, model_fingerprint="other")

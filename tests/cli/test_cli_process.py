@@ -46,6 +46,22 @@ def test_help_loads_no_keras(command, tmp_path):
     assert "Usage: keras-vqvae" in done.stdout
 
 
+def test_the_start_is_silent_on_every_backend(tmp_path):
+    code = (
+        "import sys; sys.argv[0] = 'keras-vqvae'\n"
+        "from keras_vqvae.cli.options import run_class\n"
+        "run_class()\n"
+        "import keras\n"
+        "keras.utils.set_random_seed(1)\n"
+        "keras.ops.convert_to_numpy(keras.random.normal((2,)))"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_help_shows_defaults_and_the_version(tmp_path):
     text = " ".join(run("train", "--help", cwd=tmp_path).stdout.split())
     for part in ("--num-embeddings", "[default: 512]", "[default: 32,64]", "--prior-epochs"):

@@ -29,12 +29,12 @@ def folder(tmp_path_factory):
 
 def test_a_search_ends_with_its_gain_and_a_run(folder, tmp_path):
     output = tmp_path / "search"
-    searched = ["--search", "num-embeddings=4,8", "--search", "beta=0.1:1"]
+    searched = ["--search", "num-embeddings=4,8", "--search", "beta=0.1,0.25,1"]
     result = call("--data", folder, "--output", output, *TINY, *searched)
     assert result.exit_code == 0, result.output
     for text in (
         "val_bits_per_dimension",
-        "by the defaults",
+        "by the first trial",
         f"keras-vqvae prior {output}/best",
         "keras-vqvae train --data",
         str(output / "report.html"),
@@ -44,7 +44,7 @@ def test_a_search_ends_with_its_gain_and_a_run(folder, tmp_path):
     assert len(found["trials"]) == 2
     for trial in found["trials"]:
         assert trial["values"]["num_embeddings"] in (4, 8)
-        assert 0.1 <= trial["values"]["beta"] <= 1
+        assert trial["values"]["beta"] in (0.1, 0.25, 1)
         # What is given is fixed, as are the settings of `train` that no search is about.
         assert (trial["values"]["width"], trial["values"]["depth"]) == (4, 1)
         assert trial["values"]["update"] == "gradient"
@@ -58,6 +58,10 @@ def test_a_search_ends_with_its_gain_and_a_run(folder, tmp_path):
         (["--search", "betta=1"], "'betta' should be one of the hyperparameters quantizer"),
         (["--search", "beta"], "'beta' should be NAME=LOW:HIGH"),
         (["--search", "beta=1:0.5"], "the first bound should be below the second"),
+        (["--search", "beta=a:b"], "`beta`: a range is two numbers, low and high"),
+        (["--search", "beta=0.1:0.5:1"], "`beta`: a range is two numbers, low and high"),
+        (["--search", "num_embeddings=64:1e3"], "the bounds should be powers of two"),
+        (["--search", "residual_blocks=0:1.5"], "the bounds should be whole numbers"),
         (["--trials", 0], "`trials` should be at least 1. Received: trials=0"),
         (["--widths", "4,12"], "half of the next"),
         (["--workers", 0], "0 is not in the range x>=1"),

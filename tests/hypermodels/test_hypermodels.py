@@ -92,6 +92,14 @@ def test_names_are_narrowed_or_fixed():
     assert spaces["width"].value == 4  # fixed, and recorded
 
 
+def test_a_list_of_whole_and_other_numbers_is_one_of_floats():
+    hp = keras_tuner.HyperParameters()
+    tiny(beta=[0.1, 0.25, 1]).config(hp)
+    (beta,) = (one for one in hp.space if one.name == "beta")
+    assert (beta.values, beta.default) == ([0.1, 0.25, 1.0], 0.25)
+    assert all(type(value) is float for value in beta.values)
+
+
 def test_what_depends_on_another_choice_is_searched_with_it_alone():
     hp = keras_tuner.HyperParameters()
     tiny(update="gradient").config(hp)
@@ -177,6 +185,10 @@ def test_codes_have_a_learning_rate_of_their_own_if_they_learn_by_gradient(tmp_p
         ({"update": ("ema", "gradient")}, "no range"),
         ({"update": ["ema", "sgd"]}, "'sgd'"),
         ({"beta": (0.0, 1.0)}, "positive"),
+        ({"beta": ("a", "b")}, "`beta`: a range is two numbers, low and high"),
+        ({"beta": (0.1, 0.5, 1)}, r"`beta`: a range is two numbers.*\(0.1, 0.5, 1\)"),
+        ({"num_embeddings": (64, 1e3)}, "`num_embeddings`: the bounds.*64, 1000.0"),
+        ({"residual_blocks": (0, 1.5)}, "`residual_blocks`: the bounds.*whole numbers.*0, 1.5"),
         ({"width": 0}, "positive integer"),
     ],
 )

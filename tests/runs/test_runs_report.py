@@ -162,6 +162,16 @@ def test_a_prior_after_a_report_without_one_has_its_prices_and_no_note(run):
     assert bits["total_prior"] == bits["reconstruction"] + bits["codes_prior"]
 
 
+def test_too_few_images_are_told_of_before_a_classifier_is_trained(run):
+    run.files.classifier.unlink()
+    said = []
+    figures = run.write_report(samples=60, report=said.append)
+    assert "at least 129 real" in figures["notes"][0]
+    assert "60 real and 60 generated" in figures["notes"][0]
+    assert not run.files.classifier.exists()
+    assert not any("classifier" in text for text in said)
+
+
 def test_no_samples_if_none_are_asked_for(run):
     figures = run.write_report(samples=0)
     assert "0 were asked for" in figures["notes"][0]

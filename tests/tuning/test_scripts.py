@@ -42,7 +42,7 @@ def test_a_search_keeps_its_best_model_and_is_analysed(options, tmp_path, monkey
     arguments = ["--smoke", "--output", "runs/search", "--schedule", "cosine", *options]
     script("codebook_and_beta").main(arguments)
     assert (tmp_path / "runs/search/best_model.keras").exists()
-    assert "by the defaults" in capsys.readouterr().out
+    assert "by the first trial" in capsys.readouterr().out
     script("analyse").main(["runs/search"])
     assert "num_embeddin" in capsys.readouterr().out  # as much of it as the column is wide
     with Image.open(tmp_path / "runs/search/trials.png") as picture:
