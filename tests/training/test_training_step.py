@@ -253,6 +253,27 @@ def pixel():
     return model
 
 
+@pytest.mark.parametrize("steps", [2, 3, 6])
+def test_epochs_of_fewer_steps_train_on_every_image_of_each_pass(steps):
+    trained = []
+
+    class Seeing(Pixel):
+        def compute_step(self, data, training):
+            trained.append(int(to_numpy(data[0]).item()))
+            return super().compute_step(data, training)
+
+    model = Seeing()
+    model.build((None, 1, 1, 1))
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    source = ArraySource(np.arange(12, dtype="uint8").reshape(12, 1, 1))
+    batches = ImageBatches(source, 1, shuffle=True)
+    model.fit(batches, steps_per_epoch=steps, epochs=24 // steps, verbose=0)
+    passes = trained[:12], trained[12:]
+    assert [sorted(one) for one in passes] == [list(range(12))] * 2
+    assert passes[0] != passes[1]
+    assert batches.epoch == 2
+
+
 @pytest.mark.parametrize("part", ["training", "validation"])
 def test_what_batches_fail_of_is_raised_and_not_the_backends_word_for_it(part):
     errors = [None, UnreadableError("the drive is gone")] if part == "training" else []
