@@ -37,9 +37,10 @@ class StepModel(TrainedModel):
         # and when a dead code is replaced. The optimizer goes on from there.
         output, loss, scale, (trainable, non_trainable) = aux
         guarded_gradients, norm = guarded(gradients)
+        norm /= scale
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             # It skips bad steps itself and must see them, to lower its scale.
-            guarded_gradients, norm = gradients, norm / scale
+            guarded_gradients = gradients
         trainable, optimizer_values = optimizer.stateless_apply(
             optimizer_values, guarded_gradients, trainable
         )

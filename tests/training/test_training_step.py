@@ -179,6 +179,13 @@ def test_mixed_float16_logs_the_unscaled_norm_and_trains_alike():
     assert weight(half) == pytest.approx(0.05, abs=1e-2)
 
 
+def test_a_fixed_scale_of_the_loss_is_not_in_the_norm():
+    model = line()
+    model.compile(keras.optimizers.SGD(0.1, loss_scale_factor=1024.0), run_eagerly=True)
+    assert fit(model, column(1.0, 2.0))["gradient_norm"] == [9.5]
+    assert weight(model) == pytest.approx(0.05, rel=1e-5)
+
+
 def test_mixed_float16_lowers_its_scale_on_a_bad_batch():
     model = line(dtype="mixed_float16")
     fit(model, column(1.0, 2.0))
