@@ -28,8 +28,9 @@ class ImageBatches(keras.utils.PyDataset):
     *Epochs.* The object counts them itself: a pass over all batches between Keras's
     `on_epoch_begin` and `on_epoch_end` moves it on by one; a batch that Keras takes to look at
     shapes, or an epoch broken off, does not. To follow the number that `fit` gives, as with
-    `initial_epoch`, pass `epoch_callback()` to `fit`, or call `set_epoch`. Use different objects
-    for training and validation.
+    `initial_epoch`, pass `epoch_callback()` to `fit`, or call `set_epoch`. With `steps_per_epoch`
+    several of fit's epochs are one pass, and the object's count is the one that holds. Use
+    different objects for training and validation.
 
     *Starting inside an epoch.* After `start=(epoch, step)` with `step > 0`, `len(batches)` is
     the rest of that epoch. Keras takes the length once in each call of `fit`, so fit that epoch
@@ -184,7 +185,11 @@ class ImageBatches(keras.utils.PyDataset):
         return self._passed_over
 
     def epoch_callback(self) -> Any:
-        """A Keras callback that sets the epoch to the number that `fit` gives each one."""
+        """A Keras callback that sets the epoch to the number that `fit` gives each one.
+
+        With `steps_per_epoch` an epoch of `fit` is no pass over the batches: they then count passes
+        themselves, and the callback leaves them alone.
+        """
         return _FollowEpochs(self)
 
     def indices(self, index: int) -> npt.NDArray[np.int64]:
@@ -307,8 +312,11 @@ class _FollowEpochs(keras.callbacks.Callback):
         super().__init__()
         self._batches = batches
         self._start = (batches.epoch, batches.first_step)
+        self._lengths = (len(batches), batches.steps_per_epoch)  # of the first pass and of others
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if (self.params or {}).get("steps") not in (None, *self._lengths):
+            return  # in the middle of a pass, most often
         # Where the start lies inside an epoch, that epoch begins there. A look at the shapes may
         # have been taken for the whole of a one-batch epoch: so this is set every time.
         step = self._start[1] if epoch == self._start[0] else 0

@@ -206,6 +206,15 @@ class Autoencoder(ImageViews, StepModel):
             image = keras.KerasTensor((None, *self._image_shape))
             self._compile_metrics.build(image, image)
 
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """The values of all metrics; called by Keras where it builds a model by its first batch.
+
+        The batch has no images as `y` to compare with. Metrics are updated by the steps.
+        """
+        return self.get_metrics_result()
+
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:

@@ -19,6 +19,20 @@ class StepModel(TrainedModel):
     the model reads and writes those instead of its variables.
     """
 
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.fit`, which may be called again where the optimizer averages weights.
+
+        Keras ends with weight and average in one array, which no later step can be given twice.
+        """
+        try:
+            return super().fit(*args, **kwargs)
+        finally:
+            if self.compiled:
+                of_optimizer = {id(variable.value) for variable in self.optimizer.variables}
+                for variable in self.trainable_variables:
+                    if id(variable.value) in of_optimizer:
+                        variable.assign(jax.numpy.copy(variable.value))
+
     def train_step(self, state: Any, data: Any) -> Any:
         """One step of gradient descent on a batch; returns the logs and the new state."""
         trainable, non_trainable, optimizer_values, metric_values = state
@@ -37,9 +51,10 @@ class StepModel(TrainedModel):
         # and when a dead code is replaced. The optimizer goes on from there.
         output, loss, scale, (trainable, non_trainable) = aux
         guarded_gradients, norm = guarded(gradients)
+        norm /= scale
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             # It skips bad steps itself and must see them, to lower its scale.
-            guarded_gradients, norm = gradients, norm / scale
+            guarded_gradients = gradients
         trainable, optimizer_values = optimizer.stateless_apply(
             optimizer_values, guarded_gradients, trainable
         )

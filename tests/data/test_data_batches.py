@@ -224,9 +224,11 @@ class TestEpochs:
         expected = ImageBatches(SOURCE, start=(1, 3), **SHUFFLED)
         assert batches.given[-1] == (1, numbers(expected[0]))
 
-    def test_steps_per_epoch(self):
+    @pytest.mark.parametrize("with_callback", [False, True])
+    def test_steps_per_epoch(self, with_callback):
         batches = ImageBatches(SOURCE, with_labels=True, **SHUFFLED)
-        compiled().fit(batches, epochs=4, steps_per_epoch=2, shuffle=False, verbose=0)
+        options = {"callbacks": [batches.epoch_callback()]} if with_callback else {}
+        compiled().fit(batches, epochs=4, steps_per_epoch=2, shuffle=False, verbose=0, **options)
         assert batches.epoch == 2  # two of fit's epochs are one pass
 
     def test_what_is_prefetched_between_epochs_belongs_to_the_pass(self):

@@ -175,6 +175,19 @@ def test_compile_metrics_compare_images_with_reconstructions():
     assert "val_mae" in fit(model, images, validation_data=images)
 
 
+@pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "test_on_batch"])
+def test_compile_metrics_of_a_model_that_the_first_batch_builds(method):
+    layers = keras.layers.Conv2D(2, 4, 4), keras.layers.Conv2DTranspose(1, 4, 4)
+    model = models.Autoencoder(*layers)
+    model.compile("adam", metrics=["mae"])
+    images = grey_images(4)
+    quiet = {"verbose": 0} if method in ("fit", "evaluate") else {}
+    getattr(model, method)(images, **quiet)
+    expected = np.abs(images - model.reconstruct(images)).mean()
+    logs = model.evaluate(images, verbose=0, return_dict=True)
+    assert logs["mae"] == pytest.approx(expected, rel=1e-4)
+
+
 def test_encode_decode_and_their_models_are_reconstruct():
     model = autoencoder()
     images = grey_images(5)

@@ -179,6 +179,13 @@ def test_mixed_float16_logs_the_unscaled_norm_and_trains_alike():
     assert weight(half) == pytest.approx(0.05, abs=1e-2)
 
 
+def test_a_fixed_scale_of_the_loss_is_not_in_the_norm():
+    model = line()
+    model.compile(keras.optimizers.SGD(0.1, loss_scale_factor=1024.0), run_eagerly=True)
+    assert fit(model, column(1.0, 2.0))["gradient_norm"] == [9.5]
+    assert weight(model) == pytest.approx(0.05, rel=1e-5)
+
+
 def test_mixed_float16_lowers_its_scale_on_a_bad_batch():
     model = line(dtype="mixed_float16")
     fit(model, column(1.0, 2.0))
@@ -194,6 +201,19 @@ def test_gradient_accumulation_steps_once_for_all():
     fit(model, column(1.0, 2.0), batch_size=1)
     # The mean of the gradients at w = 1: (2·1 + 3·1 + 2·4 + 3·2)/2 = 9.5.
     assert weight(model) == pytest.approx(0.05, rel=1e-5)
+
+
+def test_training_goes_on_from_averaged_weights():
+    model = line()
+    model.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5))
+    x = column(1.0, 2.0)
+    for _ in range(2):
+        fit(model, x)
+        average = to_numpy(model.optimizer._model_variables_moving_average[0]).item()
+        assert weight(model) == average
+        model.evaluate(x, verbose=0)
+        model.predict(x, verbose=0)
+    assert np.isfinite(fit(model, x)["loss"][0])
 
 
 def test_clipnorm_is_the_optimizers_and_the_norm_is_logged_before_it():
@@ -251,6 +271,27 @@ def pixel():
     model.build((None, 1, 1, 1))
     model.compile("sgd", run_eagerly=True)
     return model
+
+
+@pytest.mark.parametrize("steps", [2, 3, 6])
+def test_epochs_of_fewer_steps_train_on_every_image_of_each_pass(steps):
+    trained = []
+
+    class Seeing(Pixel):
+        def compute_step(self, data, training):
+            trained.append(int(to_numpy(data[0]).item()))
+            return super().compute_step(data, training)
+
+    model = Seeing()
+    model.build((None, 1, 1, 1))
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    source = ArraySource(np.arange(12, dtype="uint8").reshape(12, 1, 1))
+    batches = ImageBatches(source, 1, shuffle=True)
+    model.fit(batches, steps_per_epoch=steps, epochs=24 // steps, verbose=0)
+    passes = trained[:12], trained[12:]
+    assert [sorted(one) for one in passes] == [list(range(12))] * 2
+    assert passes[0] != passes[1]
+    assert batches.epoch == 2
 
 
 @pytest.mark.parametrize("part", ["training", "validation"])
