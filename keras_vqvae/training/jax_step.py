@@ -19,6 +19,21 @@ class StepModel(TrainedModel):
     the model reads and writes those instead of its variables.
     """
 
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.fit`, which may be called again where the optimizer averages weights.
+
+        Keras ends with weight and average in one array, which no later step can be given twice.
+        """
+        try:
+            return super().fit(*args, **kwargs)
+        finally:
+            if self.compiled:
+                # Not `value`: after an error before the first step variables have none.
+                of_optimizer = {id(variable._value) for variable in self.optimizer.variables}
+                for variable in self.trainable_variables:
+                    if variable._value is not None and id(variable._value) in of_optimizer:
+                        variable.assign(jax.numpy.copy(variable.value))
+
     def train_step(self, state: Any, data: Any) -> Any:
         """One step of gradient descent on a batch; returns the logs and the new state."""
         trainable, non_trainable, optimizer_values, metric_values = state

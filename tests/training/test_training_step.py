@@ -203,6 +203,19 @@ def test_gradient_accumulation_steps_once_for_all():
     assert weight(model) == pytest.approx(0.05, rel=1e-5)
 
 
+def test_training_goes_on_from_averaged_weights():
+    model = line()
+    model.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5))
+    x = column(1.0, 2.0)
+    for _ in range(2):
+        fit(model, x)
+        average = to_numpy(model.optimizer._model_variables_moving_average[0]).item()
+        assert weight(model) == average
+        model.evaluate(x, verbose=0)
+        model.predict(x, verbose=0)
+    assert np.isfinite(fit(model, x)["loss"][0])
+
+
 def test_clipnorm_is_the_optimizers_and_the_norm_is_logged_before_it():
     model = line()
     model.compile(keras.optimizers.SGD(0.1, clipnorm=1.0), run_eagerly=True)
