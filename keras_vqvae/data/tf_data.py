@@ -13,7 +13,8 @@ def as_tf_dataset(data: ImageBatches | ImageSource, batch_size: int = 128) -> An
     """A `tf.data.Dataset` of batches, prefetched.
 
     Each pass over the data set is the next epoch of an `ImageBatches`; a pass that is broken off
-    is not counted. `fit` takes the batches as they come and does not shuffle them again.
+    is not counted, unless its last batch was prefetched already. `fit` takes the batches as they
+    come and does not shuffle them again.
 
     Args:
         data: An `ImageBatches`; or an `ImageSource`, whose images come in order, without labels.
@@ -21,7 +22,8 @@ def as_tf_dataset(data: ImageBatches | ImageSource, batch_size: int = 128) -> An
 
     Returns:
         A `tf.data.Dataset` of `images`, shape `(None, height, width, channels)`, `uint8` or
-        `float32`; or of `(images, labels)`, labels `int32` of shape `(None,)`.
+        `float32`; or of `(images, labels)`, labels `int32` of shape `(None,)`. Its attribute
+        `image_batches` is the `ImageBatches`, for a look at the images that is no pass.
 
     Raises:
         ImportError: If TensorFlow is not installed.
@@ -52,4 +54,6 @@ def as_tf_dataset(data: ImageBatches | ImageSource, batch_size: int = 128) -> An
     if not batches.first_step:
         # Keras then shows the number of steps from the first epoch on.
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(batches)))
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.prefetch(tf.data.AUTOTUNE)
+    dataset.image_batches = batches
+    return dataset

@@ -181,6 +181,8 @@ def _first_look(data: Any, argument: str) -> tuple[Any, Any]:
         )
     if isinstance(data, np.ndarray):
         return data, None
+    # What `data.as_tf_dataset` made counts each pass, and reads ahead: a look might be a whole one.
+    data = getattr(data, "image_batches", data)
     if hasattr(data, "take") and hasattr(data, "element_spec"):  # tf.data
         batch = next(iter(data.take(1)), None)
     elif hasattr(data, "__getitem__") and hasattr(data, "__len__") and hasattr(data, "workers"):

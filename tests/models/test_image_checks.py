@@ -9,7 +9,7 @@ import pytest
 from models_for_tests import autoencoder
 from support import grey_images, same_bits, values_of
 
-from keras_vqvae.data import ImageBatches, load_images
+from keras_vqvae.data import ArraySource, ImageBatches, as_tf_dataset, load_images
 from keras_vqvae.models.images import check_images
 
 TF_DATA = pytest.param("tf_data", marks=pytest.mark.tensorflow_only)
@@ -246,3 +246,17 @@ def test_a_list_of_batches_is_encoded():
     for data in ([bad], [(bad, bad)], (bad, images)):
         with pytest.raises(ValueError, match="finite"):
             model.encode(data)
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # of a rest, the first time
+@pytest.mark.parametrize(("start", "epochs"), [((0, 0), 2), ((1, 1), 1)])
+def test_a_look_at_counted_passes_is_none_of_them(start, epochs):
+    batches = ImageBatches(ArraySource(grey_images(8)), 4, shuffle=True, start=start)
+    dataset = as_tf_dataset(batches)
+    assert dataset.image_batches is batches
+    model = autoencoder()
+    fit(model, dataset, epochs=epochs)
+    assert batches.epoch == start[0] + epochs
+    model.evaluate(as_tf_dataset(batches), verbose=0)
+    assert batches.epoch == start[0] + epochs + 1
