@@ -1,7 +1,9 @@
 """Images in a `.zip` or `.tar` archive, without unpacking it to the disk."""
 
+import errno
 import hashlib
 import io
+import lzma
 import os
 import tarfile
 import zipfile
@@ -16,6 +18,11 @@ from keras_vqvae.data.splits import checked_split, is_part_name, part_folder
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MAX_BYTES = 1 << 30
+# What damaged and encrypted archives, and other files, are answered with.
+_ERRORS = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
+    *(EOFError, RuntimeError, OSError),
+)
 
 
 class ArchiveSource(ImageFiles):
@@ -97,7 +104,10 @@ def _read_members(path: str) -> dict[str, bytes]:
                     "folder"
                 )
             contents[name] = file.read()
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError) as error:
+    except _ERRORS as error:
+        # gzip and bzip2 say damage by errors without a number, and zip seeks where nothing is.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         raise ValueError(
             f"`path` should be a whole, unencrypted {', '.join(ARCHIVE_SUFFIXES)} archive. "
             f"Received: `path={path!r}`: {error}"

@@ -211,6 +211,28 @@ class TestArrayFiles:
             load_images(tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize("suffix", [".tar.xz", ".tar.bz2", ".zip"])
+def test_damage_in_the_middle_of_an_archive(tmp_path, suffix):
+    """Within the second image, which is read long after the archive was opened."""
+    path = tmp_path / f"a{suffix}"
+    noise = np.random.default_rng(0).bytes(1 << 20)
+    if suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+            archive.writestr("1.png", png())
+            archive.writestr("2.png", noise)
+    else:
+        with tarfile.open(path, f"w:{suffix[5:]}") as archive:
+            for name, content in (("1.png", png()), ("2.png", noise)):
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="`path` should be a whole"):
+        ArchiveSource(path)
+
+
 @pytest.mark.parametrize(("suffix", "write"), [(".zip", write_zip), (".tar.gz", write_tar)])
 class TestArchives:
     def test_classes_and_a_folder_around(self, tmp_path, suffix, write):
