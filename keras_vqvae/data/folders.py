@@ -1,6 +1,7 @@
 """Images in a folder."""
 
 import hashlib
+import heapq
 import os
 from typing import IO
 
@@ -12,8 +13,9 @@ class FolderSource(ImageFiles):
     """Image files in a folder and its subfolders, decoded when they are read.
 
     Files are PNG, JPEG, WebP, BMP or GIF (first frame), in the order of their paths; hidden ones
-    are passed over, links are followed. Pixels are `uint8`. The EXIF orientation is applied,
-    transparency is laid on white, 16-bit gray is scaled to 8 bits.
+    are passed over. Links are followed, except to folders that are here without them. Pixels are
+    `uint8`. The EXIF orientation is applied, transparency is laid on white, 16-bit gray is scaled
+    to 8 bits.
 
     *Labels.* When every image lies in a subfolder, the immediate subfolders are the classes, in
     the order of their names. Otherwise there are no labels.
@@ -127,10 +129,16 @@ def list_images(folder: str, recursive: bool = True) -> tuple[list[str], list[st
     """
     found: list[str] = []
     broken: list[str] = []
-    pending = [(folder, "")]
-    seen = {os.path.realpath(folder)}
-    while pending:
-        path, prefix = pending.pop()
+    pending = [("", folder, os.path.realpath(folder))]
+    links: list[tuple[str, str, str]] = []
+    seen: set[str] = set()
+    while pending or links:
+        # Links may lead in circles, or to what is here anyway: each real folder is entered once,
+        # and by a link, the first by name, only where nothing else leads to it.
+        prefix, path, real = pending.pop() if pending else heapq.heappop(links)
+        if real in seen:
+            continue
+        seen.add(real)
         with os.scandir(path) as entries:
             for entry in entries:
                 if entry.name.startswith(".") or entry.name == "__MACOSX":
@@ -138,11 +146,11 @@ def list_images(folder: str, recursive: bool = True) -> tuple[list[str], list[st
                 if is_image_name(entry.name) and entry.is_file():
                     found.append(prefix + entry.name)
                 elif entry.is_dir():
-                    # Links may lead in circles: each real folder is entered once.
-                    real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
-                    if recursive and (not entry.is_symlink() or real not in seen):
-                        seen.add(real)
-                        pending.append((entry.path, f"{prefix}{entry.name}/"))
+                    inner = f"{prefix}{entry.name}/"
+                    if recursive and entry.is_symlink():
+                        heapq.heappush(links, (inner, entry.path, os.path.realpath(entry.path)))
+                    elif recursive:
+                        pending.append((inner, entry.path, os.path.join(real, entry.name)))
                 elif is_image_name(entry.name) and entry.is_symlink():
                     broken.append(prefix + entry.name)
     return sorted(found), sorted(broken)

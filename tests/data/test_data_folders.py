@@ -104,6 +104,24 @@ def test_links_are_followed_once_and_broken_ones_are_skipped(tmp_path):
         FolderSource(inside, strict=True)
 
 
+def test_a_folder_is_entered_once_and_by_a_link_only_if_nothing_else_leads_there(
+    tmp_path, monkeypatch
+):
+    inside = tmp_path / "inside"
+    save(inside / "b" / "1.png", pixels())
+    save(tmp_path / "outside" / "2.png", pixels())
+    for name, target in [("a", "b"), ("c", "b"), ("d", "../outside"), ("e", "../outside")]:
+        (inside / name).symlink_to(target, target_is_directory=True)
+    (inside / "b" / "up").symlink_to(tmp_path, target_is_directory=True)  # and down again
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(inside, target_is_directory=True)
+    for folder in ("inside", str(inside), "link", "inside/../inside"):
+        assert list_images(folder) == (["b/1.png", "b/up/outside/2.png"], []), folder
+    (inside / "b" / "up").unlink()
+    for folder in ("inside", str(inside), "link", "inside/../inside"):
+        assert list_images(folder) == (["b/1.png", "d/2.png"], []), folder
+
+
 def test_missing_empty_and_no_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"`folder`.*nowhere.*does not exist"):
         FolderSource(tmp_path / "nowhere")
