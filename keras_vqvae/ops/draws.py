@@ -56,7 +56,9 @@ def _generators(seed: int, first: int, count: int, stream: int) -> Iterator[np.r
 
     It is one object with another key each time; making one for each would cost more than drawing.
     """
-    bits = np.random.Philox(key=[seed, first], counter=[0, 0, 0, stream])
+    # As a list, seeds of 2⁶³ and more would become floats.
+    key = np.array([seed, first], np.uint64)
+    bits = np.random.Philox(key=key, counter=[0, 0, 0, stream])
     generator, state = np.random.Generator(bits), bits.state
     for index in range(first, first + count):
         state["state"]["key"][1] = index

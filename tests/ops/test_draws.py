@@ -20,6 +20,11 @@ def test_uniforms_depend_on_seed_and_index_alone():
     assert draw_uniforms(3, 0, 0, (2, 3)).shape == (0, 2, 3)
 
 
+def test_large_seeds_differ_as_small_ones_do():
+    seeds = [2**63 - 1, 2**63, 2**63 + 1, 2**63 + 100, 2**64 - 1]
+    assert len(np.unique([draw_uniforms(seed, 0, 2, (3,)) for seed in seeds])) == 5 * 2 * 3
+
+
 def test_uniforms_are_the_same_in_every_version():
     """A seed is worth something only if it gives the same next year.
 
