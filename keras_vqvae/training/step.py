@@ -187,7 +187,10 @@ def guarded(gradients: list[Any]) -> tuple[list[Any], Any]:
     """The gradients and their global norm; if that is not finite, zeros in their place.
 
     One bad batch then shows as NaN in the logged loss, where `keras.callbacks.TerminateOnNaN` sees
-    it, and does not destroy the weights. `None`, the gradient of an unused weight, stays `None`.
+    it, and destroys no weight that learns by gradient, and no codebook, which guards itself. What
+    other layers assign in the step is as they make it: the moving statistics of
+    `keras.layers.BatchNormalization` are NaN from then on. `None`, the gradient of an unused
+    weight, stays `None`.
     """
     present = [ops.cast(g, "float32") for g in gradients if g is not None]
     norm = ops.sqrt(sum((ops.sum(ops.square(g)) for g in present), start=ops.zeros((), "float32")))
