@@ -90,9 +90,9 @@ class ResumableTraining(Resuming):
         """The arguments of `fit` with arrays wrapped in batches; called by this package's models.
 
         Raises:
-            ValueError: for arrays with a part of `fit` that would not be the same when resumed.
+            ValueError: for a part of `fit` that would not be the same when resumed.
         """
-        x = arguments.get("x")
+        x: Any = arguments.get("x")
         if isinstance(x, np.ndarray) or hasattr(x, "__array__"):
             for name in ("validation_split", "steps_per_epoch"):
                 if arguments.get(name):
@@ -108,6 +108,12 @@ class ResumableTraining(Resuming):
                 self.seed,
             )
             arguments = {**arguments, "x": x}
+        elif hasattr(x, "pass_over") and arguments.get("steps_per_epoch") not in (None, len(x)):
+            raise ValueError(
+                "`steps_per_epoch` should be left out with `ResumableTraining` and batches that "
+                f"know their epoch. Received: steps_per_epoch={arguments['steps_per_epoch']!r} for "
+                f"{len(x)} batches. Give `save_freq` a number of steps to save more often"
+            )
         self.follow(x)
         return arguments
 

@@ -28,9 +28,10 @@ class StepModel(TrainedModel):
             return super().fit(*args, **kwargs)
         finally:
             if self.compiled:
-                of_optimizer = {id(variable.value) for variable in self.optimizer.variables}
+                # Not `value`: after an error before the first step variables have none.
+                of_optimizer = {id(variable._value) for variable in self.optimizer.variables}
                 for variable in self.trainable_variables:
-                    if id(variable.value) in of_optimizer:
+                    if variable._value is not None and id(variable._value) in of_optimizer:
                         variable.assign(jax.numpy.copy(variable.value))
 
     def train_step(self, state: Any, data: Any) -> Any:

@@ -334,6 +334,9 @@ def test_what_cannot_be_resumed_is_refused(tmp_path):
             unbuilt.fit(np.ones((2, 2)), np.ones(2), callbacks=[ResumableTraining(tmp_path)])
     with pytest.raises(ValueError, match="`validation_split`"):
         vqvae().fit(IMAGES, validation_split=0.5, callbacks=[ResumableTraining(tmp_path)])
+    batches = ImageBatches(ArraySource(IMAGES), 11)
+    with pytest.raises(ValueError, match=r"steps_per_epoch=1 for 2 batches"):
+        vqvae().fit(batches, steps_per_epoch=1, callbacks=[ResumableTraining(tmp_path)])
     fit_arrays(vqvae(), [ResumableTraining(tmp_path)])
     with pytest.raises(ValueError, match="of another model"):
         fit_codes(prior(), [ResumableTraining(tmp_path)])
