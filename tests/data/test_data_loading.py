@@ -279,7 +279,7 @@ class TestArchives:
 
     def test_corrupt_member(self, tmp_path, suffix, write):
         path = write(tmp_path / f"a{suffix}", {**CLASSES, "cat/0.png": b"junk"})
-        with pytest.warns(UserWarning, match=r"1 image files .*cat/0\.png"):
+        with pytest.warns(UserWarning, match=r"1 image file of .*cat/0\.png"):
             source = load_images(path)
         assert source.skipped[0][0] == "cat/0.png"
         assert len(source) == 3
