@@ -249,11 +249,7 @@ class Codebook(SavedGenerator, keras.layers.Layer):
             "num_embeddings": self.num_embeddings,
             "embedding_dim": self.embedding_dim,
             "update": serialize(self.update_rule),
-            "embeddings_initializer": (
-                "uniform"  # by the size of the table, which may be another one in a copy
-                if self.embeddings_initializer == "uniform"
-                else serialize(self.embeddings_initializer)
-            ),
+            "embeddings_initializer": serialize(self.embeddings_initializer),
             "revival": None if self.revival is None else serialize(self.revival),
             "distance": serialize(self.distance),
             "assignment": serialize(self.assignment),

@@ -92,9 +92,9 @@ class RunDirectory:
 
     def is_occupied(self) -> bool:
         """Whether there is more at the path than what a run writes before its settings."""
-        if not holds_more_than(self.path, self.metrics, self.config):
-            return self.metrics.exists() and not self._holds_a_beginning()
-        return True
+        if holds_more_than(self.path, self.metrics, self.config):
+            return True
+        return self.metrics.exists() and not self._holds_a_beginning()
 
     def _holds_a_beginning(self) -> bool:
         """Whether `metrics.json` is that of a run without a step, and no other program's."""

@@ -212,10 +212,7 @@ class Run:
                 "`checkpoint_minutes` should be positive, or None. "
                 f"Received: checkpoint_minutes={checkpoint_minutes!r}"
             )
-        if stage not in ("all", *STAGES):
-            raise ValueError(
-                f"`stage` should be 'all', 'vqvae' or 'prior'. Received: stage={stage!r}"
-            )
+        _check_stage(stage)
         if stage == "prior" and not self.finished("vqvae"):
             raise ValueError(
                 f"the VQ-VAE of {str(self.directory)!r} is not trained to its end, and the prior "
@@ -373,10 +370,7 @@ class Run:
             ValueError: for another stage, images of another shape, or codes that were kept of more
                 or fewer images than there are now.
         """
-        if stage not in ("all", *STAGES):
-            raise ValueError(
-                f"`stage` should be 'all', 'vqvae' or 'prior'. Received: stage={stage!r}"
-            )
+        _check_stage(stage)
         if images is None and self.data_changed():
             warnings.warn(
                 f"the images of {self.config.data.source!r} are not those that this run began "
@@ -487,3 +481,8 @@ class Run:
                     f"{error}. Remove it and train again: it is restored from the checkpoints"
                 ) from error
         return self._models[stage]
+
+
+def _check_stage(stage: str) -> None:
+    if stage not in ("all", *STAGES):
+        raise ValueError(f"`stage` should be 'all', 'vqvae' or 'prior'. Received: stage={stage!r}")

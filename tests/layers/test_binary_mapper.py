@@ -3,9 +3,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 from scipy.stats import bernoulli
-from support import gradients, grey_images, normal, to_numpy, train_often
+from support import gradients, normal, to_numpy, train_often
 
-from keras_vqvae import models
 from keras_vqvae.layers import BinaryMapper
 
 BITS = np.array([[index >> h & 1 for h in range(3)] for index in range(8)])
@@ -93,34 +92,11 @@ def test_what_is_below_the_threshold_is_free():
         assert not by_table.any()
 
 
-def test_masked_positions_are_not_counted_and_not_in_the_mean():
-    layer, x = built(free_nats=0.05), normal((4, 2))
-    mask = np.array([True, False, True, False])
-    out = layer.discretize(x, training=True, mask=mask)
-    expected = float(layer.discretize(x[mask]).losses["kl_loss"])
-    assert float(out.losses["kl_loss"]) == pytest.approx(expected, rel=1e-5)
-    assert to_numpy(layer.code_counts).sum() == 2
-    np.testing.assert_array_equal(to_numpy(out.indices) == -1, ~mask)
-
-
 def test_a_schedule_moves_the_threshold_in_compiled_steps():
     halving = keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5)
     layer = built(free_nats=halving)
     train_often(layer, normal((6, 2)), 3)
     assert float(layer.number("free_nats")) == 0.125
-
-
-def test_a_vqvae_trains_with_it():
-    model = models.VQVAE(
-        models.convolutional_encoder((8, 8, 1), embedding_dim=3, widths=(4,)),
-        BinaryMapper(4, free_nats=0.1),
-        models.convolutional_decoder((8, 8, 1), embedding_dim=3, widths=(4,)),
-    )
-    model.compile("adam", codebook_optimizer="sgd")
-    images = grey_images(4)
-    logs = model.fit(images, validation_data=images, verbose=0).history
-    assert {"kl_loss", "val_kl_loss", "perplexity", "val_perplexity"} <= set(logs)
-    assert np.isfinite(logs["loss"]).all()
 
 
 def test_arguments_are_checked():

@@ -3,9 +3,8 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from support import gradients, grey_images, normal, to_numpy, train_often
+from support import gradients, normal, to_numpy, train_often
 
-from keras_vqvae import models
 from keras_vqvae.layers import GumbelQuantizer
 
 
@@ -95,16 +94,6 @@ def test_the_loss_reaches_vectors_and_logits_but_not_the_table():
     assert not by_table.any()
 
 
-def test_masked_positions_are_not_counted_and_not_in_the_mean():
-    layer, x = built(), normal((4, 3))
-    mask = np.array([True, False, True, False])
-    out = layer.discretize(x, training=True, mask=mask)
-    expected = float(layer.discretize(x[mask]).losses["kl_loss"])
-    assert float(out.losses["kl_loss"]) == pytest.approx(expected, rel=1e-5)
-    assert to_numpy(layer.code_counts).sum() == 2
-    np.testing.assert_array_equal(to_numpy(out.indices) == -1, ~mask)
-
-
 def test_a_schedule_lowers_the_temperature_in_compiled_steps():
     halving = keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5)
     layer = built(temperature=halving)
@@ -147,19 +136,6 @@ def test_a_resumed_run_draws_the_same_and_keeps_the_temperature(tmp_path):
     assert float(again.layers[-1].number("temperature")) == pytest.approx(0.3)
     a, b = (m.layers[-1].discretize(x, training=True).indices for m in (model, again))
     np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
-
-
-def test_a_vqvae_trains_with_it():
-    model = models.VQVAE(
-        models.convolutional_encoder((8, 8, 1), embedding_dim=3, widths=(4,)),
-        GumbelQuantizer(5),
-        models.convolutional_decoder((8, 8, 1), embedding_dim=3, widths=(4,)),
-    )
-    model.compile("adam", codebook_optimizer="sgd")
-    images = grey_images(4)
-    logs = model.fit(images, validation_data=images, verbose=0).history
-    assert {"kl_loss", "val_kl_loss", "perplexity", "val_perplexity"} <= set(logs)
-    assert np.isfinite(logs["loss"]).all()
 
 
 def test_arguments_are_checked():
