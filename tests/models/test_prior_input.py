@@ -171,6 +171,10 @@ def test_integers_may_be_those_of_numpy(kind):
     prior = cls((np.int64(2), 2), np.int64(3), num_classes=np.int64(2), name="prior", **wide)
     plain = cls((2, 2), 3, num_classes=2, name="prior", **options)
     assert prior.get_config() == plain.get_config()
+
+
+def test_numbers_of_samples_may_be_those_of_numpy():
+    prior = models.PixelCNN((2, 2), 3, num_classes=2, **SMALL["pixelcnn"][1])
     samples = prior.sample(np.int64(3), 0, seed=1, batch_size=np.int64(2))
     np.testing.assert_array_equal(samples, prior.sample(3, 0, seed=1))
 
