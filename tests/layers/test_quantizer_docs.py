@@ -95,6 +95,24 @@ def test_the_estimator_of_the_docs_has_the_codes_as_value_and_half_the_gradient(
     assert again.estimator is estimator
 
 
+def test_a_trained_table_keeps_its_place_as_the_page_says():
+    table, counts = 10.0 * np.eye(4, 3, dtype="float32"), np.full(4, 25.0, "float32")
+    x = np.repeat(table, 25, axis=0) + 1.0  # by 25 vectors each, 1 away
+    statement = 'new.codebook.update_state["counts"].assign(counts)'
+    assert statement in TEXT
+    moved = []
+    for kept in (False, True):
+        new = layers.VectorQuantizer(4, update="ema")
+        new.build((None, 3))
+        new.embeddings.assign(table)
+        if kept:
+            exec(statement, {"new": new, "counts": counts})
+        new(x, training=True)
+        moved.append(to_numpy(new.embeddings) - table)
+    np.testing.assert_allclose(moved[0], 1.0, rtol=1e-5)  # the whole way
+    np.testing.assert_allclose(moved[1], 0.01, rtol=1e-3)  # 1 − γ of it
+
+
 # -- numbers by schedule --------------------------------------------------------------------------
 
 HALVING = keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5)
