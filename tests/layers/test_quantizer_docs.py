@@ -113,6 +113,20 @@ def test_a_trained_table_keeps_its_place_as_the_page_says():
     np.testing.assert_allclose(moved[1], 0.01, rtol=1e-3)  # 1 − γ of it
 
 
+def test_a_vae_becomes_a_vq_vae_as_the_page_says():
+    vae = models.convolutional_vae((8, 8, 1), embedding_dim=4, widths=(4, 4))
+    images = grey_images(3)
+    names = {"keras": keras, "layers": layers, "vae": vae, "images": images}
+    exec(block_with("vae.encode(images)"), names)
+    means, table = vae.encode(images), to_numpy(names["quantizer"].quantizers[0].embeddings)
+    assert table.shape == (512, 1)
+    assert table.std() == pytest.approx(1.0, abs=0.15)  # of 512: three standard errors are 0.1
+    nearest = np.abs(means[..., None] - table[:, 0]).argmin(-1)
+    np.testing.assert_array_equal(to_numpy(names["codes"]), nearest)
+    expected = vae.decode(table[nearest][..., 0])
+    np.testing.assert_array_equal(names["reconstructions"], expected)
+
+
 # -- numbers by schedule --------------------------------------------------------------------------
 
 HALVING = keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5)
