@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.callbacks.quantizers_of_model import forget_counts, quantizers_of
+from keras_vqvae.callbacks.quantizers_of_model import epoch_counts, forget_counts, quantizers_of
 from keras_vqvae.metrics import CodeStatistics
 
 __all__ = ["CodebookMetrics"]
@@ -78,7 +78,7 @@ class CodebookMetrics(keras.callbacks.Callback):
         quantizers = self._quantizers()
         for layer in quantizers:
             for metric, use in zip(_metrics(layer, quantizers), layer.tables(), strict=True):
-                metric.counts.assign(ops.convert_to_tensor(use.quantizer.code_counts))
+                metric.counts.assign(epoch_counts(use))
                 self._warn_if_uncounted(layer, metric)
                 logs.update({key: float(value) for key, value in metric.result().items()})
             if _refusal_counts(layer):
@@ -151,7 +151,7 @@ def _refusal_counts(layer: Any) -> list[Any]:
 
 def _refused_batches(layer: Any) -> float:
     """Batches refused so far. Several tables refuse the same ones."""
-    return max((float(ops.convert_to_tensor(w)) for w in _refusal_counts(layer)), default=0.0)
+    return max((float(ops.convert_to_numpy(w)) for w in _refusal_counts(layer)), default=0.0)
 
 
 def _metrics(layer: Any, quantizers: list[Any], prefix: str = "") -> list[CodeStatistics]:

@@ -107,6 +107,12 @@ class CodeLookup(_OfQuantizer):
 
     def build(self, input_shape: Any) -> None:
         if not self.quantizer.built:
+            if self.quantizer.embedding_dim is None:
+                raise ValueError(
+                    f"Layer '{self.quantizer.name}' does not know yet how long its codes are. Pass "
+                    "it an `embedding_dim`, or `build` it, before `CodeLookup`. "
+                    f"Received: quantizer={self.quantizer!r}"
+                )
             self.quantizer.build(self.quantizer.vectors_shape(input_shape))
         self.built = True
 

@@ -45,6 +45,8 @@ class RandomProjectionQuantizer(Quantizer):
         codebook_dim: c, the length of a code. Defaults to `16`, the paper's.
         embedding_dim: D. By default taken from the input.
         num_codebooks: Q, the number of tables, each with a projection of its own. Defaults to `1`.
+        chunk_size: how many vectors a search compares at one time. By default as many as fit into
+            32 MiB.
         seed: seed of projections and tables.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy the arithmetic is float32.
 
@@ -78,6 +80,7 @@ class RandomProjectionQuantizer(Quantizer):
         codebook_dim: int = 16,
         embedding_dim: int | None = None,
         num_codebooks: int = 1,
+        chunk_size: int | None = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -97,6 +100,7 @@ class RandomProjectionQuantizer(Quantizer):
                 embeddings_initializer=keras.initializers.RandomNormal(
                     stddev=1.0, seed=self._host_seed + i
                 ),
+                chunk_size=chunk_size,
                 seed=seed,
                 dtype="float32",
                 name=f"table_{i}",
@@ -198,5 +202,6 @@ class RandomProjectionQuantizer(Quantizer):
             "codebook_dim": self.codebook_dim,
             "embedding_dim": self._dim,
             "num_codebooks": self.num_codebooks,
+            "chunk_size": self.codebooks[0].chunk_size,
             "seed": self.seed,
         }

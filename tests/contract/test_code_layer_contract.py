@@ -139,6 +139,13 @@ def test_a_vqvae_of_parts_that_were_called_before_encodes():
     assert model.encode(images).shape == (6, 2, 2)
 
 
+def test_a_lookup_of_codes_of_unknown_length_says_what_to_do():
+    codes = keras.Input((2, 2), dtype="int32")
+    with pytest.raises(ValueError, match="Pass it an `embedding_dim`, or `build` it, before"):
+        CodeLookup(VectorQuantizer(5))(codes)
+    assert CodeLookup(VectorQuantizer(5, 3))(codes).shape == (None, 2, 2, 3)
+
+
 @pytest.mark.parametrize("case", CODE_LAYERS, ids=by_name)
 def test_what_is_no_quantizer_is_refused(case):
     with pytest.raises(ValueError, match="`quantizer` should be a quantizer"):

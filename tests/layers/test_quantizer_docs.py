@@ -95,6 +95,38 @@ def test_the_estimator_of_the_docs_has_the_codes_as_value_and_half_the_gradient(
     assert again.estimator is estimator
 
 
+def test_a_trained_table_keeps_its_place_as_the_page_says():
+    table, counts = 10.0 * np.eye(4, 3, dtype="float32"), np.full(4, 25.0, "float32")
+    x = np.repeat(table, 25, axis=0) + 1.0  # by 25 vectors each, 1 away
+    statement = 'new.codebook.update_state["counts"].assign(counts)'
+    assert statement in TEXT
+    moved = []
+    for kept in (False, True):
+        new = layers.VectorQuantizer(4, update="ema")
+        new.build((None, 3))
+        new.embeddings.assign(table)
+        if kept:
+            exec(statement, {"new": new, "counts": counts})
+        new(x, training=True)
+        moved.append(to_numpy(new.embeddings) - table)
+    np.testing.assert_allclose(moved[0], 1.0, rtol=1e-5)  # the whole way
+    np.testing.assert_allclose(moved[1], 0.01, rtol=1e-3)  # 1 − γ of it
+
+
+def test_a_vae_becomes_a_vq_vae_as_the_page_says():
+    vae = models.convolutional_vae((8, 8, 1), embedding_dim=4, widths=(4, 4))
+    images = grey_images(3)
+    names = {"keras": keras, "layers": layers, "vae": vae, "images": images}
+    exec(block_with("vae.encode(images)"), names)
+    means, table = vae.encode(images), to_numpy(names["quantizer"].quantizers[0].embeddings)
+    assert table.shape == (512, 1)
+    assert table.std() == pytest.approx(1.0, abs=0.15)  # of 512: three standard errors are 0.1
+    nearest = np.abs(means[..., None] - table[:, 0]).argmin(-1)
+    np.testing.assert_array_equal(to_numpy(names["codes"]), nearest)
+    expected = vae.decode(table[nearest][..., 0])
+    np.testing.assert_array_equal(names["reconstructions"], expected)
+
+
 # -- numbers by schedule --------------------------------------------------------------------------
 
 HALVING = keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5)

@@ -115,8 +115,17 @@ def test_statistics_of_each_table():
         assert 1 <= logs[f"table_{i}/perplexity"][0] <= 7
 
 
+def test_trap_23_the_search_of_each_table_is_bounded_and_finds_the_same():
+    layer, x = built(num_codebooks=2, chunk_size=4), normal((30, 6))
+    assert [book.chunk_size for book in layer.codebooks] == [4, 4]
+    assert layer.get_config()["chunk_size"] == 4
+    np.testing.assert_array_equal(
+        to_numpy(layer.encode(x)), to_numpy(built(num_codebooks=2).encode(x))
+    )
+
+
 def test_arguments_are_checked():
-    for name in ("codebook_dim", "num_codebooks"):
+    for name in ("codebook_dim", "num_codebooks", "chunk_size"):
         with pytest.raises(ValueError, match=f"`{name}` should be a positive integer"):
             RandomProjectionQuantizer(4, **{name: 0})
     with pytest.raises(ValueError, match="expects vectors of length 5"):

@@ -14,7 +14,7 @@ import json
 import keras, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from keras_vqvae import codebooks, layers, models
+from keras_vqvae import callbacks, codebooks, layers, models
 
 # One for all: the collectives of a second MirroredStrategy in a process clash with the first one's.
 mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
@@ -69,7 +69,22 @@ found = {
     kind: {name: run(strategy, kinds[kind]) for name, strategy in both.items()}
     for kind in KINDS
 }
-print(json.dumps(found))
+"""
+
+PLAIN = """
+# A model of Keras's own, with the callback that reads counts.
+def plain(strategy):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        quantizer = layers.VectorQuantizer(4, seed=1, **tables["ema"])
+        model = keras.Sequential([keras.Input((3, 2)), keras.layers.Dense(2), quantizer])
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+    x = np.random.default_rng(0).normal(size=(16, 3, 2)).astype("float32")
+    watch = callbacks.CodebookMetrics(validation_data=x)
+    options = {"batch_size": 8, "epochs": 2, "shuffle": False, "verbose": 0}
+    return model.fit(x, x, callbacks=[watch], **options).history
+
+found["plain"] = {name: plain(strategy) for name, strategy in both.items()}
 """
 
 LOSSES = """
@@ -154,22 +169,22 @@ found["revived"] = {
     }
     for kind, revival in revivals.items()
 }
-print(json.dumps(found))
 """
 
 
 def run_with_two_devices(*parts):
     """In a process of its own: devices are made before TensorFlow starts."""
-    return json.loads(run_python("\n".join([START, *parts])).splitlines()[-1])
+    code = "\n".join([START, *parts, "print(json.dumps(found))"])
+    return json.loads(run_python(code).splitlines()[-1])
 
 
-def trained(*kinds):
-    return run_with_two_devices(f"KINDS = {kinds!r}", TRAINING)
+def trained(*kinds, then=""):
+    return run_with_two_devices(f"KINDS = {kinds!r}", TRAINING, then)
 
 
 @pytest.fixture(scope="module")
 def few():
-    return trained("gradient", "revival")
+    return trained("gradient", "revival", then=PLAIN)
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +200,14 @@ def losses():
 @pytest.mark.parametrize("kind", ["gradient", "revival"])
 def test_two_replicas_are_one_device(few, kind):
     check_replicas(few[kind])
+
+
+def test_the_usage_of_a_plain_keras_model_is_that_of_both_replicas(few):
+    one, two = few["plain"]["one"], few["plain"]["two"]
+    assert one.keys() == two.keys()
+    assert one.keys() >= {"perplexity", "val_perplexity", "codebook_usage", "refused_batches"}
+    for name in one.keys() - {"loss"}:  # of which docs/quantizers.md says what it counts twice
+        np.testing.assert_allclose(one[name], two[name], rtol=1e-5, err_msg=name)
 
 
 @pytest.mark.slow
