@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import importlib
 import inspect
+import re
 
 import keras
 import pytest
@@ -120,6 +121,26 @@ def test_public_classes_document_their_arguments(room, name):
         for argument in set(inspect.signature(cls.__init__).parameters) - {"self", "args"}:
             label = f"**{argument}:" if argument == "kwargs" else f"{argument}:"
             assert label in cls.__doc__, f"{room}.{name} does not document `{argument}`"
+
+
+def documented_defaults(documentation):
+    """What is said to be the default of each argument, where that is a literal."""
+    arguments = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", documentation, re.S | re.M)
+    entries = re.split(r"^ {4}(?=\S)", arguments.group(1), flags=re.M) if arguments else []
+    for entry in entries:
+        said = re.search(r"Defaults\s+to\s+`([^`]+)`", entry)
+        if said:
+            try:
+                yield entry.partition(":")[0], ast.literal_eval(said.group(1))
+            except (SyntaxError, ValueError):  # `log 2`
+                continue
+
+
+@pytest.mark.parametrize(("room", "name"), PUBLIC)
+def test_documented_defaults_are_the_defaults(room, name):
+    documented = dict(documented_defaults(inspect.getdoc(public(room)[name])))
+    parameters = inspect.signature(public(room)[name]).parameters if documented else {}
+    assert documented == {argument: parameters[argument].default for argument in documented}
 
 
 @pytest.mark.parametrize(("room", "name"), CLASSES)

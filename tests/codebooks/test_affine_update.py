@@ -53,6 +53,19 @@ def test_statistics_are_moving_averages_that_start_with_the_first_batch():
     np.testing.assert_allclose(to_numpy(layer.codebook.table()), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_averages_over_the_table_have_a_decay_of_their_own():
+    tables = [normal((6, 3), seed) * (seed + 1.0) + seed for seed in range(3)]
+    layer, x = quantizer(tables[0], batch_decay=0.9, table_decay=0.8), normal((20, 3))
+    codes = statistics(tables[0])
+    for table in tables[1:]:
+        codes = tuple(0.8 * a + 0.2 * b for a, b in zip(codes, statistics(table), strict=True))
+    for table in tables:
+        layer.embeddings.assign(table)
+        layer(x, training=True)
+    expected = mapped(tables[-1], statistics(x), codes)
+    np.testing.assert_allclose(to_numpy(layer.codebook.table()), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_trap_8_a_step_uses_the_statistics_of_the_steps_before():
     table, x = normal((6, 3), 1), normal((20, 3)) + 5.0
     layer = quantizer(table)

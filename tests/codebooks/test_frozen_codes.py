@@ -47,6 +47,17 @@ def test_they_stay_whatever_moves_the_others(rule, revival, start):
         assert np.abs(seen[3]).max() < 10  # the far one that may move has come
 
 
+@pytest.mark.parametrize("revival", ["dead", "cvq"])
+def test_the_others_are_revived_through_the_map_of_their_rule(revival):
+    layer, x = quantizer(RULES["affine"], revival=REVIVALS[revival]), normal((20, 2))
+    before = to_numpy(layer.embeddings)
+    layer(x, training=True)
+    seen = to_numpy(layer.codebook.table())[3]
+    assert (to_numpy(layer.embeddings)[3] != before[3]).any()
+    # An anchor is reached but for 0.001 of the way, which is less than 5 in the map.
+    assert np.abs(x - seen).max(-1).min() < 5e-3
+
+
 @each_rule
 def test_trap_20_they_have_no_gradient_and_the_others_have(rule):
     layer = quantizer(rule)

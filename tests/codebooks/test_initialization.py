@@ -236,3 +236,9 @@ def test_spread_rows_are_different_rows(weights, edge):
     assert rows.max() <= 5
     few = to_numpy(spread_rows(x, np.full(3, edge, "float32"), weights)).ravel()
     assert len(set(few.tolist())) == 3
+
+
+def test_spread_rows_are_valid_at_the_very_end_too():
+    x, valid = np.arange(4, dtype="float32")[:, None], np.float32([1, 1, 1, 0])
+    largest = np.full(3, 1.0 - 2.0**-24, "float32")  # (2 + largest) / 3 is rounded to 1
+    assert to_numpy(spread_rows(x, largest, valid)).ravel()[-1] == 2

@@ -51,6 +51,7 @@ def test_a_batch_that_is_not_finite_changes_no_weight_and_is_counted(update, rev
     x = normal((10, 2))
     spoilt = x.copy()
     spoilt[3, 1] = bad
+    wholly_spoilt = np.full_like(x, bad)
     layer.build(x.shape)
     before = weights_of(layer)
     layer(spoilt, training=True)
@@ -58,11 +59,12 @@ def test_a_batch_that_is_not_finite_changes_no_weight_and_is_counted(update, rev
     layer(x, training=True)
     before = weights_of(layer)
     layer(spoilt, training=True)
+    layer(wholly_spoilt, training=True)
     layer(spoilt, training=False)
     assert unchanged(layer, before)  # nor averages, usage, ages, revivals
-    assert float(layer.codebook.refused_batches) == 2.0
+    assert float(layer.codebook.refused_batches) == 3.0
     layer(x, training=True)
-    assert float(layer.codebook.refused_batches) == 2.0
+    assert float(layer.codebook.refused_batches) == 3.0
     assert to_numpy(layer.code_counts).sum() == 20
 
 

@@ -61,6 +61,13 @@ def test_within_a_batch_ends_with_it():
     assert bool(all_finite(good))
 
 
+def test_within_a_good_batch_a_part_can_still_be_bad():
+    good, bad = np.zeros((2, 2), "float32"), np.full((2, 2), np.nan, "float32")
+    with within_batch(good):
+        assert bool(all_finite(good))
+        assert not bool(all_finite(bad))
+
+
 def test_trap_20_a_regularizer_of_the_table_alone_waits_too():
     layer = layers.VectorQuantizer(8, 4, regularizer=codebooks.Orthogonality(10.0))
     model = keras.Sequential([keras.Input((4,)), layer])

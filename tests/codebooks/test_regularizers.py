@@ -161,6 +161,13 @@ def test_cross_entropy_by_hand(temperature):
     assert float(loss) == 0.0
 
 
+def test_a_small_temperature_drowns_no_tie():
+    # 1 is as far from 0 as from 2, which the logits are millions of nats above zero to say.
+    codebook, x = codebook_with([[0.0], [2.0], [9.0]]), np.float32([[1.0], [1.0]])
+    loss = CrossEntropyCommitment(0.5, 1e-6).loss(codebook, x, np.array([0, 1]))
+    assert float(loss) == pytest.approx(0.5 * np.log(2), rel=1e-6)
+
+
 @pytest.mark.parametrize("shift", [0.0, 100.0])
 @pytest.mark.parametrize("temperature", [0.3, 3.0])
 def test_cross_entropy_is_brute_force_and_does_not_see_padding(temperature, shift):
@@ -222,6 +229,19 @@ def test_losses_of_parts_are_means():
     assert float(out.losses["diversity_loss"]) == pytest.approx(expected, rel=1e-4)
     again = ProductQuantizer.from_config(layer.get_config())
     assert again.quantizers[0].regularizers == layer.quantizers[0].regularizers
+
+
+@pytest.mark.parametrize("count", [3, 0])
+def test_a_batch_without_vectors_costs_nothing_and_moves_no_code(count):
+    parts = [Orthogonality(), Diversity(), CrossEntropyCommitment()]
+    layer = VectorQuantizer(4, 2, regularizer=parts, seed=0)
+    layer.build((None, 2))
+    x, mask = normal((count, 2)), np.zeros(count, bool)
+    assert {float(loss) for loss in layer.discretize(x, mask=mask).losses.values()} == {0.0}
+    _, (by_table,) = gradients(
+        lambda x: sum(layer.discretize(x, mask=mask).losses.values()), x, [layer.embeddings]
+    )
+    assert not by_table.any()
 
 
 def test_weights_and_temperature_take_schedules():

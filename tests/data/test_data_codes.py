@@ -82,7 +82,14 @@ def test_codes_in_a_sequence(tmp_path):
 
 @pytest.mark.parametrize(
     ("num_embeddings", "dtype"),
-    [(1, "uint8"), (256, "uint8"), (257, "uint16"), (65536, "uint16"), (65537, "uint32")],
+    [
+        (1, "uint8"),
+        (256, "uint8"),
+        (257, "uint16"),
+        (65536, "uint16"),
+        (65537, "uint32"),
+        (2**31, "uint32"),
+    ],
 )
 def test_smallest_dtype(tmp_path, num_embeddings, dtype):
     codes = np.full((1, 1, 1), num_embeddings - 1)
@@ -90,6 +97,18 @@ def test_smallest_dtype(tmp_path, num_embeddings, dtype):
     with np.load(tmp_path / "x") as arrays:
         assert arrays["codes"].dtype == dtype
     np.testing.assert_array_equal(load_codes(tmp_path / "x").codes, codes)
+
+
+def test_codes_that_would_shrink_too_far_to_be_read_are_not_compressed(tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_vqvae.data.files._HARMLESS", 1000)
+    alike, noise = (
+        np.zeros((400, 32, 32), int),
+        np.random.default_rng(0).integers(0, 8, (9, 32, 32)),
+    )
+    for codes, compressed in ((alike, False), (noise, True)):
+        save_codes(tmp_path / "x", codes, num_embeddings=8, model_fingerprint="f")
+        assert (os.path.getsize(tmp_path / "x") < codes.size) == compressed  # a byte each
+        np.testing.assert_array_equal(load_codes(tmp_path / "x").codes, codes)
 
 
 def test_codes_of_another_model_are_refused_by_name(path):
@@ -105,6 +124,7 @@ def test_codes_of_another_model_are_refused_by_name(path):
         (CODES.astype(float), 8, None, TypeError, "`codes` should be integers"),
         (CODES[0, 0], 8, None, ValueError, r"codes.shape=\(3,\)"),
         (CODES, 0, None, ValueError, "num_embeddings=0"),
+        (CODES, 2**31 + 1, None, ValueError, "num_embeddings=2147483649"),
         (CODES, 2.5, None, TypeError, "num_embeddings=2.5"),
         (CODES, (), None, TypeError, r"num_embeddings=\(\)"),
         (CODES, (8, 8.0, 8), None, TypeError, "num_embeddings="),

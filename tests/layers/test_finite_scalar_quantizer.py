@@ -216,6 +216,10 @@ def test_a_share_of_the_numbers_is_perturbed_and_the_rest_rounded():
     perturbed = to_numpy(out.quantized) != to_numpy(out.codes)
     # 1 800 of 6 000 by chance, ±5 standard deviations of √(6000 · 0.3 · 0.7) = 35.
     assert abs(perturbed.sum() - 1800) < 180
+    off = to_numpy(out.quantized)[:, 0] * 4 - np.tanh(z[:, 0]) * 4 * (1 - 1e-3)
+    noise = off[perturbed[:, 0]]  # of some 900 numbers, uniform in ±½: 5 standard deviations
+    assert abs(noise.mean()) < 0.05
+    assert abs(noise.std() - 1 / math.sqrt(12)) < 0.025
     np.testing.assert_array_equal(to_numpy(layer(z)), to_numpy(plain(z)))  # evaluation
     x = normal((5, 2))
     by_noise, by_rounding = (

@@ -61,6 +61,16 @@ def test_training_draws_the_code_from_the_distribution():
     assert (to_numpy(again.indices) != to_numpy(out.indices)).any()
 
 
+def test_draws_of_zero_have_a_logarithm_too():
+    layer, x = built(4), normal((5, 3))
+    layer.uniforms = keras.ops.zeros_like  # of all codes: the noise is the same for each
+    out = layer.discretize(x, training=True)
+    np.testing.assert_array_equal(to_numpy(out.indices), to_numpy(layer.encode(x)))
+    by_x, _ = gradients(lambda x: keras.ops.sum(layer.discretize(x, True).quantized), x)
+    assert by_x.any()
+    assert np.isfinite(by_x).all()
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.25])
 def test_the_gradient_is_that_of_the_soft_choice_and_the_table_has_that_of_the_hard_one(
     temperature,

@@ -4,6 +4,7 @@ import pytest
 from support import gradients, grey_images, normal, set_table, to_numpy
 
 from keras_vqvae import models
+from keras_vqvae.codebooks import KMeans
 from keras_vqvae.layers import IndexBackpropQuantizer
 
 
@@ -123,6 +124,14 @@ def test_the_entropies_are_those_of_the_valid_rows():
     mask = np.array([1, 0, 1, 1, 0, 0], bool)
     masked = losses_of(layer.discretize(x, mask=mask))["entropy_loss"]
     assert masked == pytest.approx(entropy_loss(x[mask] @ table.T, 0.3, 1.0), rel=1e-4)
+
+
+def test_a_start_from_data_is_one_from_valid_vectors():
+    layer = IndexBackpropQuantizer(4, embeddings_initializer=KMeans(0), seed=0)
+    layer.build((None, 3))
+    x, mask = normal((12, 3)), np.arange(12) % 3 == 0  # four, one for each code
+    layer.discretize(x, training=True, mask=mask)
+    np.testing.assert_array_equal(to_numpy(layer.embeddings), x[mask])
 
 
 def test_it_trains_in_a_vqvae():

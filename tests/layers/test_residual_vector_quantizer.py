@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from support import gradients, normal, same_bits, to_numpy, values_of
 
-from keras_vqvae.codebooks import EMAUpdate
+from keras_vqvae import ops
+from keras_vqvae.codebooks import EMAUpdate, KMeans
 from keras_vqvae.layers import QuantizeDropout, ResidualVectorQuantizer
 from keras_vqvae.layers.composite import spread_initializers
 
@@ -125,6 +126,16 @@ def test_diveq_reaches_every_table():
         lambda x: keras.ops.sum(layer.discretize(x).quantized ** 2), x, layer.trainable_variables
     )
     assert all(g.any() for g in by_tables)
+
+
+@pytest.mark.parametrize("estimator", [ops.DiVeQ(0.1), ops.NSVQ()], ids=str)
+def test_in_training_one_noisy_step_of_the_true_length_goes_to_the_sum(estimator):
+    layer, x = with_tables(some_tables(), estimator=estimator), normal((20, 3))
+    out = layer.discretize(x, training=True)
+    quantized, total = to_numpy(out.quantized), to_numpy(out.codes)
+    assert (quantized != total).any(-1).all()
+    lengths = (np.linalg.norm(to - x, axis=-1) for to in (quantized, total))
+    np.testing.assert_allclose(*lengths, rtol=1e-5)
 
 
 def test_minus_one_decodes_as_a_dropped_depth():
@@ -273,6 +284,16 @@ def test_depths_do_not_start_alike():
         first, *others = (to_numpy(part.embeddings) for part in layer.quantizers)
         assert not any(np.array_equal(first, other) for other in others)
     assert spread_initializers("kmeans", 2) == ["kmeans", "kmeans"]
+
+
+def test_a_shared_table_starts_from_valid_vectors():
+    layer = ResidualVectorQuantizer(
+        2, 4, shared_codebook=True, update="frozen", embeddings_initializer=KMeans(0), seed=0
+    )
+    layer.build((None, 3))
+    x, mask = normal((12, 3)), np.arange(12) % 3 == 0  # four, one for each code
+    layer.discretize(x, training=True, mask=mask)
+    np.testing.assert_array_equal(to_numpy(layer.quantizers[0].embeddings), x[mask])
 
 
 def test_kmeans_starts_each_depth_from_its_residuals():

@@ -4,7 +4,13 @@ import pytest
 from support import gradients, normal, to_numpy, train_often
 
 from keras_vqvae import layers
-from keras_vqvae.layers import BinarySphericalQuantizer, LookupFreeQuantizer, SimVQ
+from keras_vqvae.codebooks import CrossEntropyCommitment, Diversity
+from keras_vqvae.layers import (
+    BinarySphericalQuantizer,
+    LookupFreeQuantizer,
+    SimVQ,
+    VectorQuantizer,
+)
 
 schedules = keras.optimizers.schedules
 
@@ -248,8 +254,10 @@ def test_depths_of_other_kinds_that_are_dropped_count_the_step():
         lambda ending: layers.IndexBackpropQuantizer(
             8, entropy_weight=0.1, entropy_temperature=ending, embeddings_initializer="normal"
         ),
+        lambda ending: VectorQuantizer(8, regularizer=Diversity(temperature=ending)),
+        lambda ending: VectorQuantizer(8, regularizer=CrossEntropyCommitment(temperature=ending)),
     ],
-    ids=["gumbel", "lfq", "bsq", "ibq"],
+    ids=["gumbel", "lfq", "bsq", "ibq", "diversity", "cross_entropy"],
 )
 def test_a_temperature_that_ends_at_zero_stays_above_it(make):
     layer = make(schedules.CosineDecay(1.0, 1))

@@ -35,6 +35,26 @@ def test_no_two_blocks_of_implicit_depths_start_alike():
 
 
 @pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: ResidualVectorQuantizer(3, 4, seed=0),
+        lambda: layers.ProductQuantizer(3, 4, seed=0),
+        lambda: layers.MultiScaleVectorQuantizer(4, (1, 2, 4), num_convolutions=3, seed=0),
+        lambda: layers.ProjectedQuantizer(
+            VectorQuantizer(4), 6, keras.initializers.GlorotUniform(seed=0), use_bias=False
+        ),
+    ],
+    ids=["residual", "product", "multi_scale", "projected"],
+)
+def test_no_two_weights_of_one_seed_start_alike(layer):
+    layer = layer()
+    layer.build((None, 4, 4, 6))
+    starts = [to_numpy(w) for w in layer.weights if w.path.endswith(("embeddings", "kernel"))]
+    assert len(starts) > 2
+    assert len({start.tobytes() for start in starts}) == len(starts)
+
+
+@pytest.mark.parametrize(
     "make",
     [
         lambda seed: VectorQuantizer(4, seed=seed),

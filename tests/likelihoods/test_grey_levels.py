@@ -25,6 +25,7 @@ from keras_vqvae.likelihoods import (
     Gaussian,
     GaussianWithScale,
 )
+from keras_vqvae.likelihoods.families import LOGISTIC, NORMAL
 
 PAIRS = list(itertools.product(LOCATIONS, SCALES))
 
@@ -243,6 +244,17 @@ def test_levels_are_drawn_at_their_probabilities(kind):
     rates = rates_of_draws(likelihood, row)
     # Even uniforms miss a share by 1/20000 at an end of it; in the plane by some times that.
     np.testing.assert_allclose(rates, probabilities, atol=1e-3 if kind == "mixture" else 1.1e-4)
+
+
+@pytest.mark.parametrize(
+    ("family", "distribution"), [(NORMAL, scipy.stats.norm), (LOGISTIC, scipy.stats.logistic)]
+)
+def test_a_uniform_of_zero_is_a_rare_level_and_not_black(family, distribution):
+    """It is one of 2²⁴ uniforms: the middle of what it stands for is 2⁻²⁵."""
+    uniforms = np.float32([0.0, 1.0 - 2.0**-24])
+    found = 255 * to_numpy(family.draw(np.zeros(2, "float32"), np.float32(4.0), uniforms))
+    expected = 127.5 + 4.0 * distribution.ppf([2.0**-25, 1.0 - 2.0**-24])
+    np.testing.assert_allclose(found, expected, atol=1.0)  # a level
 
 
 @pytest.mark.parametrize("kind", [k for k in rows_for_draws() if k != "gaussian"])

@@ -9,6 +9,7 @@ from support import gradients, normal, to_numpy
 from keras_vqvae import likelihoods
 from keras_vqvae.compilation import CompiledFunction
 from keras_vqvae.likelihoods import Bernoulli, Gaussian
+from keras_vqvae.ops import draw_uniforms
 
 
 def unit_images(shape=(2, 3, 3, 1)):
@@ -100,6 +101,15 @@ def test_bernoullis_two_values_sum_to_one_and_are_drawn_at_their_rates():
     uniforms = (np.arange(1000, dtype="float32") + 0.5) / 1000
     logits = np.full((1000, 1), math.log(3), "float32")
     assert to_numpy(Bernoulli().draw(logits, uniforms[:, None])).sum() == 750  # odds of 3 to 1
+
+
+def test_pixels_are_drawn_from_a_stream_of_their_own():
+    """One seed for codes and pixels ties neither to the other."""
+    likelihood, parameters = Gaussian(), normal((3, 2, 2, 1), scale=0.1)
+    found = to_numpy(likelihood.sample(parameters, seed=5))
+    of_pixels, of_codes = (draw_uniforms(5, 0, 3, (2, 2, 1), stream=n) for n in (1, 0))
+    np.testing.assert_array_equal(found, to_numpy(likelihood.draw(parameters, of_pixels)))
+    assert (found != to_numpy(likelihood.draw(parameters, of_codes))).any()
 
 
 def test_names_resolve():

@@ -89,6 +89,12 @@ def test_sample(silent, arguments, error, message):
         silent.sample(**{"n": 4, "labels": 0, **arguments})
 
 
+def test_a_strategy_has_to_suit_the_smallest_table():
+    prior = KINDS["gated"].make(depth=2, num_embeddings=(5, 2))
+    with pytest.raises(ValueError, match="at most the number of codes, 2"):
+        prior.sample(1, sampler=sampling.TopK(3))
+
+
 @pytest.mark.parametrize(
     ("condition", "error", "message"),
     [

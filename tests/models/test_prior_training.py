@@ -76,7 +76,15 @@ def test_label_smoothing_changes_the_loss_and_nothing_else():
 def test_label_smoothing_spreads_over_the_codes_that_there_are():
     prior = KINDS["gated"].make(depth=2, num_embeddings=(5, 2), label_smoothing=0.5)
     prior.compile("sgd", run_eagerly=True)
-    assert prior.evaluate(random_codes(prior, 4), verbose=0, return_dict=True)["loss"] < 10
+    codes, costs = random_codes(prior, 4), []
+    logits = to_numpy(prior(codes)).astype("float64")
+    for depth, size in enumerate((5, 2)):
+        own = logits[..., depth, :size]
+        log_p = own - np.log(np.exp(own).sum(-1, keepdims=True))
+        chosen = np.take_along_axis(log_p, codes[..., depth, None], -1)[..., 0]
+        costs.append(-(0.5 * chosen + 0.5 * log_p.mean(-1)))
+    loss = prior.evaluate(codes, verbose=0, return_dict=True)["loss"]
+    assert loss == pytest.approx(np.mean(costs), rel=1e-5)
 
 
 @one_kind
@@ -187,6 +195,8 @@ def test_code_files():
     prior.evaluate(code_file("a" * 20), verbose=0)
     with pytest.raises(ValueError, match=r"another model: fingerprint aaaa.*, not bbbb"):
         prior.fit(code_file("b" * 20), verbose=0)
+    prior.fit(codes, labels, verbose=0)  # arrays do not say, and change nothing
+    assert prior.codes_fingerprint == "a" * 20
 
 
 def test_streams():

@@ -69,6 +69,17 @@ def test_it_is_the_search_with_lists(beam_size):
     np.testing.assert_array_equal(search(x, tables, beam_size), expected)
 
 
+def test_far_from_zero_a_narrow_beam_still_keeps_the_nearest():
+    # Multiples of 2^-10, of which float32 loses none at 3000, but squares there are known to ±1.
+    def rounded(values):
+        return np.round(values * 2**10) / np.float32(2**10)
+
+    tables, x = [rounded(table) for table in some_tables((8, 4))], rounded(normal((40, 2)))
+    expected = search(x, tables, 2)
+    tables[0], x = tables[0] + np.float32(3000.0), x + np.float32(3000.0)
+    np.testing.assert_array_equal(search(x, tables, 2), expected)
+
+
 def test_trap_23_any_chunk_size_gives_the_same():
     tables, x = some_tables((5, 4, 6)), normal((23, 2))
     whole = search(x, tables, 3)

@@ -111,7 +111,7 @@ def test_gradients_are_those_of_differences(function, distribution, end):
 @each_bin
 def test_gradients_are_finite_wherever_the_value_is(function, distribution):
     distance, scale = grid(
-        [0, 0.5, -0.5, 1e-20, 300, -300, 12_000, 1e6], [0.05, 0.5, 1.0, 7.0, 1e4, 1e6]
+        [0, 0.5, -0.5, 1e-20, 300, -300, 12_000, 1e6], [1e-3, 0.05, 0.5, 1.0, 7.0, 1e4, 1e6, 1e9]
     )
     for end in ({}, {"lowest": True}, {"highest": True}):
         assert np.isfinite(to_numpy(function(distance, scale, **end))).all()

@@ -20,3 +20,21 @@ def test_invert_cumulative_is_the_search_in_a_float64_cumulative_sum(count):
     assert clear.any()
     np.testing.assert_array_equal(drawn[clear], np.asarray(expected)[clear])
     assert (weights[np.arange(500), drawn] > 0).all()
+
+
+def test_a_share_on_the_border_of_two_codes_is_of_the_second_one():
+    weights = np.float32([[0.5, 0.0, 0.5], [0.0, 0.5, 0.5], [0.25, 0.25, 0.5]])
+    drawn = invert_cumulative(weights, np.float32([0.5, 0.0, 0.25]))
+    assert keras.ops.convert_to_numpy(drawn).tolist() == [2, 1, 1]
+
+
+@pytest.mark.parametrize("count", [3, 100, 1000])
+def test_the_largest_share_is_of_the_last_code_that_has_a_weight(count):
+    """Where running sums are rounded so that none of them is above it, too."""
+    rng = np.random.default_rng(count)
+    last = rng.integers(count, size=2000)
+    weights = rng.random((2000, count), dtype="float32")
+    weights[np.arange(count) > last[:, None]] = 0.0
+    weights[np.arange(2000), last] = 1.0
+    drawn = invert_cumulative(weights, np.full(2000, 1.0 - 2.0**-24, "float32"))
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(drawn), last)

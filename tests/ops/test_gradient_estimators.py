@@ -115,9 +115,10 @@ def test_rotation_keeps_the_angle_between_gradient_and_vector():
 
 def test_where_no_rotation_exists_the_gradient_goes_straight_through():
     q = normal((1, 3), 1)
-    x = np.concatenate([0 * q, -3 * q, q])
-    codes = np.concatenate([q, q, 0 * q])
-    weights = normal((3, 3), 2)
+    # The last one has a direction, but is so short that the gradient would grow a millionfold.
+    x = np.concatenate([0 * q, -3 * q, q, 1e-7 * normal((1, 3), 3)])
+    codes = np.concatenate([q, q, 0 * q, q])
+    weights = normal((4, 3), 2)
     by_x, _ = gradients(weighted("rotation", codes, weights), x)
     np.testing.assert_array_equal(by_x, weights)
 
@@ -147,6 +148,12 @@ def test_in_training_the_step_has_the_true_length(estimator):
     np.testing.assert_allclose(
         np.linalg.norm(out - x, axis=-1), np.linalg.norm(q - x, axis=-1), rtol=1e-5
     )
+
+
+def test_without_noise_diveq_gives_the_codes_in_training_too():
+    vectors, codes = normal((5, 3), 0, scale=1e8), normal((5, 3), 1)
+    out = ops.DiVeQ(0.0)(vectors, codes, seed=keras.random.SeedGenerator(0))
+    np.testing.assert_array_equal(to_numpy(out), codes)  # to the last bit
 
 
 def test_trap_26_noise_std_is_a_standard_deviation():

@@ -38,6 +38,8 @@ CASES = {
     "top_p": (sampling.TopP(0.45), P, [1, 1, 1, 1, 1, 3, 3, 3]),
     "top_p_one_suffices": (sampling.TopP(0.3), P, [1] * 8),
     "top_p_tiny": (sampling.TopP(1e-9), P, [1] * 8),
+    # The first two hold half of it to the last bit: no third one is needed.
+    "top_p_even": (sampling.TopP(0.5), [0.25] * 4, [0, 0, 0, 0, 1, 1, 1, 1]),
     "top_p_all": (sampling.TopP(1.0), P, [0, 0, 1, 1, 2, 2, 3, 3]),
     # At temperature ½ code 1 holds 16/30 > 0.5.
     "top_p_cold": (sampling.TopP(0.5, temperature=0.5), P, [1] * 8),
@@ -85,6 +87,15 @@ def test_frequencies_are_the_probabilities():
     counts = np.bincount(draw(sampling.Random(), P, uniforms), minlength=4)
     # Evenly spaced uniforms: each count is exact but for one at each boundary.
     np.testing.assert_allclose(counts, 10_000 * P, atol=1.0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_weights_are_float32_whatever_the_logits_are(dtype):
+    expected = np.arange(0, 1000, 50)
+    uniforms = ((expected + 0.5) / 1000).astype("float32")
+    logits = keras.ops.zeros((len(expected), 1000), dtype)
+    codes = to_numpy(sampling.Random().draw(logits, uniforms, {"temperature": 1.0}))
+    np.testing.assert_array_equal(codes, expected)
 
 
 def test_settings_are_inputs_and_structure_is_the_key():

@@ -128,6 +128,16 @@ def test_regularization_is_in_the_loss_and_in_the_gradient():
     assert model.evaluate(column(0.0), verbose=0) is not None
 
 
+def test_terms_that_are_named_again_keep_their_metrics():
+    model = pixel()
+    before = dict(model.term_metrics)
+    assert before
+    model.track(tuple(before), {})
+    assert model.term_metrics == before
+    names = [metric.name for metric in model.metrics]
+    assert len(set(names)) == len(names)
+
+
 def test_metrics_given_to_compile_compare_y_true_and_y_pred():
     model = line(rate=0.0, compile_args={"metrics": ["mae"]})
     logs = fit(model, column(1.0, 2.0), column(1.0, 4.0))
@@ -273,9 +283,8 @@ def pixel():
     return model
 
 
-@pytest.mark.parametrize("steps", [2, 3, 6])
-def test_epochs_of_fewer_steps_train_on_every_image_of_each_pass(steps):
-    trained = []
+def seeing(trained):
+    """A model that takes down which images of one pixel it is trained on."""
 
     class Seeing(Pixel):
         def compute_step(self, data, training):
@@ -285,6 +294,19 @@ def test_epochs_of_fewer_steps_train_on_every_image_of_each_pass(steps):
     model = Seeing()
     model.build((None, 1, 1, 1))
     model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    return model
+
+
+def test_batches_come_in_their_own_order():
+    trained, source = [], ArraySource(np.arange(12, dtype="uint8").reshape(12, 1, 1))
+    seeing(trained).fit(ImageBatches(source, 1), epochs=2, verbose=0)
+    assert trained == [*range(12), *range(12)]
+
+
+@pytest.mark.parametrize("steps", [2, 3, 6])
+def test_epochs_of_fewer_steps_train_on_every_image_of_each_pass(steps):
+    trained = []
+    model = seeing(trained)
     source = ArraySource(np.arange(12, dtype="uint8").reshape(12, 1, 1))
     batches = ImageBatches(source, 1, shuffle=True)
     model.fit(batches, steps_per_epoch=steps, epochs=24 // steps, verbose=0)
