@@ -1,0 +1,79 @@
+"""What keeps codes in use: tables of 16 and 64 codes, and the weights of `LookupFreeQuantizer`.
+
+Two things that people ask of every library: why a small table collapses, and how LFQ is tuned.
+Data, network and training are those of `large_tables.py`: 1 000 steps of 64 images of Fashion-MNIST,
+one seed; error, codes in use and perplexity of the 10 000 test images. Nothing is timed.
+
+`--smoke` takes 3 steps of a few rows.
+
+    python benchmarks/codes_in_use.py
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import keras
+from large_tables import BATCH_SIZE, DIM, LEVELS, STEPS, UNITS, evaluate, load_images, train
+from reporting import Figure, parser, report
+
+from keras_vqvae import layers
+
+BITS = 12
+
+TABLES = {
+    "gradient": {"update": "gradient"},
+    "gradient, k-means, revival": {
+        "update": "gradient",
+        "embeddings_initializer": "kmeans",
+        "revival": "replace_dead",
+    },
+    "EMA": {"update": "ema"},
+    "EMA, rotation trick": {"update": "ema", "estimator": "rotation"},
+    "EMA, k-means": {"update": "ema", "embeddings_initializer": "kmeans"},
+    "EMA, k-means, revival": {
+        "update": "ema",
+        "embeddings_initializer": "kmeans",
+        "revival": "replace_dead",
+    },
+}
+BINARY = {
+    "w = 0": {"entropy_weight": 0.0},
+    "w = 0.01": {"entropy_weight": 0.01},
+    "w = 0.1": {"entropy_weight": 0.1},
+    "w = 1": {"entropy_weight": 1.0},
+    "w = 0.1, γ = 2": {"entropy_weight": 0.1, "diversity_weight": 2.0},
+    "w = 0.1, τ = 1": {"entropy_weight": 0.1, "temperature": 1.0},
+}
+
+
+def rows(smoke: bool) -> dict[str, tuple[int, Callable[[], layers.Quantizer]]]:
+    """By name, the size of the table and what makes the quantizer."""
+    found: dict[str, tuple[int, Callable[[], layers.Quantizer]]] = {}
+    for size in (16,) if smoke else (16, 64):
+        for name, options in TABLES.items():
+            make = partial(layers.VectorQuantizer, size, DIM, **options)
+            found[f"K = {size}, {name}"] = size, make
+        found[f"K = {size}, FSQ"] = size, partial(layers.FiniteScalarQuantizer, LEVELS[size])
+    for name, options in BINARY.items():
+        make = partial(layers.LookupFreeQuantizer, BITS, **options)
+        found[f"LFQ, K = {2**BITS}, {name}"] = 2**BITS, make
+    return dict(list(found.items())[::5]) if smoke else found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser(__doc__, "codes_in_use").parse_args(argv)
+    images, test = load_images(args.smoke)
+    steps = 3 if args.smoke else STEPS
+    figures = []
+    for name, (size, make) in rows(args.smoke).items():
+        keras.utils.set_random_seed(args.seed)
+        measured = evaluate(train(make(), images, steps, args.seed), test, size)
+        print(f"{name}: {measured}", flush=True)
+        figures += [Figure(f"{name}: {key}", UNITS[key], value) for key, value in measured.items()]
+    settings = {"steps": steps, "batch_size": BATCH_SIZE, "seed": args.seed}
+    return report("codes_in_use", figures, settings, args.output, full=not args.smoke)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
