@@ -1,8 +1,9 @@
 """What keeps codes in use: tables of 16 and 64 codes, and the weights of `LookupFreeQuantizer`.
 
 Two things that people ask of every library: why a small table collapses, and how LFQ is tuned.
-Data, network and training are those of `large_tables.py`: 1 000 steps of 64 images of Fashion-MNIST,
-one seed; error, codes in use and perplexity of the 10 000 test images. Nothing is timed.
+Data, network and training are those of `large_tables.py`: 1 000 steps of 64 images of full
+Fashion-MNIST, one seed; error, codes in use and perplexity of the 10 000 test images. Nothing is
+timed.
 
 `--smoke` takes 3 steps of a few rows.
 
