@@ -31,7 +31,7 @@ class Comparison:
     | `comparison.json` | the settings of all models, and the figures of each |
     | `comparison.html` | the table, reconstructions and samples on one page |
     | `classifier.keras` | whose features samples are compared by, for data with labels |
-    | `autoencoder/`, `vae/` | model, history and checkpoints of a baseline |
+    | `autoencoder/`, `vae/` | model, history, checkpoints and training time of a baseline |
     | `vqvae/`, `finite_scalar/`, … | a run, which all commands take |
 
     What was interrupted goes on; models that are trained are not trained again.
@@ -172,13 +172,9 @@ class Comparison:
             "notes": [],
             "environment": environment(),
         }
-        before = read_json(self.figures_file).get("models", {})
         for one in self.contenders:
             report(f"Evaluating: {one.name}")
-            figures = found["models"][one.name] = one.figures(bars)
-            if not figures["seconds"]["training"]:
-                # Checkpoints, which tell the time, may have been removed.
-                figures["seconds"] = before.get(one.name, {}).get("seconds", figures["seconds"])
+            found["models"][one.name] = one.figures(bars)
         found["files"] = evaluation.lossless_rates(
             spread(source, 1000).as_array(), self.parts.value_range()
         )

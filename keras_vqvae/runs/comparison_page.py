@@ -7,7 +7,7 @@ import numpy as np
 from keras_vqvae import evaluation
 from keras_vqvae.runs.comparison_rows import COMPARISON_HEADER, comparison_rows
 from keras_vqvae.runs.parts import spread
-from keras_vqvae.runs.stages import TITLES
+from keras_vqvae.runs.stages import title
 
 if TYPE_CHECKING:
     from keras_vqvae.runs.comparing import Comparison
@@ -51,7 +51,7 @@ def comparison_page(comparison: "Comparison", found: dict[str, Any]) -> evaluati
     page.strips(
         [("original", strip(originals))]
         + [
-            (TITLES.get(one.name, one.name), strip(one.model().reconstruct(originals)))
+            (title(one.name), strip(one.model().reconstruct(originals)))
             for one in comparison.contenders
         ]
     )
@@ -64,7 +64,7 @@ def comparison_page(comparison: "Comparison", found: dict[str, Any]) -> evaluati
     count = _ROWS_OF_SAMPLES * _COLUMNS
     for one in comparison.contenders:
         images = next(one.samples(count, count))
-        page.strips([(TITLES.get(one.name, one.name), strip(images, _ROWS_OF_SAMPLES))])
+        page.strips([(title(one.name), strip(images, _ROWS_OF_SAMPLES))])
     return page
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from keras_vqvae.runs.building import build_vqvae
+from keras_vqvae.runs.building import build_image_model
 from keras_vqvae.runs.config import RunConfig
 from keras_vqvae.runs.directory import SAMPLE_FIGURES, STAGES, RunDirectory, read_json, write_json
 from keras_vqvae.runs.environment import environment
@@ -102,7 +102,7 @@ def check_fit(config: RunConfig, parts: DataParts) -> None:
         warnings.warn(
             f"the quantizer {vqvae.quantizer!r}{of} has no use for {', '.join(idle)}", stacklevel=3
         )
-    model = build_vqvae(config, train.image_shape, parts.value_range(), parts.variance())
+    model = build_image_model("vqvae", config, parts)
     model.check_images(train.read(np.arange(min(len(train), 64))), "data")
 
 

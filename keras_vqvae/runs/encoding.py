@@ -1,6 +1,7 @@
 """Images to codes and back, with a progress bar."""
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -19,12 +20,11 @@ def encode_images(
 ) -> CodeFile:
     """The codes of all images of a source, with its labels; written to `path` if there is one."""
     batches = ImageBatches(source, batch_size)
-    progress = keras.utils.Progbar(len(batches), verbose=verbose) if verbose else None
+    progress = keras.utils.Progbar(len(batches), verbose=verbose)
     parts = []
     for step in range(len(batches)):
         parts.append(model.encode(np.asarray(batches[step]), batch_size))
-        if progress:
-            progress.update(step + 1)
+        progress.add(1)
     codes = np.concatenate(parts).astype(np.int32, copy=False)
     fingerprint = model.fingerprint()
     if path is not None:
@@ -64,10 +64,16 @@ def decode_codes(model: Any, codes: Any, verbose: int = 0) -> npt.NDArray[np.flo
             raise ValueError("`codes` were made by another model. Encode the images with this one")
         codes = codes.codes
     codes = np.asarray(codes)
-    progress = keras.utils.Progbar(len(codes), verbose=verbose) if verbose and len(codes) else None
+    if not len(codes):
+        return np.zeros((0, *model.image_shape), np.float32)
+    progress = keras.utils.Progbar(len(codes), verbose=verbose)
     parts = []
-    for start in range(0, len(codes), 128):
-        parts.append(model.decode(codes[start : start + 128]))
-        if progress:
-            progress.update(min(start + 128, len(codes)))
-    return np.concatenate(parts) if parts else np.zeros((0, *model.image_shape), np.float32)
+    for batch in in_batches(codes, 128):
+        parts.append(model.decode(batch))
+        progress.add(len(batch))
+    return np.concatenate(parts)
+
+
+def in_batches(rows: npt.NDArray[Any], batch_size: int) -> Iterator[npt.NDArray[Any]]:
+    """An array in parts of `batch_size` rows, the last one with what is left."""
+    return (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))

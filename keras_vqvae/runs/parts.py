@@ -200,6 +200,12 @@ def labels_like(source: ImageSource, count: int, seed: int) -> npt.NDArray[np.in
     return np.random.default_rng(seed).permutation(np.resize(labels, count))
 
 
+def class_captions(source: ImageSource, labels: npt.NDArray[np.integer[Any]]) -> list[str]:
+    """The names of classes, or their numbers, short enough to stand below an image."""
+    names = source.class_names
+    return [str(i) if names is None else names[i][:13] for i in labels]
+
+
 def resolved(source: str) -> str:
     """A path as an absolute one, so that a run finds its data from anywhere; names stay."""
     if source in CLASS_NAMES:

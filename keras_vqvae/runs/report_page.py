@@ -7,7 +7,7 @@ import numpy as np
 from keras_vqvae import evaluation
 from keras_vqvae.runs.directory import STAGES
 from keras_vqvae.runs.evaluating import SHEET, Findings
-from keras_vqvae.runs.parts import spread
+from keras_vqvae.runs.parts import class_captions, spread
 
 if TYPE_CHECKING:
     from keras_vqvae.runs.run import Run
@@ -85,8 +85,7 @@ def _samples(page: Any, run: "Run", found: Findings) -> None:
     chosen, captions = np.arange(SHEET), None
     if found.labels is not None:
         chosen = chosen[np.argsort(found.labels[chosen], kind="stable")]
-        names = run.parts.train.class_names
-        captions = [str(i) if names is None else names[i][:13] for i in found.labels[chosen]]
+        captions = class_captions(run.parts.train, found.labels[chosen])
     images = vqvae.decode(drawn[chosen])
     pixels = evaluation.image_grid(images, _COLUMNS, vqvae.value_range, captions=captions)
     page.picture(pixels, f"{len(chosen)} samples, none left out")

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_vqvae import evaluation
-from keras_vqvae.data import ImageBatches
-from keras_vqvae.runs.building import build_prior, build_vqvae
+from keras_vqvae.data import CodeFile, ImageBatches
+from keras_vqvae.runs.building import build_prior
 from keras_vqvae.runs.directory import write_json
-from keras_vqvae.runs.parts import spread
+from keras_vqvae.runs.parts import class_captions, spread
 from keras_vqvae.runs.prices import image_prices
-from keras_vqvae.runs.stages import code_batches, fit_stage, image_batches
+from keras_vqvae.runs.stages import code_batches, fit_image_model, fit_stage
 from keras_vqvae.runs.watched import tensorboard_callbacks
 
 if TYPE_CHECKING:
@@ -67,18 +67,13 @@ class Session:
             self._finish(stage)
 
     def _fit_vqvae(self) -> None:
-        run, config, parts = self._run, self._run.config, self._run.parts
-        training, validation = config.vqvae_training, parts.validation
-        self._announce("vqvae", f"the VQ-VAE on {len(parts.train)} images")
-        fit_stage(
+        run = self._run
+        self._announce("vqvae", f"the VQ-VAE on {len(run.parts.train)} images")
+        fit_image_model(
             "vqvae",
             run.files,
-            config,
-            lambda: build_vqvae(
-                config, parts.train.image_shape, parts.value_range(), parts.variance()
-            ),
-            image_batches(parts.train, training, config.seed, config.data),
-            None if validation is None else ImageBatches(validation, training.batch_size),
+            run.config,
+            run.parts,
             self._verbose,
             self._callbacks_of("vqvae"),
             self._checkpoint_seconds,
@@ -96,7 +91,7 @@ class Session:
         classes = parts.num_classes() if conditional else None
         self._announce("prior", f"the prior on the codes of {len(codes.codes)} images")
 
-        def batches(file: Any, shuffle: bool) -> Any:
+        def batches(file: CodeFile, shuffle: bool) -> ImageBatches:
             labels = file.labels if conditional else None
             return code_batches(file.codes, labels, training, config.seed, shuffle)
 
@@ -177,8 +172,7 @@ class Session:
         captions, labels = None, None
         if classes is not None:
             labels = np.arange(count) % columns
-            names = run.parts.train.class_names or [str(i) for i in range(classes)]
-            captions = [names[i][:13] for i in labels]
+            captions = class_captions(run.parts.train, labels)
         images = run.sample(count, labels=labels, verbose=self._bars)
         value_range = run.vqvae().value_range
         evaluation.image_grid(images, columns, value_range, run.files.samples, captions)
