@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from keras_vqvae.data.checks import checked_integer
 from keras_vqvae.data.seeding import epoch_generator, image_seeds
 from keras_vqvae.data.source import ImageSource
 
@@ -94,9 +95,9 @@ class ImageBatches(keras.utils.PyDataset):
                 f"{type(source).__name__}. Make one with `load_images(...)`"
             )
         self.source = source
-        self.batch_size = _checked_integer("batch_size", batch_size, 1)
+        self.batch_size = checked_integer("batch_size", batch_size, 1)
         self.shuffle = shuffle
-        self.seed = _checked_integer("seed", seed, 0)
+        self.seed = checked_integer("seed", seed, 0)
         if augmentation is not None and not callable(augmentation):
             raise TypeError(
                 "`augmentation` should be None or a function of (images, seeds). "
@@ -118,8 +119,8 @@ class ImageBatches(keras.utils.PyDataset):
                 "`batch_size` should be at most the number of images when `drop_remainder=True`. "
                 f"Received: `batch_size={batch_size}` for {len(source)} images"
             )
-        self._threads = _checked_integer("workers", workers, 1)
-        self._ahead = _checked_integer("max_queue_size", max_queue_size, 1)
+        self._threads = checked_integer("workers", workers, 1)
+        self._ahead = checked_integer("max_queue_size", max_queue_size, 1)
         self._pool: ThreadPoolExecutor | None = None
         self._pending: dict[tuple[int, int], Future[Batch]] = {}
         self._last_asked = (-1, -1)
@@ -158,7 +159,7 @@ class ImageBatches(keras.utils.PyDataset):
             step: Step that is to be `batches[0]`, at most `steps_per_epoch` (which is the start
                 of the next epoch). Defaults to `0`.
         """
-        epoch, step = _checked_integer("epoch", epoch, 0), _checked_integer("step", step, 0)
+        epoch, step = checked_integer("epoch", epoch, 0), checked_integer("step", step, 0)
         if step > self._steps:
             raise ValueError(
                 f"`step` should be at most {self._steps}, the batches of an epoch. "
@@ -177,7 +178,7 @@ class ImageBatches(keras.utils.PyDataset):
             steps: how many batches, from `batches[0]` on.
         """
         self._go_to(self._epoch, self._first_step)
-        self._passed_over = _checked_integer("steps", steps, 0)
+        self._passed_over = checked_integer("steps", steps, 0)
 
     @property
     def passed_over(self) -> int:
@@ -324,11 +325,3 @@ class _FollowEpochs(keras.callbacks.Callback):
             self._batches._go_to(epoch, step)
             if step:
                 self._batches._part_is_over = False
-
-
-def _checked_integer(argument: str, value: Any, low: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-        raise ValueError(
-            f"`{argument}` should be an integer of at least {low}. Received: `{argument}={value!r}`"
-        )
-    return int(value)
