@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_vqvae.data.checks import checked_integer
+from keras_vqvae.data.prefetching import Prefetching
 from keras_vqvae.data.seeding import epoch_generator, image_seeds
 from keras_vqvae.data.source import ImageSource
 
@@ -119,11 +119,9 @@ class ImageBatches(keras.utils.PyDataset):
                 "`batch_size` should be at most the number of images when `drop_remainder=True`. "
                 f"Received: `batch_size={batch_size}` for {len(source)} images"
             )
-        self._threads = checked_integer("workers", workers, 1)
-        self._ahead = checked_integer("max_queue_size", max_queue_size, 1)
-        self._pool: ThreadPoolExecutor | None = None
-        self._pending: dict[tuple[int, int], Future[Batch]] = {}
-        self._last_asked = (-1, -1)
+        threads = checked_integer("workers", workers, 1)
+        ahead = checked_integer("max_queue_size", max_queue_size, 1)
+        self._prefetching = Prefetching[Batch](threads, ahead) if threads > 1 else None
         self._lock = threading.RLock()
         self._order: tuple[int, npt.NDArray[np.int64]] | None = None
         self._within_epoch = False
@@ -205,10 +203,11 @@ class ImageBatches(keras.utils.PyDataset):
         try:
             if index < self._passed_over:
                 batch = self._stand_in(epoch, self._indices(epoch, step))
-            elif self._threads == 1:
-                batch = self._make(epoch, self._indices(epoch, step))
+            elif self._prefetching is None:
+                batch = self._batch(epoch, step)
             else:
-                batch = self._from_threads(epoch, step)
+                steps = range(self._first_step, self._steps)
+                batch = self._prefetching.get(self._batch, epoch, step, steps)
         except Exception as error:
             self.failure = error
             raise
@@ -244,9 +243,8 @@ class ImageBatches(keras.utils.PyDataset):
             self._epoch, self._first_step = epoch, step
             self._passed_over = 0
             self._served.clear()
-            for future in self._pending.values():
-                future.cancel()
-            self._pending.clear()
+        if self._prefetching is not None:
+            self._prefetching.forget()
 
     def _position(self, index: int) -> tuple[int, int]:
         with self._lock:
@@ -263,6 +261,9 @@ class ImageBatches(keras.utils.PyDataset):
                 order = epoch_generator(self.seed, epoch).permutation(len(self.source))
                 self._order = (epoch, order)
             return self._order[1][chosen]
+
+    def _batch(self, epoch: int, step: int) -> Batch:
+        return self._make(epoch, self._indices(epoch, step))
 
     def _stand_in(self, epoch: int, indices: npt.NDArray[np.int64]) -> Batch:
         """The first image of a batch in all its places."""
@@ -285,25 +286,6 @@ class ImageBatches(keras.utils.PyDataset):
             return images
         assert self.source.labels is not None  # checked in the constructor
         return images, self.source.labels[indices]
-
-    def _from_threads(self, epoch: int, step: int) -> Batch:
-        """The batch, while those after it are prepared."""
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._threads, "ImageBatches")
-            future = self._pending.pop((epoch, step), None)
-            if future is None:
-                future = self._pool.submit(self._make, epoch, self._indices(epoch, step))
-            # Only for one who reads in order; in any other order this would be work for nothing.
-            if step == self._first_step or self._last_asked == (epoch, step - 1):
-                for later in range(step + 1, min(step + 1 + self._ahead, self._steps)):
-                    if (epoch, later) not in self._pending:
-                        job = self._pool.submit(self._make, epoch, self._indices(epoch, later))
-                        self._pending[epoch, later] = job
-            else:
-                self._pending.clear()
-            self._last_asked = (epoch, step)
-        return future.result()
 
 
 class _FollowEpochs(keras.callbacks.Callback):
