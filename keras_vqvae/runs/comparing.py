@@ -16,8 +16,7 @@ from keras_vqvae.runs.environment import environment
 from keras_vqvae.runs.errors import RunExistsError
 from keras_vqvae.runs.extractors import check_enough, feature_extractor
 from keras_vqvae.runs.parts import DataParts, spread
-
-MOST_SAMPLES = 10_000
+from keras_vqvae.runs.sample_count import check_samples, sample_count
 
 
 class Comparison:
@@ -153,8 +152,7 @@ class Comparison:
             NonFiniteLossError: if a loss becomes NaN or infinite.
             ValueError: for `samples` below 0.
         """
-        if samples is not None and samples < 0:
-            raise ValueError(f"`samples` should be at least 0. Received: samples={samples}")
+        check_samples(samples)
         report = report or (lambda text: None)
         for file in (self.figures_file, self.page, self._classifier):
             remove_leftovers(file)
@@ -178,7 +176,7 @@ class Comparison:
         found["files"] = evaluation.lossless_rates(
             spread(source, 1000).as_array(), self.parts.value_range()
         )
-        count = min(len(source), MOST_SAMPLES) if samples is None else samples
+        count = sample_count(samples, source)
         if count:
             self._compare_samples(found, count, bars, report)
         write_json(self.figures_file, found)

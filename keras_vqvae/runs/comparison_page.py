@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from keras_vqvae import evaluation
 from keras_vqvae.runs.comparison_rows import COMPARISON_HEADER, comparison_rows
 from keras_vqvae.runs.parts import spread
@@ -45,8 +43,7 @@ def comparison_page(comparison: "Comparison", found: dict[str, Any]) -> evaluati
     def strip(images: Any, rows: int = 1) -> Any:
         return evaluation.image_grid(images[: rows * _COLUMNS], _COLUMNS, value_range)
 
-    source = spread(comparison.parts.evaluation()[1], _COLUMNS)
-    originals = source.read(np.arange(len(source)))
+    originals = spread(comparison.parts.evaluation()[1], _COLUMNS).as_array()
     page.section("Reconstructions", "Held-out images, and what comes back from their latents.")
     page.strips(
         [("original", strip(originals))]

@@ -84,6 +84,7 @@ class Baseline:
     def train(self, verbose: Any, report: Callable[[str], None]) -> None:
         if not self._files.model(self.name).exists():
             self._files.remove_leftovers((self.name,))
+            self._files.metrics.unlink(missing_ok=True)  # of a model that is gone
             report(f"Training the {title(self.name)} on {len(self._parts.train)} images")
             fit_image_model(self.name, self._files, self.config, self._parts, verbose)
         if not self._files.metrics.exists():

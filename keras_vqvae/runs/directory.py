@@ -11,9 +11,9 @@ from typing import Any
 
 from keras_vqvae.data import atomic_write
 from keras_vqvae.data.files import leftovers, remove_leftovers
+from keras_vqvae.data.splits import PARTS
 
 STAGES = ("vqvae", "prior")
-PARTS = ("train", "validation", "test")
 # The groups in `metrics.json` that are of a prior's samples.
 SAMPLE_FIGURES = ("samples", "nearest_training_image")
 
@@ -102,6 +102,17 @@ class RunDirectory:
             return set(read_json(self.metrics)) == {"data", "environment"}
         except (OSError, ValueError):
             return False
+
+
+def stages_named(stage: str) -> tuple[str, ...]:
+    """The stages that one of their names means, or `"all"`.
+
+    Raises:
+        ValueError: for another name.
+    """
+    if stage not in ("all", *STAGES):
+        raise ValueError(f"`stage` should be 'all', 'vqvae' or 'prior'. Received: stage={stage!r}")
+    return STAGES if stage == "all" else (stage,)
 
 
 def holds_more_than(folder: Path, *files: Path) -> bool:
