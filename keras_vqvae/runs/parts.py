@@ -90,8 +90,8 @@ class DataParts:
             return self.config.value_range
         if self.train.dtype != np.uint8:
             raise ValueError(
-                "`value_range` should be given for images of floats, such as (0, 1): what black "
-                "and white are"
+                "`value_range`, what black and white are, should be given for images of floats, "
+                f"such as (0, 1). Received: value_range=None for images of {self.train.dtype}"
             )
         return (0.0, 255.0)
 
