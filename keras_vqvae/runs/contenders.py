@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
-from keras_vqvae import evaluation
+from keras_vqvae import evaluation, models
 from keras_vqvae.runs.checkpoints import load_model, newest_progress
 from keras_vqvae.runs.config import QUANTIZERS, RunConfig
 from keras_vqvae.runs.directory import RunDirectory, read_json, write_json
@@ -45,7 +46,7 @@ class Contender(Protocol):
     def train(self, verbose: Any, report: Callable[[str], None]) -> None:
         """Does what is not done yet of its training."""
 
-    def model(self) -> Any:
+    def model(self) -> models.Autoencoder:
         """The trained model of images."""
 
     def figures(self, verbose: int) -> dict[str, Any]:
@@ -78,8 +79,8 @@ class Baseline:
         self._files = RunDirectory(directory)
         self.config = config
         self._parts = parts
-        self._model: Any = None
-        self._latents: Any = None
+        self._model: models.Autoencoder | None = None
+        self._latents: npt.NDArray[np.float32] | None = None
 
     def train(self, verbose: Any, report: Callable[[str], None]) -> None:
         if not self._files.model(self.name).exists():
@@ -91,7 +92,7 @@ class Baseline:
             seconds = newest_progress(self._files, self.name).seconds
             write_json(self._files.metrics, {"seconds": {"training": round(seconds, 2)}})
 
-    def model(self) -> Any:
+    def model(self) -> models.Autoencoder:
         if self._model is None:
             self._model = load_model(self._files.model(self.name))
         return self._model
@@ -123,7 +124,7 @@ class Baseline:
 
     def samples(self, count: int, batch_size: int) -> Iterator[npt.NDArray[Any]]:
         model, seed = self.model(), self.config.seed
-        if self.name == "vae":
+        if isinstance(model, models.VAE):
             images = model.sample(count, seed=seed, batch_size=batch_size)
             return in_batches(images, batch_size)
         if self._latents is None:
@@ -157,7 +158,7 @@ class Quantized:
             report(f"Quantizer: {self.name}")
         self.run().train(verbose=verbose, report=report)
 
-    def model(self) -> Any:
+    def model(self) -> models.VQVAE:
         return self.run().vqvae()
 
     def figures(self, verbose: int) -> dict[str, Any]:
