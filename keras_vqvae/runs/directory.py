@@ -60,7 +60,7 @@ class RunDirectory:
         """The codes of a part of the data."""
         return self.path / f"codes_{part}.npz"
 
-    def files(self, stage: str) -> list[Path]:
+    def written_by(self, stage: str) -> list[Path]:
         """What a stage writes."""
         files = [self.model(stage), self.history(stage), self.best(stage)]
         files += [self.last(stage), self.previous(stage)]
@@ -76,13 +76,13 @@ class RunDirectory:
 
     def remove_leftovers(self, stages: Sequence[str] = STAGES) -> None:
         """Removes what a process that was killed had begun to write for these stages."""
-        for file in (self.config, self.metrics, *(f for s in stages for f in self.files(s))):
+        for file in (self.config, self.metrics, *(f for s in stages for f in self.written_by(s))):
             remove_leftovers(file)
 
     def remove(self, stages: Sequence[str]) -> None:
         """Removes what these stages wrote, and nothing else."""
         for stage in stages:
-            for file in self.files(stage):
+            for file in self.written_by(stage):
                 file.unlink(missing_ok=True)
             shutil.rmtree(self.tensorboard / stage, ignore_errors=True)
 

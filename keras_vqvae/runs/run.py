@@ -275,7 +275,8 @@ class Run:
                 f"`label` needs a prior that is trained with `conditional`. Received: {label!r}. "
                 f"`{command}` trains one"
             )
-        return class_number(label, self.metrics()["data"]["classes"] or [], classes)
+        names = self.metrics().get("data", {}).get("classes")
+        return class_number(label, names or [], classes)
 
     def codes(self, part: str = "train", verbose: int = 0) -> data.CodeFile:
         """The codes of a part of the run's images, which are kept in `codes_<part>.npz`.
