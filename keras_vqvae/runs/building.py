@@ -163,8 +163,13 @@ def compile_model(
 ) -> None:
     """Compiles a model with Adam and the learning rate schedule of its training.
 
-    With `codebook_learning_rate`, the codes of a VQ-VAE have an Adam of their own, and the same
-    schedule from that rate.
+    Args:
+        model: an image model, or a prior.
+        training: rate, schedule, epochs and batch size.
+        train_images: how many images, or grids of codes, an epoch has: a schedule counts steps.
+        jit_compile: XLA: `"auto"`, `"on"` or `"off"`.
+        codebook_learning_rate: with it the codes of a VQ-VAE have an Adam of their own, and the
+            same schedule from that rate. Defaults to `None`.
     """
     steps = training.epochs * math.ceil(train_images / training.batch_size)
 

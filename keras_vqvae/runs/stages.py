@@ -73,7 +73,23 @@ def fit_stage(
 
     The model is the best one by validation loss where there is validation, else the last.
 
+    Args:
+        stage: which.
+        files: where its checkpoints and its model are.
+        config: the settings of its training, the seed, XLA.
+        build: makes the model, not compiled, if it is not begun.
+        batches: what it is trained on.
+        validation: what its epochs are compared on, or `None`.
+        verbose: as for `keras.Model.fit`.
+        callbacks: further ones.
+        checkpoint_seconds: how often to write a checkpoint within an epoch, or `None`.
+
+    Returns:
+        How far it has come.
+
     Raises:
+        KeyboardInterrupt: after Ctrl-C.
+        NonFiniteLossError: if the loss becomes NaN or infinite.
         ValueError: if all checkpoints are damaged.
     """
     training = config.prior_training if stage == "prior" else config.vqvae_training
