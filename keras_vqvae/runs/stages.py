@@ -37,10 +37,10 @@ def fit_image_model(
     verbose: Any,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint_seconds: float | None = 600.0,
-) -> Progress:
+) -> None:
     """`fit_stage` of the VQ-VAE, or of a baseline, which is trained as that is."""
     training, validation = config.vqvae_training, parts.validation
-    return fit_stage(
+    fit_stage(
         stage,
         files,
         config,
@@ -63,7 +63,7 @@ def fit_stage(
     verbose: Any,
     callbacks: Sequence[keras.callbacks.Callback],
     checkpoint_seconds: float | None,
-) -> Progress:
+) -> None:
     """Trains a stage to its end and writes its model; an unfinished one is continued.
 
     Checkpoints are written after each epoch, in longer ones every `checkpoint_seconds`, and where
@@ -83,9 +83,6 @@ def fit_stage(
         verbose: as for `keras.Model.fit`.
         callbacks: further ones.
         checkpoint_seconds: how often to write a checkpoint within an epoch, or `None`.
-
-    Returns:
-        How far it has come.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C.
@@ -123,7 +120,6 @@ def fit_stage(
                 verbose=verbose,
             )
     _take_best(files, stage, progress)
-    return progress
 
 
 def _take_best(files: RunDirectory, stage: str, progress: Progress) -> None:
