@@ -1,8 +1,10 @@
 """Helpers of the tests: no test and no assertion of its own about the package."""
 
+import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -29,6 +31,18 @@ def grey_images(count, side=8, channels=1, seed=0):
 def values_of(owner):
     """Copies of all variables of a layer or model, in order, those of random generators too."""
     return [to_numpy(v) for v in owner.variables]
+
+
+def rewrite_json(archive, name, change):
+    """A zip file with another JSON in one of its members, and checksums that fit."""
+    with zipfile.ZipFile(archive) as file:
+        members = {one: file.read(one) for one in file.namelist()}
+    content = json.loads(members[name])
+    change(content)
+    members[name] = json.dumps(content)
+    with zipfile.ZipFile(archive, "w") as file:
+        for one, text in members.items():
+            file.writestr(one, text)
 
 
 def same_bits(a, b):

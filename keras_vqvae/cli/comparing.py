@@ -12,6 +12,7 @@ from keras_vqvae.cli.options import (
     config_options,
     fit_verbose,
     quiet_start,
+    say,
 )
 from keras_vqvae.cli.tables import print_columns
 from keras_vqvae.runs import (
@@ -55,7 +56,6 @@ def compare(source: str, output: str, models: str, samples: int | None, **option
     with quiet_start():
         from keras_vqvae.runs import Comparison
     comparison = Comparison.create(output, config, names)
-    say = lambda text: click.echo(click.style(text, bold=True))  # noqa: E731
     try:
         found = comparison.run(samples, fit_verbose(), say)
     except KeyboardInterrupt:

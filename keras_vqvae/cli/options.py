@@ -6,16 +6,16 @@ import os
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from keras_vqvae.runs import RunConfig
 
-_TOP = ("seed", "dtype_policy", "jit_compile")
-
+if TYPE_CHECKING:
+    from keras_vqvae.runs import Run
 
 TITLES = {"vqvae": "VQ-VAE", "prior": "prior"}
 
@@ -72,23 +72,24 @@ def config_options(
         default: whose they are. By default those of `RunConfig`.
     """
     shown = RunConfig() if default is None else default
-
-    def _value(group: str, field: Any) -> Any:
-        return getattr(getattr(shown, group), field.name)
+    owners: dict[str, Any] = {group: getattr(shown, group) for group in groups}
+    if top:
+        owners[""] = shown
 
     def decorate(command: Any) -> Any:
         found = [
-            _option(f, prefix + f.name, f"{group}.{f.name}", _value(group, f), show_defaults)
-            for group, prefix in groups.items()
-            for f in dataclasses.fields(getattr(shown, group))
-            if (group, f.name) != ("data", "source")
+            _option(
+                f,
+                groups.get(group, "") + f.name,
+                f"{group}__{f.name}",
+                getattr(owner, f.name),
+                show_defaults,
+            )
+            for group, owner in owners.items()
+            for f in dataclasses.fields(owner)
+            # Groups of settings have no line of help; where the data is, each command asks itself.
+            if f.metadata and (group, f.name) != ("data", "source")
         ]
-        if top:
-            fields = {f.name: f for f in dataclasses.fields(shown)}
-            found += [
-                _option(fields[name], name, f".{name}", getattr(shown, name), show_defaults)
-                for name in _TOP
-            ]
         for option in reversed(found):
             command = option(command)
         return command
@@ -108,9 +109,8 @@ def apply_options(config: RunConfig, options: dict[str, Any]) -> RunConfig:
     return dataclasses.replace(config, **top, **groups)
 
 
-def _option(field: Any, name: str, target: str, default: Any, show_default: bool) -> Any:
+def _option(field: Any, name: str, key: str, default: Any, show_default: bool) -> Any:
     flag = name.replace("_", "-")
-    key = target.replace(".", "__")
     help_text = field.metadata["help"]
     is_prior = name.startswith("prior_")
     help_text = f"Prior: {help_text}" if is_prior else help_text[:1].upper() + help_text[1:]
@@ -138,14 +138,15 @@ def _shown(value: Any) -> str:
 
 
 @contextmanager
-def quiet_start() -> Any:
+def quiet_start(models: bool = True) -> Iterator[None]:
     """Loads the backend without the lines that TensorFlow prints before it can be told not to.
-
-    On other backends Keras loads TensorFlow, if it is installed, when it sets a seed, saves or
-    loads a model. That happens here, too.
 
     They go to the file descriptor, not to `sys.stderr`; `TF_CPP_MIN_LOG_LEVEL`, if a user sets it,
     brings them back.
+
+    Args:
+        models: whether models will be trained, saved or loaded. On other backends Keras then loads
+            TensorFlow, if it is installed; that happens here, too. Defaults to `True`.
     """
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         yield
@@ -158,18 +159,24 @@ def quiet_start() -> Any:
     try:
         os.dup2(nowhere, 2)
         yield
-        import keras
+        if models:
+            import keras
 
-        keras.utils.set_random_seed(0)  # of no other effect: training and sampling have their own
+            # Of no other effect than to load it: training and sampling have their own seeds.
+            keras.utils.set_random_seed(0)
     finally:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
 
 
-def run_class() -> Any:
-    """`runs.Run`, imported when a command needs it: Keras takes seconds to load."""
-    with quiet_start():
+def run_class(models: bool = True) -> "type[Run]":
+    """`runs.Run`, imported when a command needs it: Keras takes seconds to load.
+
+    Args:
+        models: as for `quiet_start`.
+    """
+    with quiet_start(models):
         from keras_vqvae.runs import Run
 
         return Run
@@ -178,3 +185,8 @@ def run_class() -> Any:
 def fit_verbose() -> int:
     """A progress bar on a terminal, a line an epoch elsewhere."""
     return 1 if sys.stdout.isatty() else 2
+
+
+def say(text: str) -> None:
+    """Tells what begins."""
+    click.echo(click.style(text, bold=True))

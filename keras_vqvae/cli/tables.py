@@ -1,7 +1,7 @@
 """Results as small tables."""
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -9,10 +9,13 @@ from rich.table import Table
 
 from keras_vqvae.runs import figure_rows
 
+if TYPE_CHECKING:
+    from keras_vqvae.runs import Run
+
 _UNKNOWN = "-"
 
 
-def print_results(run: Any, metrics: dict[str, Any], seconds: float) -> None:
+def print_results(run: "Run", metrics: dict[str, Any], seconds: float) -> None:
     """The figures of a run with their units, and the paths to look at."""
     part = metrics.get("evaluated_on", "held-out")
     times = metrics.get("seconds", {})
@@ -30,12 +33,12 @@ def print_results(run: Any, metrics: dict[str, Any], seconds: float) -> None:
             print(path)
 
 
-def print_table(title: str, rows: Iterable[tuple[str, ...]]) -> None:
-    """A table with the numbers to the right."""
+def print_table(title: str, rows: Iterable[tuple[str, str, str]]) -> None:
+    """A table of names, numbers and units, the numbers to the right."""
     table = Table(title=title, title_justify="left", show_header=False)
-    for column, row in enumerate(zip(*rows, strict=True)):
-        del row
-        table.add_column(justify="right" if column == 1 else "left", overflow="fold")
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold", justify="right")
+    table.add_column(overflow="fold")
     for cells in rows:
         table.add_row(*cells)
     Console().print(table)

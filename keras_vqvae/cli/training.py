@@ -2,7 +2,7 @@
 
 import errno
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,9 +14,13 @@ from keras_vqvae.cli.options import (
     config_options,
     fit_verbose,
     run_class,
+    say,
 )
 from keras_vqvae.cli.tables import print_results
 from keras_vqvae.runs import OPTION_PREFIXES, DataConfig, RunConfig, demo_config
+
+if TYPE_CHECKING:
+    from keras_vqvae.runs import Run
 
 # No room, no right to write, or a disk that fails: nothing that other arguments would mend.
 _FULL_OR_CLOSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
@@ -77,8 +81,7 @@ def train(
     """Train a VQ-VAE on images, and a prior on their codes."""
     config = apply_options(RunConfig(data=DataConfig(source)), options)
     run = run_class().create(output, config, overwrite=overwrite)
-    settings = {"tensorboard": tensorboard, "checkpoint_minutes": checkpoint_minutes}
-    _train(run, stage, overwrite, **settings)
+    _train(run, stage, overwrite, tensorboard=tensorboard, checkpoint_minutes=checkpoint_minutes)
 
 
 @click.command(cls=Command)
@@ -97,21 +100,21 @@ def prior(
     opened = run_class().open(run)
     config = apply_options(opened.config, options)
     changed = opened.change_prior(config.prior, config.prior_training, overwrite)
-    settings = {"tensorboard": tensorboard, "checkpoint_minutes": checkpoint_minutes}
-    _train(changed, "prior", overwrite, **settings)
+    _train(
+        changed, "prior", overwrite, tensorboard=tensorboard, checkpoint_minutes=checkpoint_minutes
+    )
 
 
-def _train(run: Any, stage: str = "all", overwrite: bool = False, **settings: Any) -> None:
+def _train(run: "Run", stage: str = "all", overwrite: bool = False, **settings: Any) -> None:
     start = time.perf_counter()
-    report = lambda text: click.echo(click.style(text, bold=True))  # noqa: E731
     try:
-        metrics = run.train(stage, fit_verbose(), report=report, **settings)
+        metrics = run.train(stage, fit_verbose(), report=say, **settings)
     except (KeyboardInterrupt, OSError) as error:
         raise ending(run, stage, error, overwrite) from error
     print_results(run, metrics, time.perf_counter() - start)
 
 
-def ending(run: Any, stage: str, error: BaseException, overwrite: bool = False) -> BaseException:
+def ending(run: "Run", stage: str, error: BaseException, overwrite: bool = False) -> BaseException:
     """What a command ends with, when training ended with this."""
     if isinstance(error, KeyboardInterrupt):
         return Interrupted(_how_to_go_on(run, stage, overwrite))
@@ -121,7 +124,7 @@ def ending(run: Any, stage: str, error: BaseException, overwrite: bool = False) 
     return error
 
 
-def _how_to_go_on(run: Any, stage: str, overwrite: bool) -> str:
+def _how_to_go_on(run: "Run", stage: str, overwrite: bool) -> str:
     """Where an interrupted run stands."""
     command = "the same command without --overwrite" if overwrite else "the same command"
     for name in ("vqvae", "prior") if stage == "all" else (stage,):

@@ -1,7 +1,7 @@
 """The command that searches for settings."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,9 +12,13 @@ from keras_vqvae.cli.options import (
     config_options,
     fit_verbose,
     quiet_start,
+    say,
 )
 from keras_vqvae.cli.tables import print_columns
 from keras_vqvae.runs import DataConfig, RunConfig, TrainingConfig, VQVAEConfig
+
+if TYPE_CHECKING:
+    from keras_vqvae.hypermodels import Search, SearchConfig
 
 _DEFAULT = RunConfig(
     vqvae=VQVAEConfig(likelihood="discretized_logistic"), vqvae_training=TrainingConfig(epochs=5)
@@ -123,7 +127,9 @@ def tune(
     _search(output, config, workers, host, port)
 
 
-def _search(output: str, config: Any, workers: int | None, host: str, port: int | None) -> None:
+def _search(
+    output: str, config: "SearchConfig", workers: int | None, host: str, port: int | None
+) -> None:
     from keras_vqvae.hypermodels import (
         Search,
         SearchProcessError,
@@ -133,7 +139,6 @@ def _search(output: str, config: Any, workers: int | None, host: str, port: int 
     )
 
     search = Search.create(output, config)
-    say = lambda text: click.echo(click.style(text, bold=True))  # noqa: E731
     try:
         if part_of_a_search() is not None:
             search.take_part(fit_verbose())
@@ -155,5 +160,5 @@ def _search(output: str, config: Any, workers: int | None, host: str, port: int 
     click.echo(search.page)
 
 
-def _how_to_go_on(search: Any, output: str) -> str:
+def _how_to_go_on(search: "Search", output: str) -> str:
     return f"{search.ended()} trials are kept in {output}; the same command goes on from there"

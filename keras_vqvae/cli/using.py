@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from keras_vqvae.cli.options import TITLES, Command, run_class
+from keras_vqvae.cli.options import TITLES, Command, run_class, say
 from keras_vqvae.cli.tables import print_facts, print_table
 from keras_vqvae.runs import figure_rows
 
@@ -103,7 +103,6 @@ def evaluate(
     opened = run_class().open(run)
     if page is not None:
         _output_file(page, ".html", overwrite, "--report")
-    say = lambda text: click.echo(click.style(text, bold=True))  # noqa: E731
     figures = opened.write_report(data, samples, page, verbose=1, report=say)
     rows = figure_rows(figures, "" if data else None)
     print_table(f"Results on {figures['vqvae']['images']} images: {figures['part']}", rows)
@@ -118,7 +117,7 @@ def evaluate(
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def info(run: str, as_json: bool) -> None:
     """Show settings, progress, versions, device, fingerprints and sizes of a run."""
-    found = run_class().open(run).info()
+    found = run_class(models=False).open(run).info()
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return

@@ -5,6 +5,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from keras_vqvae.data.checks import checked_integer
 from keras_vqvae.data.seeding import uniforms
 
 
@@ -45,17 +46,8 @@ class Augmentation:
                 "`horizontal_flip` should be True or False. "
                 f"Received: `horizontal_flip={horizontal_flip!r}`"
             )
-        if (
-            isinstance(crop_padding, bool)
-            or not isinstance(crop_padding, (int, np.integer))
-            or crop_padding < 0
-        ):
-            raise ValueError(
-                "`crop_padding` should be a number of pixels, an integer of at least 0. "
-                f"Received: `crop_padding={crop_padding!r}`"
-            )
         self.horizontal_flip = horizontal_flip
-        self.crop_padding = int(crop_padding)
+        self.crop_padding = checked_integer("crop_padding", crop_padding, 0)
 
     def __call__(
         self, images: npt.NDArray[Any], seeds: npt.NDArray[np.uint64] | np.random.Generator

@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
+from keras_vqvae.data.checks import checked_integer
+from keras_vqvae.data.prefetching import Prefetching
 from keras_vqvae.data.seeding import epoch_generator, image_seeds
 from keras_vqvae.data.source import ImageSource
 
@@ -94,9 +95,9 @@ class ImageBatches(keras.utils.PyDataset):
                 f"{type(source).__name__}. Make one with `load_images(...)`"
             )
         self.source = source
-        self.batch_size = _checked_integer("batch_size", batch_size, 1)
+        self.batch_size = checked_integer("batch_size", batch_size, 1)
         self.shuffle = shuffle
-        self.seed = _checked_integer("seed", seed, 0)
+        self.seed = checked_integer("seed", seed, 0)
         if augmentation is not None and not callable(augmentation):
             raise TypeError(
                 "`augmentation` should be None or a function of (images, seeds). "
@@ -118,11 +119,9 @@ class ImageBatches(keras.utils.PyDataset):
                 "`batch_size` should be at most the number of images when `drop_remainder=True`. "
                 f"Received: `batch_size={batch_size}` for {len(source)} images"
             )
-        self._threads = _checked_integer("workers", workers, 1)
-        self._ahead = _checked_integer("max_queue_size", max_queue_size, 1)
-        self._pool: ThreadPoolExecutor | None = None
-        self._pending: dict[tuple[int, int], Future[Batch]] = {}
-        self._last_asked = (-1, -1)
+        threads = checked_integer("workers", workers, 1)
+        ahead = checked_integer("max_queue_size", max_queue_size, 1)
+        self._prefetching = Prefetching[Batch](threads, ahead) if threads > 1 else None
         self._lock = threading.RLock()
         self._order: tuple[int, npt.NDArray[np.int64]] | None = None
         self._within_epoch = False
@@ -158,7 +157,7 @@ class ImageBatches(keras.utils.PyDataset):
             step: Step that is to be `batches[0]`, at most `steps_per_epoch` (which is the start
                 of the next epoch). Defaults to `0`.
         """
-        epoch, step = _checked_integer("epoch", epoch, 0), _checked_integer("step", step, 0)
+        epoch, step = checked_integer("epoch", epoch, 0), checked_integer("step", step, 0)
         if step > self._steps:
             raise ValueError(
                 f"`step` should be at most {self._steps}, the batches of an epoch. "
@@ -177,7 +176,7 @@ class ImageBatches(keras.utils.PyDataset):
             steps: how many batches, from `batches[0]` on.
         """
         self._go_to(self._epoch, self._first_step)
-        self._passed_over = _checked_integer("steps", steps, 0)
+        self._passed_over = checked_integer("steps", steps, 0)
 
     @property
     def passed_over(self) -> int:
@@ -204,10 +203,11 @@ class ImageBatches(keras.utils.PyDataset):
         try:
             if index < self._passed_over:
                 batch = self._stand_in(epoch, self._indices(epoch, step))
-            elif self._threads == 1:
-                batch = self._make(epoch, self._indices(epoch, step))
+            elif self._prefetching is None:
+                batch = self._batch(epoch, step)
             else:
-                batch = self._from_threads(epoch, step)
+                steps = range(self._first_step, self._steps)
+                batch = self._prefetching.get(self._batch, epoch, step, steps)
         except Exception as error:
             self.failure = error
             raise
@@ -243,9 +243,8 @@ class ImageBatches(keras.utils.PyDataset):
             self._epoch, self._first_step = epoch, step
             self._passed_over = 0
             self._served.clear()
-            for future in self._pending.values():
-                future.cancel()
-            self._pending.clear()
+        if self._prefetching is not None:
+            self._prefetching.forget()
 
     def _position(self, index: int) -> tuple[int, int]:
         with self._lock:
@@ -262,6 +261,9 @@ class ImageBatches(keras.utils.PyDataset):
                 order = epoch_generator(self.seed, epoch).permutation(len(self.source))
                 self._order = (epoch, order)
             return self._order[1][chosen]
+
+    def _batch(self, epoch: int, step: int) -> Batch:
+        return self._make(epoch, self._indices(epoch, step))
 
     def _stand_in(self, epoch: int, indices: npt.NDArray[np.int64]) -> Batch:
         """The first image of a batch in all its places."""
@@ -285,25 +287,6 @@ class ImageBatches(keras.utils.PyDataset):
         assert self.source.labels is not None  # checked in the constructor
         return images, self.source.labels[indices]
 
-    def _from_threads(self, epoch: int, step: int) -> Batch:
-        """The batch, while those after it are prepared."""
-        with self._lock:
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._threads, "ImageBatches")
-            future = self._pending.pop((epoch, step), None)
-            if future is None:
-                future = self._pool.submit(self._make, epoch, self._indices(epoch, step))
-            # Only for one who reads in order; in any other order this would be work for nothing.
-            if step == self._first_step or self._last_asked == (epoch, step - 1):
-                for later in range(step + 1, min(step + 1 + self._ahead, self._steps)):
-                    if (epoch, later) not in self._pending:
-                        job = self._pool.submit(self._make, epoch, self._indices(epoch, later))
-                        self._pending[epoch, later] = job
-            else:
-                self._pending.clear()
-            self._last_asked = (epoch, step)
-        return future.result()
-
 
 class _FollowEpochs(keras.callbacks.Callback):
     """Sets the epoch of batches at the start of each epoch of `fit`."""
@@ -324,11 +307,3 @@ class _FollowEpochs(keras.callbacks.Callback):
             self._batches._go_to(epoch, step)
             if step:
                 self._batches._part_is_over = False
-
-
-def _checked_integer(argument: str, value: Any, low: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-        raise ValueError(
-            f"`{argument}` should be an integer of at least {low}. Received: `{argument}={value!r}`"
-        )
-    return int(value)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from keras_vqvae.data.checks import checked_integer
 from keras_vqvae.data.files import (
     DAMAGE,
     RefusedFileError,
@@ -116,6 +117,17 @@ def save_codes(
                 break
 
 
+def save_code_file(path: str | os.PathLike[str], file: CodeFile) -> None:
+    """`save_codes` of what belongs together."""
+    save_codes(
+        path,
+        file.codes,
+        num_embeddings=file.num_embeddings,
+        model_fingerprint=file.fingerprint,
+        labels=file.labels,
+    )
+
+
 def load_codes(path: str | os.PathLike[str], *, model_fingerprint: str | None = None) -> CodeFile:
     """Reads what `save_codes` wrote.
 
@@ -195,24 +207,15 @@ def encode_to_file(
     Returns:
         What was written.
     """
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(
-            f"`batch_size` should be a positive integer. Received: `batch_size={batch_size!r}`"
-        )
+    batch_size = checked_integer("batch_size", batch_size, 1)
     parts = []
     for start in range(0, len(source), batch_size):
         images = source.read(np.arange(start, min(start + batch_size, len(source))))
         parts.append(np.asarray(model.encode(images)))
     codes = np.concatenate(parts).astype(np.int32, copy=False)
-    fingerprint = model.fingerprint()
-    save_codes(
-        path,
-        codes,
-        num_embeddings=model.num_embeddings,
-        model_fingerprint=fingerprint,
-        labels=source.labels,
-    )
-    return CodeFile(codes, model.num_embeddings, fingerprint, source.labels)
+    file = CodeFile(codes, model.num_embeddings, model.fingerprint(), source.labels)
+    save_code_file(path, file)
+    return file
 
 
 def _read(

@@ -12,6 +12,7 @@ from typing import IO, Any, TypeVar, get_args
 import numpy as np
 import numpy.typing as npt
 
+from keras_vqvae.data.checks import checked_choice, checked_size
 from keras_vqvae.data.decoding import (
     Color,
     Header,
@@ -237,30 +238,6 @@ def class_labels(
         return None, None
     numbers = dict(zip(names, itertools.count(), strict=False))
     return np.array([numbers[top] for top in tops if top is not None], np.int32), tuple(names)
-
-
-def checked_size(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
-    """`image_size` as `(height, width)`."""
-    if image_size is None:
-        return None
-    pair = (image_size, image_size) if isinstance(image_size, (int, np.integer)) else image_size
-    valid = isinstance(pair, (tuple, list)) and len(pair) == 2
-    if not valid or not all(isinstance(n, (int, np.integer)) and n > 0 for n in pair):
-        raise ValueError(
-            "`image_size` should be None, a positive integer, or (height, width). "
-            f"Received: `image_size={image_size!r}`"
-        )
-    return (int(pair[0]), int(pair[1]))
-
-
-def checked_choice(argument: str, value: Any, choices: tuple[Any, ...]) -> Any:
-    """`value`, if it is one of `choices`."""
-    if value not in choices:
-        listed = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(
-            f"`{argument}` should be one of {listed}. Received: `{argument}={value!r}`"
-        )
-    return value
 
 
 def _in_threads(function: Callable[[int], _T], items: Sequence[int]) -> list[_T]:

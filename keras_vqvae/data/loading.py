@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from keras_vqvae.data.archives import ARCHIVE_SUFFIXES, ArchiveSource
 from keras_vqvae.data.arrays import ArraySource
+from keras_vqvae.data.checks import checked_choice, checked_size
 from keras_vqvae.data.decoding import Color, Resize
 from keras_vqvae.data.files import DAMAGE, RefusedFileError, check_archive
 from keras_vqvae.data.folders import FolderSource, is_image_name
-from keras_vqvae.data.image_files import checked_choice, checked_size
 from keras_vqvae.data.named import CLASS_NAMES, load_named
 from keras_vqvae.data.resized import resized
 from keras_vqvae.data.source import ImageSource

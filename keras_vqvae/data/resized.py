@@ -6,8 +6,8 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
+from keras_vqvae.data.checks import checked_choice, checked_size
 from keras_vqvae.data.decoding import Color, Resize, convert_array
-from keras_vqvae.data.image_files import checked_choice, checked_size
 from keras_vqvae.data.source import ImageSource
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from keras_vqvae.data.checks import checked_integer
 from keras_vqvae.data.seeding import epoch_generator
 
 # No epoch has this number: a split and a shuffle of the same seed have nothing in common.
@@ -139,10 +140,7 @@ class ImageSource(ABC):
                 "`validation_fraction` should be between 0 and 1, both excluded. "
                 f"Received: `validation_fraction={validation_fraction!r}`"
             )
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise ValueError(
-                f"`seed` should be an integer of at least 0. Received: `seed={seed!r}`"
-            )
+        seed = checked_integer("seed", seed, 0)
         count = len(self)
         if count < 2:
             raise ValueError(

@@ -1,12 +1,15 @@
 """Figures of a model on held-out images."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
-from keras_vqvae.data import ImageBatches, load_images
+from keras_vqvae.data import ImageBatches, ImageSource, load_images
+from keras_vqvae.evaluation.code_histogram import CodeHistogram
 from keras_vqvae.evaluation.reconstructions import Reconstructions
 
 __all__ = ["evaluate_autoencoder", "evaluate_prior", "evaluate_vqvae"]
@@ -54,31 +57,18 @@ def evaluate_vqvae(
     >>> figures["images"], figures["bits_per_image"], figures["code_bits_per_dimension"]
     (3, 32.0, 0.5)
     """
-    depths = model.code_shape[2] if len(model.code_shape) > 2 else 1
-    sizes = np.broadcast_to(model.num_embeddings, (depths,))
-    counts = [np.zeros(size, np.int64) for size in sizes]
-    source = load_images(images)
-    code_shape: tuple[int, ...] = ()  # of these images: a model may take any size
-
-    def count(codes: Any) -> None:
-        nonlocal code_shape
-        code_shape = codes.shape[1:]
-        for depth, indices in enumerate(codes.reshape(-1, depths).T):
-            counts[depth] += np.bincount(indices[indices >= 0], minlength=sizes[depth])
-
-    figures = _reconstruct(model, source, batch_size, verbose, count)
-    entropies = [_entropy_bits(table) for table in counts]
+    source, histogram = load_images(images), CodeHistogram(model)
+    figures = _reconstruct(model, source, batch_size, verbose, histogram.update)
+    figures |= histogram.result()
     numbers = math.prod(source.image_shape)
-    entropy = float(np.mean(entropies))
+    code_shape = histogram.code_shape  # of these images: a model may take any size
     bits = float(math.prod(code_shape[:2]) * model.quantizer.uniform_bits_per_position)
+    entropy = figures["code_entropy_bits"] * math.prod(code_shape)
     return {
         **figures,
-        "codebook_usage": float(np.mean([np.mean(table > 0) for table in counts])),
-        "perplexity": float(np.mean(np.exp2(entropies))),
-        "code_entropy_bits": entropy,
         "bits_per_image": bits,
         "code_bits_per_dimension": bits / numbers,
-        "code_entropy_bits_per_dimension": entropy * math.prod(code_shape) / numbers,
+        "code_entropy_bits_per_dimension": entropy / numbers,
     }
 
 
@@ -173,24 +163,21 @@ def evaluate_prior(
 
 
 def _reconstruct(
-    model: Any, source: Any, batch_size: int, verbose: int, look: Any = lambda latents: None
+    model: Any,
+    source: ImageSource,
+    batch_size: int,
+    verbose: int,
+    look: Callable[[npt.NDArray[Any]], None] = lambda latents: None,
 ) -> dict[str, float]:
     """Figures of reconstructions; `look` sees the latents of each batch."""
     batches = ImageBatches(source, batch_size)
     found = Reconstructions(model, source.image_shape)
-    progress = keras.utils.Progbar(len(batches), verbose=verbose) if verbose else None
+    progress = keras.utils.Progbar(len(batches), verbose=verbose)
     for step in range(len(batches)):
         batch = np.asarray(batches[step])
         latents = model.encode(batch, batch_size)
         decoded = model.decode(latents, batch_size)
         found.update(batch, latents, decoded)
         look(latents)
-        if progress:
-            progress.update(step + 1)
+        progress.add(1)
     return {"images": len(source), **found.result()}
-
-
-def _entropy_bits(counts: Any) -> float:
-    p = counts[counts > 0] / counts.sum()
-    # `+ 0.0` turns the −0.0 of a single code into 0.
-    return float(-np.sum(p * np.log2(p))) + 0.0

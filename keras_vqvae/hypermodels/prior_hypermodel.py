@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_vqvae import models
-from keras_vqvae.hypermodels.run_hypermodel import RunHyperModel, check_train_images
+from keras_vqvae.hypermodels.run_hypermodel import RunHyperModel
 from keras_vqvae.hypermodels.spaces import (
     Choices,
     Linear,
@@ -154,16 +154,14 @@ class PriorHyperModel(RunHyperModel):
         train_images: int | None = None,
         **space: Any,
     ) -> None:
-        super().__init__()
+        run = RunConfig() if run is None else run
+        super().__init__(run, run.prior_training, train_images)
         self.code_shape = tuple(code_shape)
         self.num_embeddings = num_embeddings
-        self.run = RunConfig() if run is None else run
         self.family = [family] if isinstance(family, str) else list(family)
         self.num_classes = num_classes
         self.codes_fingerprint = codes_fingerprint
         self.max_parameters = max_parameters
-        check_train_images(self.run.prior_training, train_images)
-        self.train_images = train_images
         unknown = [name for name in self.family if name not in _FAMILIES]
         if unknown or not self.family:
             raise ValueError(
@@ -176,7 +174,7 @@ class PriorHyperModel(RunHyperModel):
             for name, entry in _FAMILIES[one][1].items():
                 entries.setdefault(name, entry)
                 self._conditions.setdefault(name, ("family", []))[1].append(one)
-        space = {"batch_size": self.run.prior_training.batch_size, **space}
+        space = {"batch_size": self.training.batch_size, **space}
         checked = check_space({**entries, **_TRAINING}, space, self._check, self._conditions)
         choice = Choices(tuple(self.family), self.family[0])
         self.space = {"family": choice if len(self.family) > 1 else self.family[0], **checked}
@@ -234,7 +232,7 @@ class PriorHyperModel(RunHyperModel):
             name="prior",
             **values,
         )
-        self.compile(model, training, self.train_images, self.run.jit_compile)
+        self.compile(model, training)
         return model
 
     def over_budget(self, model: Any) -> str | None:
@@ -243,21 +241,13 @@ class PriorHyperModel(RunHyperModel):
             return None
         return f"the prior has {count} parameters, above max_parameters={limit}"
 
-    @property
-    def training(self) -> TrainingConfig:
-        return self.run.prior_training
-
-    def batch_size(self, hp: Any) -> int:
-        size: int = hp.get("batch_size")
-        return size
-
     def logging(self, validation: Any) -> keras.callbacks.Callback:
         return _Parameters()
 
     def _training(self, values: dict[str, Any]) -> TrainingConfig:
         """Takes what is of training out of the values."""
         found = {name: values.pop(name) for name in _TRAINING}
-        return dataclasses.replace(self.run.prior_training, **found)
+        return dataclasses.replace(self.training, **found)
 
     def _check(self, name: str, value: Any) -> None:
         """Whether the constructor takes such a value."""

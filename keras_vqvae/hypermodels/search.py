@@ -4,7 +4,7 @@ import dataclasses
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +20,9 @@ from keras_vqvae.hypermodels.vqvae_hypermodel import VQVAEHyperModel
 from keras_vqvae.runs import (
     DataParts,
     Run,
+    RunConfig,
     RunExistsError,
+    TrainingConfig,
     check_fit,
     image_batches,
     prior_command,
@@ -219,6 +221,13 @@ class Search:
             train_command(_longer(run.config), f"{self.directory}_best"),
         ]
         found["notes"] = [note] if note else []
+        self._write_hyperparameters(trials)
+        write_state(self.directory / "results.json", found)
+        search_page(self.config, trials, found).save(self.page)
+        return found
+
+    def _write_hyperparameters(self, trials: Sequence[SearchedTrial]) -> None:
+        """A directory for TensorBoard of each trial that has ended and has none yet."""
         for trial in trials:
             folder = self.directory / "tensorboard" / trial.name
             if trial.ended and not folder.exists():
@@ -226,9 +235,6 @@ class Search:
                 figures = {k: v for k, v in trial.figures.items() if k.startswith("val_")}
                 failed = trial.score is None
                 write_hyperparameters(folder, trial.shown_values, figures, failed)
-        write_state(self.directory / "results.json", found)
-        search_page(self.config, trials, found).save(self.page)
-        return found
 
     def _winner(
         self, tuner: Any, best: Any, report: Callable[[str], None]
@@ -315,9 +321,9 @@ def _results(config: SearchConfig, trials: list[SearchedTrial], best: str) -> di
     }
 
 
-def _longer(run: Any) -> Any:
+def _longer(run: RunConfig) -> RunConfig:
     """The settings with as many epochs as a run has by default, if that is more."""
-    epochs = max(run.vqvae_training.epochs, type(run.vqvae_training)().epochs)
+    epochs = max(run.vqvae_training.epochs, TrainingConfig().epochs)
     return dataclasses.replace(
         run, vqvae_training=dataclasses.replace(run.vqvae_training, epochs=epochs)
     )

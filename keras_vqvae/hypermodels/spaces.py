@@ -133,30 +133,11 @@ def check_space(
         name: entry.value if isinstance(entry, Unsearched) else entry
         for name, entry in entries.items()
     }
-    values: tuple[Any, ...]
     for name, value in narrowed.items():
         given = entries[name]
         entry = given.entry if isinstance(given, Unsearched) else given
         try:
-            if isinstance(value, tuple):
-                numbers = all(map(_is_number, value)) or isinstance(entry, Choices)
-                if len(value) != 2 or not numbers:
-                    raise ValueError(f"a range is two numbers, low and high. Received: {value}")
-                low, high = value
-                if not low < high:
-                    raise ValueError(f"the first bound should be below the second: {value}")
-                found[name] = entry.within(low, high)
-                values = value
-            elif isinstance(value, list):
-                if not value:
-                    raise ValueError("a list of values should not be empty")
-                values = tuple(value)
-                if all(map(_is_number, values)) and any(isinstance(v, float) for v in values):
-                    values = tuple(map(float, values))  # KerasTuner wants them of one type
-                default = entry.default if entry.default in values else values[0]
-                found[name] = Choices(values, default)
-            else:
-                found[name], values = value, (value,)
+            found[name], values = _narrowed(entry, value)
             for one in values:
                 check(name, one)
         except ValueError as error:
@@ -165,6 +146,27 @@ def check_space(
         if found[name] is not None:
             _check_use(name, found, conditions)
     return found
+
+
+def _narrowed(entry: Range, value: Any) -> tuple[Any, tuple[Any, ...]]:
+    """What a range, a list or a value makes of an entry, and which values a model has to take."""
+    if isinstance(value, tuple):
+        numbers = all(map(_is_number, value)) or isinstance(entry, Choices)
+        if len(value) != 2 or not numbers:
+            raise ValueError(f"a range is two numbers, low and high. Received: {value}")
+        low, high = value
+        if not low < high:
+            raise ValueError(f"the first bound should be below the second. Received: {value}")
+        return entry.within(low, high), value
+    if isinstance(value, list):
+        if not value:
+            raise ValueError("a list of values should not be empty. Received: []")
+        values = tuple(value)
+        if all(map(_is_number, values)) and any(isinstance(v, float) for v in values):
+            values = tuple(map(float, values))  # KerasTuner wants them of one type
+        default = entry.default if entry.default in values else values[0]
+        return Choices(values, default), values
+    return value, (value,)
 
 
 def _is_number(value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,24 +15,37 @@ _LOGARITHMIC = {
     *("num_embeddings", "embedding_dim", "beta", "width", "learning_rate"),
     *("codebook_learning_rate", "filters", "hidden_dim", "batch_size"),
 }
-# What costs are drawn against one another, for a VQ-VAE and for a prior: names, labels, title.
-_FRONTS = (
-    (
+
+
+class _Plane(NamedTuple):
+    """The names of what is drawn along two axes, and what stands on them."""
+
+    x: str
+    y: str
+    xlabel: str
+    ylabel: str
+
+    def fits(self, found: Mapping[str, Any]) -> bool:
+        """Whether there are numbers of both names."""
+        return self.x in found and self.y in found
+
+
+# What costs are drawn against one another, for a VQ-VAE and for a prior, by title.
+_FRONTS = {
+    "rate and distortion": _Plane(
         *("val_code_bits_per_dimension", "val_mse"),
         *("codes by their histogram, bits per dimension", "mean squared error"),
-        "rate and distortion",
     ),
-    (
+    "size and cost": _Plane(
         *("parameters", "val_bits_per_code"),
         *("parameters of the prior", "bits per code"),
-        "size and cost",
     ),
-)
-# Over which settings the objective is drawn: names, labels.
+}
+# Over which settings the objective is drawn.
 _PAIRS = (
-    ("num_embeddings", "beta", "codebook size", "β"),
-    ("filters", "learning_rate", "filters", "learning rate"),
-    ("hidden_dim", "learning_rate", "hidden width", "learning rate"),
+    _Plane("num_embeddings", "beta", "codebook size", "β"),
+    _Plane("filters", "learning_rate", "filters", "learning rate"),
+    _Plane("hidden_dim", "learning_rate", "hidden width", "learning rate"),
 )
 _BEST, _OTHERS, _FRONT = "#c2571a", "#777777", "#2563a8"
 
@@ -88,15 +101,16 @@ def trial_drawings(
     if not best_first:
         raise ValueError("`trials` should have a score, one of them at least")
     names = searched_names(best_first)
-    front = max(_FRONTS, key=lambda front: sum(_has(t.figures, front) for t in best_first))
-    pair = max(_PAIRS, key=lambda pair: sum(_has(t.values, pair) for t in best_first))
-    with_front = [trial for trial in best_first if _has(trial.figures, front)]
-    with_pair = [trial for trial in best_first if _has(trial.values, pair)]
+    title = max(_FRONTS, key=lambda one: sum(_FRONTS[one].fits(t.figures) for t in best_first))
+    front = _FRONTS[title]
+    pair = max(_PAIRS, key=lambda one: sum(one.fits(t.values) for t in best_first))
+    with_front = [trial for trial in best_first if front.fits(trial.figures)]
+    with_pair = [trial for trial in best_first if pair.fits(trial.values)]
     found: dict[str, Callable[[Any], None]] = {}
     if with_front:
-        found[front[-1]] = lambda axes: _front(axes, with_front, front)
+        found[title] = lambda axes: _front(axes, with_front, front)
     if with_pair:
-        found[f"objective over {pair[2]} and {pair[3]}"] = lambda axes: _objective(
+        found[f"objective over {pair.xlabel} and {pair.ylabel}"] = lambda axes: _objective(
             axes, with_pair, pair, sign
         )
     found["settings of each trial, the best in orange"] = lambda axes: _parallel(
@@ -110,13 +124,9 @@ def _score(trial: SearchedTrial) -> float:
     return trial.score
 
 
-def _has(found: Mapping[str, Any], names: Sequence[str]) -> bool:
-    return names[0] in found and names[1] in found
-
-
-def _front(axes: Any, best_first: Sequence[SearchedTrial], front: Sequence[str]) -> None:
+def _front(axes: Any, best_first: Sequence[SearchedTrial], front: _Plane) -> None:
     """One cost against another; no trial is better in both than one on the front."""
-    x, y, xlabel, ylabel, _ = front
+    x, y, xlabel, ylabel = front
     points = np.array([[t.figures[x], t.figures[y]] for t in best_first])
     axes.scatter(*points.T, s=24, color=_OTHERS)
     beaten = [(np.all(points <= p, axis=1) & np.any(points < p, axis=1)).any() for p in points]
@@ -127,9 +137,7 @@ def _front(axes: Any, best_first: Sequence[SearchedTrial], front: Sequence[str])
     axes.legend()
 
 
-def _objective(
-    axes: Any, best_first: Sequence[SearchedTrial], pair: Sequence[str], sign: int
-) -> None:
+def _objective(axes: Any, best_first: Sequence[SearchedTrial], pair: _Plane, sign: int) -> None:
     """The objective of each trial over two of its settings."""
     x, y, xlabel, ylabel = pair
     worst_first = best_first[::-1]  # so that the best are on top

@@ -150,7 +150,18 @@ def make_tuner(
         # The others may be given more trials, or longer ones.
         **({"epochs": epochs} if kind == "hyperband" else {}),
     )
-    tuner = _make(kind, hypermodel, directory, trials, epochs, objective, direction, seed, kwargs)
+    oracle = _oracle(
+        kind,
+        trials,
+        epochs,
+        objective=keras_tuner.Objective(objective, direction),
+        seed=seed or 1,
+        # Three trials over the budget, one after the other, are no reason to stop.
+        max_consecutive_failed_trials=1000,
+    )
+    folder, name = os.path.split(directory)
+    kwargs |= {"hypermodel": hypermodel, "directory": folder, "project_name": name}
+    tuner = (Hyperband if kind == "hyperband" else _Tuner)(oracle=oracle, **kwargs)
     write_settings(directory, settings)
     return tuner
 
@@ -171,26 +182,9 @@ def _checked(hypermodel: Any, directory: str, keep: bool, **asked: Any) -> dict[
     return settings
 
 
-def _make(
-    kind: str,
-    hypermodel: Any,
-    directory: str,
-    trials: int,
-    epochs: int,
-    objective: str,
-    direction: str,
-    seed: int,
-    kwargs: dict[str, Any],
-) -> Any:
-    common = {
-        "objective": keras_tuner.Objective(objective, direction),
-        "seed": seed or 1,
-        # Three trials over the budget, one after the other, are no reason to stop.
-        "max_consecutive_failed_trials": 1000,
-    }
-    rest = {"hypermodel": hypermodel, **kwargs}
-    rest["directory"], rest["project_name"] = os.path.split(directory)
+def _oracle(kind: str, trials: int, epochs: int, **common: Any) -> keras_tuner.Oracle:
+    """What decides which trial comes next, and when there have been enough."""
     if kind == "hyperband":
-        return Hyperband(oracle=HyperbandOracle(max_epochs=epochs, **common), **rest)
+        return HyperbandOracle(max_epochs=epochs, **common)
     make: Any = {"random": RandomOracle, "bayesian": BayesianOracle, "grid": GridOracle}[kind]
-    return _Tuner(oracle=make(max_trials=trials, **common), **rest)
+    return make(max_trials=trials, **common)

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from keras_vqvae.hypermodels.code_length import CodeLength
-from keras_vqvae.hypermodels.run_hypermodel import RunHyperModel, check_train_images
+from keras_vqvae.hypermodels.run_hypermodel import RunHyperModel
 from keras_vqvae.hypermodels.spaces import (
     Choices,
     Linear,
@@ -112,16 +112,13 @@ class VQVAEHyperModel(RunHyperModel):
         train_images: int | None = None,
         **space: Any,
     ) -> None:
-        super().__init__()
-        self.image_shape = image_shape
         if run is None:
             run = RunConfig(vqvae=VQVAEConfig(likelihood="discretized_logistic"))
-        self.run = run
+        super().__init__(run, run.vqvae_training, train_images)
+        self.image_shape = image_shape
         self.value_range = value_range
         self.variance = variance
         self.max_bits_per_image = max_bits_per_image
-        check_train_images(run.vqvae_training, train_images)
-        self.train_images = train_images
         unsearched = {"quantizer": run.vqvae.quantizer, "depth": len(run.vqvae.widths)}
         self.space = check_space(SPACE, {**unsearched, **space}, self._check, _CONDITIONS)
 
@@ -148,8 +145,7 @@ class VQVAEHyperModel(RunHyperModel):
         config = self.config(hp)
         keras.utils.set_random_seed(config.seed)
         model = build_vqvae(config, self.image_shape, self.value_range, self.variance)
-        rate = config.vqvae.codebook_learning_rate
-        self.compile(model, config.vqvae_training, self.train_images, config.jit_compile, rate)
+        self.compile(model, config.vqvae_training, config.vqvae.codebook_learning_rate)
         return model
 
     def over_budget(self, model: Any) -> str | None:
@@ -157,13 +153,6 @@ class VQVAEHyperModel(RunHyperModel):
         if limit is None or bits <= limit:
             return None
         return f"the codes of an image take {bits:g} bits, above max_bits_per_image={limit:g}"
-
-    @property
-    def training(self) -> TrainingConfig:
-        return self.run.vqvae_training
-
-    def batch_size(self, hp: Any) -> int:
-        return self.training.batch_size
 
     def logging(self, validation: Any) -> keras.callbacks.Callback:
         return CodeLength(validation[0] if isinstance(validation, tuple) else validation)
@@ -178,7 +167,7 @@ class VQVAEHyperModel(RunHyperModel):
         return dataclasses.replace(
             self.run,
             vqvae=dataclasses.replace(self.run.vqvae, widths=widths, **values),
-            vqvae_training=dataclasses.replace(self.run.vqvae_training, **training),
+            vqvae_training=dataclasses.replace(self.training, **training),
         )
 
     def _check(self, name: str, value: Any) -> None:

@@ -22,6 +22,7 @@ from keras_vqvae.layers import (
 )
 from keras_vqvae.likelihoods import Gaussian
 from keras_vqvae.runs.config import RunConfig, TrainingConfig, VQVAEConfig
+from keras_vqvae.runs.parts import DataParts
 
 
 def build_vqvae(
@@ -70,6 +71,14 @@ def build_baseline(
             **seed,
         )
     return model
+
+
+def build_image_model(name: str, config: RunConfig, parts: DataParts) -> models.Autoencoder:
+    """The run's `"vqvae"`, or the baseline of that name, for its images; not compiled."""
+    images = parts.train.image_shape, parts.value_range(), parts.variance()
+    return (
+        build_vqvae(config, *images) if name == "vqvae" else build_baseline(name, config, *images)
+    )
 
 
 def build_quantizer(settings: VQVAEConfig) -> Quantizer:
@@ -154,8 +163,13 @@ def compile_model(
 ) -> None:
     """Compiles a model with Adam and the learning rate schedule of its training.
 
-    With `codebook_learning_rate`, the codes of a VQ-VAE have an Adam of their own, and the same
-    schedule from that rate.
+    Args:
+        model: an image model, or a prior.
+        training: rate, schedule, epochs and batch size.
+        train_images: how many images, or grids of codes, an epoch has: a schedule counts steps.
+        jit_compile: XLA: `"auto"`, `"on"` or `"off"`.
+        codebook_learning_rate: with it the codes of a VQ-VAE have an Adam of their own, and the
+            same schedule from that rate. Defaults to `None`.
     """
     steps = training.epochs * math.ceil(train_images / training.batch_size)
 

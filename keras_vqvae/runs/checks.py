@@ -48,7 +48,8 @@ def pair(name: str, value: Any, kind: type) -> Any:
 def build(cls: type[T], values: Any, where: str = "") -> T:
     """A dataclass of plain data, with an error that names what it does not know."""
     if not isinstance(values, dict):
-        raise ValueError(f"`{where or 'config'}` should be a group of settings, got {values!r}")
+        group = where.rstrip(".") or "config"
+        raise ValueError(f"`{group}` should be a group of settings. Received: {group}={values!r}")
     types = typing.get_type_hints(cls)
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(names))

@@ -38,8 +38,7 @@ def train_command(config: RunConfig, output: str) -> str:
     default = RunConfig()
     for group, prefix in OPTION_PREFIXES.items():
         words += _group(prefix, getattr(config, group), getattr(default, group))
-    for name in ("seed", "dtype_policy", "jit_compile"):
-        words += _words("", name, config, default)
+    words += _group("", config, default)
     return shlex.join(words)
 
 
@@ -72,7 +71,8 @@ def prior_command(config: RunConfig, before: RunConfig, run: str, overwrite: boo
 
 def _group(prefix: str, ours: Any, theirs: Any) -> list[str]:
     """Of a group of settings, those that differ; where the data is stands elsewhere."""
-    names = [field.name for field in dataclasses.fields(ours) if field.name != "source"]
+    # What has no line of help is a group itself.
+    names = [f.name for f in dataclasses.fields(ours) if f.metadata and f.name != "source"]
     return [word for name in names for word in _words(prefix, name, ours, theirs)]
 
 

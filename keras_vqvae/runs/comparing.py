@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from keras_vqvae import evaluation
 from keras_vqvae.data.files import remove_leftovers
@@ -16,8 +16,9 @@ from keras_vqvae.runs.environment import environment
 from keras_vqvae.runs.errors import RunExistsError
 from keras_vqvae.runs.extractors import check_enough, feature_extractor
 from keras_vqvae.runs.parts import DataParts, spread
+from keras_vqvae.runs.sample_count import check_samples, sample_count
 
-MOST_SAMPLES = 10_000
+_FIGURES = "comparison.json"
 
 
 class Comparison:
@@ -31,7 +32,7 @@ class Comparison:
     | `comparison.json` | the settings of all models, and the figures of each |
     | `comparison.html` | the table, reconstructions and samples on one page |
     | `classifier.keras` | whose features samples are compared by, for data with labels |
-    | `autoencoder/`, `vae/` | model, history and checkpoints of a baseline |
+    | `autoencoder/`, `vae/` | model, history, checkpoints and training time of a baseline |
     | `vqvae/`, `finite_scalar/`, … | a run, which all commands take |
 
     What was interrupted goes on; models that are trained are not trained again.
@@ -65,7 +66,7 @@ class Comparison:
             contender(name, self.directory / name, config, self.parts) for name in models
         ]
         self.page = self.directory / "comparison.html"
-        self.figures_file = self.directory / "comparison.json"
+        self.figures_file = self.directory / _FIGURES
         self._classifier = self.directory / "classifier.keras"
 
     @classmethod
@@ -98,31 +99,23 @@ class Comparison:
                 f"Received: models={list(models)}"
             )
         config = creating.with_absolute_source(config)
-        comparison = cls(directory, config, models)
-        file, folder = comparison.figures_file, comparison.directory
-        if file.exists():
-            before, there, began_with = _read(file)
-            comparison = cls(directory, config, list(dict.fromkeys([*there, *models])))
-            differences = before.differences(config)
-            if differences:
-                raise RunExistsError(
-                    f"the output {str(folder)!r} holds a comparison with other settings "
-                    f"({'; '.join(differences)}). Give another directory (`--output`)"
-                )
-        elif holds_more_than(folder, file):
+        before = _Begun.read(Path(directory) / _FIGURES)
+        there = [] if before is None else before.models
+        comparison = cls(directory, config, list(dict.fromkeys([*there, *models])))
+        if before is not None:
+            before.check_settings(comparison)
+        elif holds_more_than(comparison.directory, comparison.figures_file):
             raise RunExistsError(
-                f"the output {str(folder)!r} is not empty and holds no comparison. Give "
-                "another directory (`--output`)"
+                f"the output {str(comparison.directory)!r} is not empty and holds no comparison. "
+                "Give another directory (`--output`)"
             )
         for settings in dict.fromkeys(one.config for one in comparison.contenders):
             creating.check_fit(settings, comparison.parts)
-        if not file.exists():
-            write_json(file, {"config": config.to_dict(), "fingerprint": comparison.fingerprint()})
-        elif began_with not in (None, comparison.fingerprint()):
-            raise ValueError(
-                f"the images of {config.data.source!r} have changed since this comparison began. "
-                "Restore them, or give another directory (`--output`)"
-            )
+        if before is not None:
+            before.check_images(comparison)
+        else:
+            content = {"config": config.to_dict(), "fingerprint": comparison.fingerprint()}
+            write_json(comparison.figures_file, content)
         return comparison
 
     def fingerprint(self) -> str:
@@ -153,8 +146,7 @@ class Comparison:
             NonFiniteLossError: if a loss becomes NaN or infinite.
             ValueError: for `samples` below 0.
         """
-        if samples is not None and samples < 0:
-            raise ValueError(f"`samples` should be at least 0. Received: samples={samples}")
+        check_samples(samples)
         report = report or (lambda text: None)
         for file in (self.figures_file, self.page, self._classifier):
             remove_leftovers(file)
@@ -172,17 +164,13 @@ class Comparison:
             "notes": [],
             "environment": environment(),
         }
-        before = read_json(self.figures_file).get("models", {})
         for one in self.contenders:
             report(f"Evaluating: {one.name}")
-            figures = found["models"][one.name] = one.figures(bars)
-            if not figures["seconds"]["training"]:
-                # Checkpoints, which tell the time, may have been removed.
-                figures["seconds"] = before.get(one.name, {}).get("seconds", figures["seconds"])
+            found["models"][one.name] = one.figures(bars)
         found["files"] = evaluation.lossless_rates(
             spread(source, 1000).as_array(), self.parts.value_range()
         )
-        count = min(len(source), MOST_SAMPLES) if samples is None else samples
+        count = sample_count(samples, source)
         if count:
             self._compare_samples(found, count, bars, report)
         write_json(self.figures_file, found)
@@ -219,17 +207,55 @@ class Comparison:
                 return
 
 
-def _read(file: Path) -> tuple[RunConfig, list[str], str | None]:
-    """Settings of a comparison, which models it has figures of, and its images' fingerprint."""
-    content = read_json(file)
-    config, there = content.get("config"), content.get("models", {})
-    remedy = "Restore it, or give another directory (`--output`)"
-    if not isinstance(config, dict) or not isinstance(there, dict) or not set(there) <= set(MODELS):
-        raise ValueError(
-            f"the file {str(file)!r} is damaged: it lacks the settings (`config`) of a comparison, "
-            f"or its `models` are not some of {', '.join(MODELS)}. {remedy}"
-        )
-    try:
-        return RunConfig.from_dict(config), list(there), content.get("fingerprint")
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{str(file)!r}: {error}. {remedy}") from error
+class _Begun(NamedTuple):
+    """What `comparison.json` says of a comparison that has begun.
+
+    Attributes:
+        config: its settings.
+        models: those that it has figures of.
+        fingerprint: of the images that it began with; `None` if nothing is known.
+    """
+
+    config: RunConfig
+    models: list[str]
+    fingerprint: str | None
+
+    @classmethod
+    def read(cls, file: Path) -> Self | None:
+        """What the file says; `None` if there is none.
+
+        Raises:
+            ValueError: if it is damaged.
+        """
+        if not file.exists():
+            return None
+        content = read_json(file)
+        config, there = content.get("config"), content.get("models", {})
+        remedy = "Restore it, or give another directory (`--output`)"
+        are_models = isinstance(there, dict) and set(there) <= set(MODELS)
+        if not isinstance(config, dict) or not are_models:
+            raise ValueError(
+                f"the file {str(file)!r} is damaged: it lacks the settings (`config`) of a "
+                f"comparison, or its `models` are not some of {', '.join(MODELS)}. {remedy}"
+            )
+        try:
+            return cls(RunConfig.from_dict(config), list(there), content.get("fingerprint"))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{str(file)!r}: {error}. {remedy}") from error
+
+    def check_settings(self, now: Comparison) -> None:
+        """Raises a RunExistsError if it goes on with other settings."""
+        differences = self.config.differences(now.config)
+        if differences:
+            raise RunExistsError(
+                f"the output {str(now.directory)!r} holds a comparison with other settings "
+                f"({'; '.join(differences)}). Give another directory (`--output`)"
+            )
+
+    def check_images(self, now: Comparison) -> None:
+        """Raises a ValueError if it goes on with other images."""
+        if self.fingerprint not in (None, now.fingerprint()):
+            raise ValueError(
+                f"the images of {now.config.data.source!r} have changed since this comparison "
+                "began. Restore them, or give another directory (`--output`)"
+            )

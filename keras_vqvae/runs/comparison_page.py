@@ -2,12 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from keras_vqvae import evaluation
 from keras_vqvae.runs.comparison_rows import COMPARISON_HEADER, comparison_rows
 from keras_vqvae.runs.parts import spread
-from keras_vqvae.runs.stages import TITLES
+from keras_vqvae.runs.stages import title
 
 if TYPE_CHECKING:
     from keras_vqvae.runs.comparing import Comparison
@@ -45,13 +43,12 @@ def comparison_page(comparison: "Comparison", found: dict[str, Any]) -> evaluati
     def strip(images: Any, rows: int = 1) -> Any:
         return evaluation.image_grid(images[: rows * _COLUMNS], _COLUMNS, value_range)
 
-    source = spread(comparison.parts.evaluation()[1], _COLUMNS)
-    originals = source.read(np.arange(len(source)))
+    originals = spread(comparison.parts.evaluation()[1], _COLUMNS).as_array()
     page.section("Reconstructions", "Held-out images, and what comes back from their latents.")
     page.strips(
         [("original", strip(originals))]
         + [
-            (TITLES.get(one.name, one.name), strip(one.model().reconstruct(originals)))
+            (title(one.name), strip(one.model().reconstruct(originals)))
             for one in comparison.contenders
         ]
     )
@@ -64,7 +61,7 @@ def comparison_page(comparison: "Comparison", found: dict[str, Any]) -> evaluati
     count = _ROWS_OF_SAMPLES * _COLUMNS
     for one in comparison.contenders:
         images = next(one.samples(count, count))
-        page.strips([(TITLES.get(one.name, one.name), strip(images, _ROWS_OF_SAMPLES))])
+        page.strips([(title(one.name), strip(images, _ROWS_OF_SAMPLES))])
     return page
 
 

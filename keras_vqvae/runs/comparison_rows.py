@@ -4,19 +4,20 @@ from typing import Any
 
 __all__ = ["COMPARISON_HEADER", "comparison_rows"]
 
-COMPARISON_HEADER = (
-    "model",
-    "latents, bits an image",
-    "reconstruction",
-    "latents",
-    "total",
-    "MSE",
-    "Fréchet distance",
-    "precision",
-    "recall",
-    "parameters",
-)
+# How the numbers are shown, by the names of their columns.
+_FORMS = {
+    "reconstruction": ".3f",
+    "latents": ".3f",
+    "total": ".3f",
+    "MSE": ".4f",
+    "Fréchet distance": "#.3g",
+    "precision": ".2f",
+    "recall": ".2f",
+    "parameters": ",.0f",
+}
+COMPARISON_HEADER = ("model", "latents, bits an image", *_FORMS)
 _NONE = "–"
+_BASELINES = {"autoencoder": "autoencoder", "vae": "VAE, evidence lower bound"}
 
 
 def comparison_rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -41,81 +42,53 @@ def comparison_rows(found: dict[str, Any]) -> list[tuple[str, ...]]:
         rows += _model_rows(name, figures, numbers)
     titles = {"png": "PNG files", "webp": "lossless WebP files"}
     for kind, bits in found.get("files", {}).items():
-        rows.append(_row(titles[kind], numbers, total=bits))
+        rows.append(_row(titles[kind], numbers, {"total": bits}))
     return rows
 
 
 def _model_rows(name: str, figures: dict[str, Any], numbers: int) -> list[tuple[str, ...]]:
     bits, samples = figures["bits_per_dimension"], figures.get("samples", {})
-    shared = {
-        "mse": figures["mse"],
-        "frechet": samples.get("frechet_distance"),
+    plain = {"MSE": figures["mse"], "parameters": figures.get("parameters")}
+    judged = {
+        "Fréchet distance": samples.get("frechet_distance"),
         "precision": samples.get("precision"),
         "recall": samples.get("recall"),
-        "parameters": figures.get("parameters"),
     }
-    reconstruction = bits.get("reconstruction")
-    if name == "autoencoder":
-        return [_row("autoencoder", numbers, reconstruction=reconstruction, **shared)]
-    if name == "vae":
-        rows = [
-            _row(
-                "VAE, evidence lower bound",
-                numbers,
-                reconstruction=reconstruction,
-                latents=bits.get("latents"),
-                total=bits.get("total"),
-                **shared,
-            )
-        ]
+    if name in _BASELINES:
+        rows = [_row(_BASELINES[name], numbers, {**bits, **plain, **judged})]
         if "total_importance_weighted" in bits:
-            weighted = bits["total_importance_weighted"]
-            rows.append(_row("  importance-weighted bound", numbers, total=weighted))
+            weighted = {"total": bits["total_importance_weighted"]}
+            rows.append(_row("  importance-weighted bound", numbers, weighted))
         return rows
     title = "VQ-VAE" if name == "vqvae" else f"VQ-VAE, {name}"
     given = ", given the class" if figures.get("given_labels") else ""
-    prior = {**shared, "parameters": figures.get("prior_parameters")}
-    plain = {"mse": shared["mse"], "parameters": shared["parameters"]}
+    prior = {**judged, "parameters": figures.get("prior_parameters")}
     return [
         _row(
             label,
             numbers,
-            reconstruction=reconstruction,
-            latents=bits.get(f"codes_{kind}"),
-            total=bits.get(f"total_{kind}"),
-            **columns,
+            {
+                "reconstruction": bits.get("reconstruction"),
+                "latents": bits.get(f"codes_{kind}"),
+                "total": bits.get(f"total_{kind}"),
+                **columns,
+            },
         )
         for label, kind, columns in (
             (f"{title}, codes equally likely", "uniform", plain),
             ("  codes by their histogram", "histogram", {}),
-            (f"  codes under the prior{given}", "prior", {**prior, "mse": None}),
+            (f"  codes under the prior{given}", "prior", prior),
         )
     ]
 
 
-def _row(
-    title: str,
-    numbers: int,
-    reconstruction: float | None = None,
-    latents: float | None = None,
-    total: float | None = None,
-    mse: float | None = None,
-    frechet: float | None = None,
-    precision: float | None = None,
-    recall: float | None = None,
-    parameters: float | None = None,
-) -> tuple[str, ...]:
+def _row(title: str, numbers: int, values: dict[str, float | None]) -> tuple[str, ...]:
+    """A row of what is known, by the names of the columns; `numbers` are those of an image."""
+    latents = values.get("latents")
     return (
         title,
         _shown(None if latents is None else latents * numbers, ".0f"),
-        _shown(reconstruction, ".3f"),
-        _shown(latents, ".3f"),
-        _shown(total, ".3f"),
-        _shown(mse, ".4f"),
-        _shown(frechet, "#.3g"),
-        _shown(precision, ".2f"),
-        _shown(recall, ".2f"),
-        _shown(parameters, ",.0f"),
+        *(_shown(values.get(column), form) for column, form in _FORMS.items()),
     )
 
 

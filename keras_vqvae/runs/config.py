@@ -251,8 +251,11 @@ class RunConfig:
             ValueError: for unknown names, another format or a later version.
         """
         values = dict(values)
-        if values.pop("format", FORMAT) != FORMAT:
-            raise ValueError("this is no configuration of a keras_vqvae run")
+        kind = values.pop("format", FORMAT)
+        if kind != FORMAT:
+            raise ValueError(
+                f"this is no configuration of a keras_vqvae run. Received: format={kind!r}"
+            )
         version = values.pop("version", VERSION)
         if version != VERSION:
             raise ValueError(

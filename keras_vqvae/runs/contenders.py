@@ -1,22 +1,22 @@
 """Models that are compared: each can be trained, judged and drawn from."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
-from keras_vqvae import evaluation
-from keras_vqvae.data import ImageBatches
-from keras_vqvae.runs.building import build_baseline
+from keras_vqvae import evaluation, models
 from keras_vqvae.runs.checkpoints import load_model, newest_progress
 from keras_vqvae.runs.config import QUANTIZERS, RunConfig
-from keras_vqvae.runs.directory import RunDirectory
+from keras_vqvae.runs.directory import RunDirectory, read_json, write_json
+from keras_vqvae.runs.encoding import in_batches
 from keras_vqvae.runs.parts import DataParts, labels_like, spread
 from keras_vqvae.runs.prices import image_prices
 from keras_vqvae.runs.run import Run
-from keras_vqvae.runs.stages import TITLES, fit_stage, image_batches
+from keras_vqvae.runs.stages import fit_image_model, title
 
 BASELINES = ("autoencoder", "vae")
 MODELS = (*BASELINES, "vqvae", *QUANTIZERS)
@@ -43,10 +43,10 @@ class Contender(Protocol):
     name: str
     config: RunConfig
 
-    def train(self, verbose: Any, report: Any) -> None:
+    def train(self, verbose: Any, report: Callable[[str], None]) -> None:
         """Does what is not done yet of its training."""
 
-    def model(self) -> Any:
+    def model(self) -> models.Autoencoder:
         """The trained model of images."""
 
     def figures(self, verbose: int) -> dict[str, Any]:
@@ -79,30 +79,20 @@ class Baseline:
         self._files = RunDirectory(directory)
         self.config = config
         self._parts = parts
-        self._model: Any = None
-        self._latents: Any = None
+        self._model: models.Autoencoder | None = None
+        self._latents: npt.NDArray[np.float32] | None = None
 
-    def train(self, verbose: Any, report: Any) -> None:
-        if self._files.model(self.name).exists():
-            return
-        self._files.remove_leftovers((self.name,))
-        config, parts = self.config, self._parts
-        training, validation = config.vqvae_training, parts.validation
-        report(f"Training the {TITLES.get(self.name, self.name)} on {len(parts.train)} images")
-        fit_stage(
-            self.name,
-            self._files,
-            config,
-            lambda: build_baseline(
-                self.name, config, parts.train.image_shape, parts.value_range(), parts.variance()
-            ),
-            image_batches(parts.train, training, config.seed, config.data),
-            None if validation is None else ImageBatches(validation, training.batch_size),
-            verbose,
-            (),
-        )
+    def train(self, verbose: Any, report: Callable[[str], None]) -> None:
+        if not self._files.model(self.name).exists():
+            self._files.remove_leftovers((self.name,))
+            self._files.metrics.unlink(missing_ok=True)  # of a model that is gone
+            report(f"Training the {title(self.name)} on {len(self._parts.train)} images")
+            fit_image_model(self.name, self._files, self.config, self._parts, verbose)
+        if not self._files.metrics.exists():
+            seconds = newest_progress(self._files, self.name).seconds
+            write_json(self._files.metrics, {"seconds": {"training": round(seconds, 2)}})
 
-    def model(self) -> Any:
+    def model(self) -> models.Autoencoder:
         if self._model is None:
             self._model = load_model(self._files.model(self.name))
         return self._model
@@ -125,25 +115,22 @@ class Baseline:
             }
         elif reconstruction is not None:
             prices = {"reconstruction": reconstruction}
-        seconds = newest_progress(self._files, self.name).seconds
         return {
             **found,
             "parameters": model.count_params(),
-            "seconds": {"training": round(seconds, 2)},
+            **read_json(self._files.metrics),
             "bits_per_dimension": prices,
         }
 
     def samples(self, count: int, batch_size: int) -> Iterator[npt.NDArray[Any]]:
         model, seed = self.model(), self.config.seed
-        if self.name == "vae":
+        if isinstance(model, models.VAE):
             images = model.sample(count, seed=seed, batch_size=batch_size)
-            yield from (images[i : i + batch_size] for i in range(0, count, batch_size))
-            return
+            return in_batches(images, batch_size)
         if self._latents is None:
             self._latents = model.encode(spread(self._parts.train, _LATENT_IMAGES).as_array())
         latents = evaluation.random_latents(self._latents, count, seed)
-        for start in range(0, count, batch_size):
-            yield model.decode(latents[start : start + batch_size])
+        return map(model.decode, in_batches(latents, batch_size))
 
 
 class Quantized:
@@ -166,12 +153,12 @@ class Quantized:
             self._made.parts = self._parts  # the same images: they are read once
         return self._made
 
-    def train(self, verbose: Any, report: Any) -> None:
+    def train(self, verbose: Any, report: Callable[[str], None]) -> None:
         if self.name != "vqvae" and not self.run().finished("prior"):
             report(f"Quantizer: {self.name}")
         self.run().train(verbose=verbose, report=report)
 
-    def model(self) -> Any:
+    def model(self) -> models.VQVAE:
         return self.run().vqvae()
 
     def figures(self, verbose: int) -> dict[str, Any]:
@@ -198,5 +185,4 @@ class Quantized:
         if prior.num_classes is not None:
             labels = labels_like(self._parts.evaluation()[1], count, seed)
         codes = prior.sample(count, labels=labels, seed=seed)
-        for start in range(0, count, batch_size):
-            yield vqvae.decode(codes[start : start + batch_size])
+        return map(vqvae.decode, in_batches(codes, batch_size))

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from keras_vqvae.runs.building import build_vqvae
+from keras_vqvae import models
+from keras_vqvae.runs.building import build_image_model
 from keras_vqvae.runs.config import RunConfig
 from keras_vqvae.runs.directory import SAMPLE_FIGURES, STAGES, RunDirectory, read_json, write_json
 from keras_vqvae.runs.environment import environment
@@ -102,8 +103,33 @@ def check_fit(config: RunConfig, parts: DataParts) -> None:
         warnings.warn(
             f"the quantizer {vqvae.quantizer!r}{of} has no use for {', '.join(idle)}", stacklevel=3
         )
-    model = build_vqvae(config, train.image_shape, parts.value_range(), parts.variance())
+    model = build_image_model("vqvae", config, parts)
     model.check_images(train.read(np.arange(min(len(train), 64))), "data")
+
+
+def check_taken_over(vqvae: models.VQVAE, files: RunDirectory, parts: DataParts) -> None:
+    """Looks at a VQ-VAE from elsewhere that is to be the first stage of a run.
+
+    Raises:
+        RunExistsError: if the run has one already, or part of one.
+        ValueError: if it is for other images, or has no grid of one code a position.
+    """
+    if files.has_begun("vqvae"):
+        raise RunExistsError(
+            f"{str(files.path)!r} has a VQ-VAE, or part of one, already. Give another directory"
+        )
+    here = (parts.train.image_shape, parts.value_range())
+    theirs = (vqvae.image_shape, vqvae.value_range)
+    if here != theirs:
+        raise ValueError(
+            "`vqvae` should be for images of shape and value range "
+            f"{here[0]}, {here[1]}. Received: a model for {theirs[0]}, {theirs[1]}"
+        )
+    if len(vqvae.code_shape) != 2:
+        raise ValueError(
+            "`vqvae` should have one code for each position of a grid: the prior of a run is a "
+            f"PixelCNN over such. Received: a model with code_shape={vqvae.code_shape}"
+        )
 
 
 def _stages_of(difference: str) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from typing import Any
 
 from keras_vqvae.data import atomic_write
 from keras_vqvae.data.files import leftovers, remove_leftovers
+from keras_vqvae.data.splits import PARTS
 
 STAGES = ("vqvae", "prior")
-PARTS = ("train", "validation", "test")
 # The groups in `metrics.json` that are of a prior's samples.
 SAMPLE_FIGURES = ("samples", "nearest_training_image")
 
@@ -60,7 +60,7 @@ class RunDirectory:
         """The codes of a part of the data."""
         return self.path / f"codes_{part}.npz"
 
-    def files(self, stage: str) -> list[Path]:
+    def written_by(self, stage: str) -> list[Path]:
         """What a stage writes."""
         files = [self.model(stage), self.history(stage), self.best(stage)]
         files += [self.last(stage), self.previous(stage)]
@@ -76,13 +76,13 @@ class RunDirectory:
 
     def remove_leftovers(self, stages: Sequence[str] = STAGES) -> None:
         """Removes what a process that was killed had begun to write for these stages."""
-        for file in (self.config, self.metrics, *(f for s in stages for f in self.files(s))):
+        for file in (self.config, self.metrics, *(f for s in stages for f in self.written_by(s))):
             remove_leftovers(file)
 
     def remove(self, stages: Sequence[str]) -> None:
         """Removes what these stages wrote, and nothing else."""
         for stage in stages:
-            for file in self.files(stage):
+            for file in self.written_by(stage):
                 file.unlink(missing_ok=True)
             shutil.rmtree(self.tensorboard / stage, ignore_errors=True)
 
@@ -102,6 +102,17 @@ class RunDirectory:
             return set(read_json(self.metrics)) == {"data", "environment"}
         except (OSError, ValueError):
             return False
+
+
+def stages_named(stage: str) -> tuple[str, ...]:
+    """The stages that one of their names means, or `"all"`.
+
+    Raises:
+        ValueError: for another name.
+    """
+    if stage not in ("all", *STAGES):
+        raise ValueError(f"`stage` should be 'all', 'vqvae' or 'prior'. Received: stage={stage!r}")
+    return STAGES if stage == "all" else (stage,)
 
 
 def holds_more_than(folder: Path, *files: Path) -> bool:

@@ -1,5 +1,6 @@
 """What a run was made with."""
 
+import importlib
 import os
 import platform
 import subprocess
@@ -20,12 +21,11 @@ _FLAGS = (
 def environment() -> dict[str, str]:
     """Versions, device, flags, and the state of the working directory's repository."""
     backend = keras.backend.backend()
-    module = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}[backend]
     return {
         "keras_vqvae": __version__,
         "keras": keras.__version__,
         "backend": backend,
-        backend: str(getattr(__import__(module), "__version__", "unknown")),
+        backend: importlib.import_module(backend).__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -2,28 +2,56 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from keras_vqvae import evaluation, metrics
+from keras_vqvae import evaluation
 from keras_vqvae.data import ImageBatches, ImageSource
-from keras_vqvae.runs.directory import SAMPLE_FIGURES, write_json
-from keras_vqvae.runs.encoding import check_count
+from keras_vqvae.metrics import FrechetDistance
+from keras_vqvae.runs.directory import SAMPLE_FIGURES, STAGES, write_json
+from keras_vqvae.runs.encoding import in_batches
 from keras_vqvae.runs.extractors import check_enough, feature_extractor
+from keras_vqvae.runs.held_out import HeldOut
 from keras_vqvae.runs.parts import labels_like, spread
 from keras_vqvae.runs.prices import image_prices
+from keras_vqvae.runs.sample_count import check_samples, sample_count
 
 if TYPE_CHECKING:
     from keras_vqvae.runs.run import Run
 
-# At most so many samples and real images are compared.
-MOST_SAMPLES = 10_000
+# So many samples are drawn in any case, to be looked at.
 SHEET = 64
 # Of so many images the nearest training image is looked for.
 _COPIES = 128
 NEIGHBORS = 3
+
+
+class Drawn(NamedTuple):
+    """What a prior drew.
+
+    Attributes:
+        codes: `(n, h, w)`.
+        labels: the classes that were asked for, `(n,)`; `None` of a prior without classes.
+    """
+
+    codes: npt.NDArray[np.int32]
+    labels: npt.NDArray[np.int32] | None
+
+
+class Nearest(NamedTuple):
+    """Training images that are nearest to samples.
+
+    Attributes:
+        samples: images in the model's `value_range`, `(n, H, W, C)`.
+        indices: of training images, `(n, neighbours)`, the nearest first.
+        distances: on the [0, 1] scale, of the same shape.
+    """
+
+    samples: npt.NDArray[np.float32]
+    indices: npt.NDArray[np.int64]
+    distances: npt.NDArray[np.float64]
 
 
 @dataclass
@@ -31,25 +59,17 @@ class Findings:
     """What was found out about a run.
 
     Attributes:
-        part: which images it was evaluated on.
-        title: what to call them in a sentence, `"test images"`.
-        source: these images.
+        held_out: the images that it was evaluated on.
         figures: by group, as in `metrics.json`.
-        codes: of all these images.
-        drawn: codes that the prior drew, `None` without a prior.
-        labels: of the drawn codes, for a conditional prior.
-        nearest: for the first samples, indices of training images and their distances.
+        drawn: what the prior drew, `None` without a prior.
+        nearest: of the first samples, where they were looked for.
         notes: what is missing, and why.
     """
 
-    part: str
-    title: str
-    source: ImageSource
+    held_out: HeldOut
     figures: dict[str, Any]
-    codes: npt.NDArray[np.int32]
-    drawn: npt.NDArray[np.int32] | None = None
-    labels: npt.NDArray[np.int32] | None = None
-    nearest: tuple[Any, Any] | None = None
+    drawn: Drawn | None = None
+    nearest: Nearest | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -75,8 +95,7 @@ class Evaluation:
         verbose: int,
         report: Callable[[str], None],
     ) -> None:
-        if samples is not None and samples < 0:
-            raise ValueError(f"`samples` should be at least 0. Received: samples={samples}")
+        check_samples(samples)
         run.vqvae()  # raises if it is not trained, before any data is read
         if samples and not run.finished("prior"):
             raise ValueError(
@@ -94,73 +113,67 @@ class Evaluation:
         """All that can be found out."""
         run = self._run
         self._report("Reconstructing held-out images")
-        part, source = run.parts.evaluation(self._images)
-        figures = run.evaluate(self._images, batch_size=self._batch_size, verbose=self._verbose)
-        codes = (
-            run.codes(part) if self._images is None else run.encode(source, verbose=self._verbose)
-        )
-        check_count(codes, source, run.files.codes(part))
-        title = f"{part} images" if self._images is None else f"images of {part!r}"
-        groups = {k: v for k, v in figures.items() if k != "part"}
-        found = Findings(part, title, source, groups, codes.codes)
+        held_out = HeldOut(run, self._images)
+        stages = [stage for stage in STAGES if run.finished(stage)]
+        found = Findings(held_out, held_out.figures(stages, self._batch_size, self._verbose))
         found.figures["bits_per_dimension"] = image_prices(
-            groups["vqvae"], groups.get("prior"), run.vqvae().image_shape
+            found.figures["vqvae"], found.figures.get("prior"), run.vqvae().image_shape
         )
-        if not run.finished("prior"):
+        held_out.codes(self._verbose)  # those of other images are found out before any are drawn
+        if "prior" in stages:
+            self._judge_samples(found)
+        else:
             found.notes.append(
                 "This run has no trained prior: there are no samples, no bits of codes under a "
                 "prior, no Fréchet distance, precision or recall of samples, and no look for "
                 "copies of training images. `keras-vqvae prior RUN` trains one."
             )
-            return found
-        count = min(len(source), MOST_SAMPLES) if self._samples is None else self._samples
-        self._draw(found, count)
+        return found
+
+    def _judge_samples(self, found: Findings) -> None:
+        count = sample_count(self._samples, found.held_out.source)
+        found.drawn = self._draw(found.held_out.source, max(count, SHEET))
         if count:
-            self._compare(found, count)
+            self._compare(found, found.drawn.codes[:count])
         else:
             found.notes.append("No samples were compared with real images: 0 were asked for.")
-        if self._images is None and part == "train":
+        if found.held_out.were_trained_on:
             found.notes.append(
                 "There are no held-out images: all figures are of training images, and no copies "
                 "of them were looked for."
             )
         else:
-            self._look_for_copies(found)
-        return found
+            self._look_for_copies(found, found.drawn.codes[:_COPIES])
 
-    def _draw(self, found: Findings, count: int) -> None:
-        run, prior = self._run, self._run.prior()
-        # A sheet of them is drawn in any case, to be looked at.
-        count = max(count, SHEET)
-        if prior.num_classes is not None:
-            found.labels = labels_like(found.source, count, run.config.seed)
+    def _draw(self, source: ImageSource, count: int) -> Drawn:
+        """Samples, of the classes in the proportions of these images."""
+        prior, seed = self._run.prior(), self._run.config.seed
+        labels = None if prior.num_classes is None else labels_like(source, count, seed)
         self._report(f"Drawing {count} images")
-        found.drawn = prior.sample(
-            count, labels=found.labels, seed=run.config.seed, verbose=self._verbose
-        )
+        return Drawn(prior.sample(count, labels=labels, seed=seed, verbose=self._verbose), labels)
 
-    def _compare(self, found: Findings, count: int) -> None:
-        assert found.drawn is not None  # the caller has drawn
-        run, size = self._run, self._batch_size
+    def _compare(self, found: Findings, codes: npt.NDArray[np.int32]) -> None:
+        """By features: samples, what is lost without any prior, and what real images differ by."""
+        run, source, size = self._run, found.held_out.source, self._batch_size
         try:
-            check_enough(run.parts, min(len(found.source), count), count)
+            check_enough(run.parts, min(len(source), len(codes)), len(codes))
         except ValueError as error:
             found.notes.append(f"Features were not compared: {error}.")
             return
         extractor, name = feature_extractor(
             run.parts,
             run.files.classifier,
-            (found.title, found.source),
+            (found.held_out.title, source),
             lambda: (run.vqvae(), "VQ-VAE"),
             run.config.seed,
             self._verbose,
             self._report,
         )
         self._report(f"Comparing features ({name})")
-        real = spread(found.source, count)
+        real = spread(source, len(codes))
         features = evaluation.image_features(real, extractor, size)
         sets = {
-            "samples": self._decoded(found.drawn[:count]),
+            "samples": self._decoded(codes),
             "reconstructions": self._reconstructed(real),
             "training_images": spread(run.parts.train, len(real)),
         }
@@ -172,23 +185,22 @@ class Evaluation:
                     group |= evaluation.evaluate_samples(features, others)
                     found.figures["samples"] = group
                 else:
-                    distance = metrics.FrechetDistance()
+                    distance = FrechetDistance()
                     distance.update_state(features, others)
                     group[f"frechet_distance_of_{kind}"] = distance.result()
             except ValueError as error:
                 found.notes.append(f"Features were not compared to the end: {error}.")
                 return
 
-    def _look_for_copies(self, found: Findings) -> None:
+    def _look_for_copies(self, found: Findings, codes: npt.NDArray[np.int32]) -> None:
+        """How near samples come to training images, beside held-out images and reconstructions."""
         run, vqvae = self._run, self._run.vqvae()
-        assert found.drawn is not None  # the caller has drawn
         self._report("Looking for the nearest training images")
-        held_out = spread(found.source, _COPIES)
-        real = held_out.read(np.arange(len(held_out)))
+        held_out = spread(found.held_out.source, _COPIES).as_array()
         queries = {
-            "samples": vqvae.decode(found.drawn[:_COPIES]),
-            "held_out_images": real,
-            "their_reconstructions": vqvae.reconstruct(real),
+            "samples": vqvae.decode(codes),
+            "held_out_images": held_out,
+            "their_reconstructions": vqvae.reconstruct(held_out),
         }
         train = run.parts.train
         indices, distances = evaluation.nearest_images(
@@ -197,19 +209,17 @@ class Evaluation:
             min(NEIGHBORS, len(train)),
             vqvae.value_range,
         )
-        starts = np.cumsum([0, *map(len, queries.values())])
+        ends = np.cumsum([len(q) for q in queries.values()])
+        parts = np.split(distances, ends[:-1])
         found.figures["nearest_training_image"] = {
-            kind: float(np.median(distances[start : start + len(queries[kind]), 0]))
-            for kind, start in zip(queries, starts, strict=False)
+            kind: float(np.median(part[:, 0])) for kind, part in zip(queries, parts, strict=True)
         }
-        drawn = len(queries["samples"])
-        found.nearest = indices[:drawn], distances[:drawn]
+        found.nearest = Nearest(queries["samples"], indices[: ends[0]], parts[0])
 
-    def _decoded(self, codes: Any) -> Iterator[Any]:
-        for start in range(0, len(codes), self._batch_size):
-            yield self._run.vqvae().decode(codes[start : start + self._batch_size])
+    def _decoded(self, codes: npt.NDArray[np.int32]) -> Iterator[npt.NDArray[np.float32]]:
+        return map(self._run.vqvae().decode, in_batches(codes, self._batch_size))
 
-    def _reconstructed(self, source: ImageSource) -> Iterator[Any]:
+    def _reconstructed(self, source: ImageSource) -> Iterator[npt.NDArray[np.float32]]:
         batches = ImageBatches(source, self._batch_size)
         for step in range(len(batches)):
             yield self._run.vqvae().reconstruct(np.asarray(batches[step]))
@@ -220,8 +230,8 @@ def keep(run: "Run", found: Findings) -> None:
 
     Those of samples are removed if this evaluation has none: its notes say why.
     """
-    metrics = {k: v for k, v in run.metrics().items() if k not in SAMPLE_FIGURES}
+    content = {k: v for k, v in run.metrics().items() if k not in SAMPLE_FIGURES}
     for name, group in found.figures.items():
-        metrics[name] = {**metrics.get(name, {}), **group}
-    metrics |= {"evaluated_on": found.part, "notes": found.notes}
-    write_json(run.files.metrics, metrics)
+        content[name] = {**content.get(name, {}), **group}
+    content |= {"evaluated_on": found.held_out.part, "notes": found.notes}
+    write_json(run.files.metrics, content)

@@ -90,8 +90,8 @@ class DataParts:
             return self.config.value_range
         if self.train.dtype != np.uint8:
             raise ValueError(
-                "`value_range` should be given for images of floats, such as (0, 1): what black "
-                "and white are"
+                "`value_range`, what black and white are, should be given for images of floats, "
+                f"such as (0, 1). Received: value_range=None for images of {self.train.dtype}"
             )
         return (0.0, 255.0)
 
@@ -198,6 +198,12 @@ def labels_like(source: ImageSource, count: int, seed: int) -> npt.NDArray[np.in
     labels = spread(source, count).labels
     assert labels is not None  # who asks has a prior that was trained on them
     return np.random.default_rng(seed).permutation(np.resize(labels, count))
+
+
+def class_captions(source: ImageSource, labels: npt.NDArray[np.integer[Any]]) -> list[str]:
+    """The names of classes, or their numbers, short enough to stand below an image."""
+    names = source.class_names
+    return [str(i) if names is None else names[i][:13] for i in labels]
 
 
 def resolved(source: str) -> str:

@@ -6,8 +6,8 @@ import numpy as np
 
 from keras_vqvae import evaluation
 from keras_vqvae.runs.directory import STAGES
-from keras_vqvae.runs.evaluating import SHEET, Findings
-from keras_vqvae.runs.parts import spread
+from keras_vqvae.runs.evaluating import SHEET, Drawn, Findings, Nearest
+from keras_vqvae.runs.parts import class_captions, spread
 
 if TYPE_CHECKING:
     from keras_vqvae.runs.run import Run
@@ -31,7 +31,7 @@ def report_page(run: "Run", found: Findings, rows: list[tuple[str, str, str]]) -
     grid = "×".join(map(str, vqvae.code_shape))
     page = evaluation.Page(
         f"keras_vqvae: {run.directory.resolve().name}",
-        f"{len(found.source)} {found.title}, {height}×{width}, {channels} "
+        f"{len(found.held_out.source)} {found.held_out.title}, {height}×{width}, {channels} "
         f"channel{'s' if channels > 1 else ''}; an image is {grid} codes out of "
         f"{vqvae.num_embeddings}. Trained on {run.config.data.source}.",
     )
@@ -40,29 +40,27 @@ def report_page(run: "Run", found: Findings, rows: list[tuple[str, str, str]]) -
         page.note(note)
     _reconstructions(page, run, found)
     if found.drawn is not None:
-        _samples(page, run, found)
+        _samples(page, run, found.drawn)
     if found.nearest is not None:
-        _copies(page, run, found)
+        _copies(page, run, found, found.nearest)
     _usage(page, run, found)
     _rate(page, run, found)
     _losses(page, run)
     return page
 
 
-def _reconstructions(page: Any, run: "Run", found: Findings) -> None:
+def _reconstructions(page: evaluation.Page, run: "Run", found: Findings) -> None:
     vqvae = run.vqvae()
     page.section(
         "Reconstructions",
-        f"Originals ({found.title}), their codes, and the images that the decoder makes of "
-        "them. A square is a code; codes whose vectors are alike have like colours.",
+        f"Originals ({found.held_out.title}), their codes, and the images that the decoder makes "
+        "of them. A square is a code; codes whose vectors are alike have like colours.",
     )
-    count = min(2 * _COLUMNS, len(found.source))
-    source = spread(found.source, count)
-    originals = source.read(np.arange(count))
+    originals = spread(found.held_out.source, 2 * _COLUMNS).as_array()
     codes = vqvae.encode(originals)
     decoded = vqvae.decode(codes)
     pictures = evaluation.codes_picture(vqvae, codes)
-    for start in range(0, count, _COLUMNS):
+    for start in range(0, len(originals), _COLUMNS):
         part = slice(start, start + _COLUMNS)
         page.strips(
             [
@@ -73,61 +71,49 @@ def _reconstructions(page: Any, run: "Run", found: Findings) -> None:
         )
 
 
-def _samples(page: Any, run: "Run", found: Findings) -> None:
+def _samples(page: evaluation.Page, run: "Run", drawn: Drawn) -> None:
     vqvae = run.vqvae()
-    drawn: Any = found.drawn
-    by_class = found.labels is not None
     page.section(
         "Samples",
         "New images: codes that the prior drew, decoded."
-        + (" Each was asked for by its class." if by_class else ""),
+        + ("" if drawn.labels is None else " Each was asked for by its class."),
     )
     chosen, captions = np.arange(SHEET), None
-    if found.labels is not None:
-        chosen = chosen[np.argsort(found.labels[chosen], kind="stable")]
-        names = run.parts.train.class_names
-        captions = [str(i) if names is None else names[i][:13] for i in found.labels[chosen]]
-    images = vqvae.decode(drawn[chosen])
+    if drawn.labels is not None:
+        chosen = chosen[np.argsort(drawn.labels[chosen], kind="stable")]
+        captions = class_captions(run.parts.train, drawn.labels[chosen])
+    images = vqvae.decode(drawn.codes[chosen])
     pixels = evaluation.image_grid(images, _COLUMNS, vqvae.value_range, captions=captions)
     page.picture(pixels, f"{len(chosen)} samples, none left out")
 
 
-def _copies(page: Any, run: "Run", found: Findings) -> None:
-    vqvae = run.vqvae()
-    nearest: Any = found.nearest
-    drawn: Any = found.drawn
-    indices, distances = nearest
+def _copies(page: evaluation.Page, run: "Run", found: Findings, nearest: Nearest) -> None:
+    value_range = run.vqvae().value_range
     medians = found.figures["nearest_training_image"]
     page.section(
         "Nearest training images",
         "Are samples copies? Samples above, and the training images that are nearest to them by "
         "their pixels, with the distance: the root of the mean squared difference, where black and "
         "white are 1 apart. Half of the samples are nearer to a training image than "
-        f"{medians['samples']:.3f}; half of the {found.title} than "
+        f"{medians['samples']:.3f}; half of the {found.held_out.title} than "
         f"{medians['held_out_images']:.3f}, and half of their reconstructions, which are smooth as "
         f"samples are, than {medians['their_reconstructions']:.3f}. Copies would be much nearer "
         "than these.",
     )
-    train, count = run.parts.train, min(_COLUMNS, len(indices))
-    strips = [("sample", _strip(vqvae.decode(drawn[:count]), vqvae.value_range))]
-    for rank in range(indices.shape[1]):
-        pixels = evaluation.image_grid(
-            train.read(indices[:count, rank]),
-            _COLUMNS,
-            vqvae.value_range,
-            captions=[f"{d:.3f}" for d in distances[:count, rank]],
-        )
-        strips.append((("nearest", "second", "third")[rank], pixels))
+    samples, indices, distances = (rows[:_COLUMNS] for rows in nearest)
+    strips = [("sample", _strip(samples, value_range))]
+    names = ("nearest", "second", "third")  # fewer where there are fewer training images
+    for name, index, distance in zip(names, indices.T, distances.T, strict=False):
+        images = run.parts.train.read(index)
+        captions = [f"{d:.3f}" for d in distance]
+        pixels = evaluation.image_grid(images, _COLUMNS, value_range, captions=captions)
+        strips.append((name, pixels))
     page.strips(strips)
 
 
-def _usage(page: Any, run: "Run", found: Findings) -> None:
-    vqvae = run.vqvae()
-    depths = vqvae.code_shape[2] if len(vqvae.code_shape) > 2 else 1
-    sizes = np.broadcast_to(vqvae.num_embeddings, (depths,))
-    counts = np.zeros((depths, max(sizes)), np.int64)
-    for depth, indices in enumerate(found.codes.reshape(-1, depths).T):
-        counts[depth] = np.bincount(indices[indices >= 0], minlength=max(sizes))
+def _usage(page: evaluation.Page, run: "Run", found: Findings) -> None:
+    codes = found.held_out.codes()  # one at each position, as a run's prior needs it
+    counts = np.bincount(codes.codes.ravel(), minlength=run.vqvae().num_embeddings)
     figures = found.figures["vqvae"]
     page.section(
         "Usage of the codes",
@@ -135,16 +121,17 @@ def _usage(page: Any, run: "Run", found: Findings) -> None:
         f"{figures['perplexity']:.1f}, is the number of codes that would be as uncertain if they "
         "were used alike.",
     )
-    page.plot(evaluation.usage_plot(counts), f"how often each code occurs in {found.title}")
+    page.plot(
+        evaluation.usage_plot(counts), f"how often each code occurs in {found.held_out.title}"
+    )
 
 
-def _rate(page: Any, run: "Run", found: Findings) -> None:
+def _rate(page: evaluation.Page, run: "Run", found: Findings) -> None:
     vqvae, bits = run.vqvae(), found.figures["bits_per_dimension"]
     psnr = found.figures["vqvae"]["psnr_db"]
     names = {"codes_uniform": "codes, equally likely", "codes_prior": "codes under the prior"}
     points = {name: (bits[key], psnr) for key, name in names.items() if key in bits}
-    images = spread(found.source, _CODEC_IMAGES)
-    pixels = images.read(np.arange(len(images)))
+    pixels = spread(found.held_out.source, _CODEC_IMAGES).as_array()
     webp = evaluation.webp_rates(pixels, value_range=vqvae.value_range)
     page.section(
         "Rate and distortion",
@@ -158,7 +145,7 @@ def _rate(page: Any, run: "Run", found: Findings) -> None:
     )
 
 
-def _losses(page: Any, run: "Run") -> None:
+def _losses(page: evaluation.Page, run: "Run") -> None:
     page.section("Training")
     for stage, title in zip(STAGES, ("VQ-VAE", "prior"), strict=True):
         history = run.progress(stage).history

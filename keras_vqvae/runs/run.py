@@ -1,7 +1,6 @@
 """The run: a directory, and what can be done with it."""
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +9,22 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from keras_vqvae import data, evaluation, models
+from keras_vqvae import data, models
+from keras_vqvae.data.splits import PARTS
 from keras_vqvae.runs import creating, evaluating, training
-from keras_vqvae.runs.checkpoints import Progress, load_model, newest_progress, save_model
+from keras_vqvae.runs.checkpoints import Progress, newest_progress, save_model
 from keras_vqvae.runs.commands import prior_command
 from keras_vqvae.runs.config import PriorConfig, RunConfig, TrainingConfig
 from keras_vqvae.runs.describing import describe
-from keras_vqvae.runs.directory import PARTS, STAGES, RunDirectory, read_json
-from keras_vqvae.runs.encoding import check_count, decode_codes, encode_images
-from keras_vqvae.runs.errors import RunExistsError
+from keras_vqvae.runs.directory import STAGES, RunDirectory, read_json, stages_named
+from keras_vqvae.runs.encoding import decode_codes, encode_images, kept_codes
 from keras_vqvae.runs.figure_rows import figure_rows
+from keras_vqvae.runs.held_out import HeldOut
+from keras_vqvae.runs.labels import class_number
 from keras_vqvae.runs.parts import DataParts
 from keras_vqvae.runs.report_page import report_page
 from keras_vqvae.runs.samplers import choose_sampler
+from keras_vqvae.runs.trained_models import TrainedModels
 
 __all__ = ["Run"]
 
@@ -65,7 +67,7 @@ class Run:
         self.config = config
         self.files = RunDirectory(directory)
         self.parts = DataParts(config.data, config.seed)
-        self._models: dict[str, Any] = {}
+        self._models = TrainedModels(self.files, config)
 
     @classmethod
     def create(
@@ -152,23 +154,7 @@ class Run:
             RunExistsError: if this run has a VQ-VAE already, or part of one.
             ValueError: if the model is for other images, or has no grid of one code a position.
         """
-        if self.files.has_begun("vqvae"):
-            raise RunExistsError(
-                f"{str(self.directory)!r} has a VQ-VAE, or part of one, already. Give another "
-                "directory"
-            )
-        here = (self.parts.train.image_shape, self.parts.value_range())
-        theirs = (vqvae.image_shape, vqvae.value_range)
-        if here != theirs:
-            raise ValueError(
-                "`vqvae` should be for images of shape and value range "
-                f"{here[0]}, {here[1]}. Received: a model for {theirs[0]}, {theirs[1]}"
-            )
-        if len(vqvae.code_shape) != 2:
-            raise ValueError(
-                "`vqvae` should have one code for each position of a grid: the prior of a run is a "
-                f"PixelCNN over such. Received: a model with code_shape={vqvae.code_shape}"
-            )
+        creating.check_taken_over(vqvae, self.files, self.parts)
         save_model(vqvae, self.files.model("vqvae"))
 
     # -- training ---------------------------------------------------------------------------------
@@ -207,22 +193,10 @@ class Run:
             ValueError: if the data has changed since the run began, or all checkpoints of a stage
                 are damaged.
         """
-        if checkpoint_minutes is not None and not checkpoint_minutes > 0:
-            raise ValueError(
-                "`checkpoint_minutes` should be positive, or None. "
-                f"Received: checkpoint_minutes={checkpoint_minutes!r}"
-            )
-        _check_stage(stage)
-        if stage == "prior" and not self.finished("vqvae"):
-            raise ValueError(
-                f"the VQ-VAE of {str(self.directory)!r} is not trained to its end, and the prior "
-                "learns its codes. Train with stage 'vqvae' or 'all' first"
-            )
         session = training.Session(
             self, verbose, callbacks, tensorboard, report, checkpoint_minutes
         )
-        for name in STAGES if stage == "all" else (stage,):
-            session.train(name)
+        session.train(stage)
         return self.metrics()
 
     def finished(self, stage: str) -> bool:
@@ -237,11 +211,11 @@ class Run:
 
     def vqvae(self) -> models.VQVAE:
         """The trained VQ-VAE."""
-        return self._model("vqvae")
+        return self._models.vqvae()
 
     def prior(self) -> models.CodePrior:
         """The trained prior."""
-        return self._model("prior")
+        return self._models.prior()
 
     def sample(
         self,
@@ -295,20 +269,14 @@ class Run:
             return None
         classes = self.prior().num_classes
         if classes is None:
+            conditional = replace(self.config, prior=replace(self.config.prior, conditional=True))
+            command = prior_command(conditional, self.config, str(self.directory), overwrite=True)
             raise ValueError(
                 f"`label` needs a prior that is trained with `conditional`. Received: {label!r}. "
-                f"`{self._prior_command(overwrite=True, conditional=True)}` trains one"
+                f"`{command}` trains one"
             )
-        names = self.metrics()["data"]["classes"] or []
-        text = str(label)
-        same = [i for i, name in enumerate(names) if name == text] or [
-            i for i, name in enumerate(names) if name.lower() == text.lower()
-        ]
-        number = same[0] if len(same) == 1 else int(text) if text.isdecimal() else -1
-        if not 0 <= number < classes:
-            known = ", ".join(names) or f"0 to {classes - 1}"
-            raise ValueError(f"`label` should be one of {known}. Received: {label!r}")
-        return number
+        names = self.metrics().get("data", {}).get("classes")
+        return class_number(label, names or [], classes)
 
     def codes(self, part: str = "train", verbose: int = 0) -> data.CodeFile:
         """The codes of a part of the run's images, which are kept in `codes_<part>.npz`.
@@ -323,15 +291,15 @@ class Run:
         """
         if part not in PARTS:
             raise ValueError(f"`part` should be one of {', '.join(PARTS)}. Received: part={part!r}")
-        path, fingerprint = self.files.codes(part), self.vqvae().fingerprint()
+        path = self.files.codes(part)
         if path.exists():
-            try:
-                return data.load_codes(path, model_fingerprint=fingerprint)
-            except ValueError as error:
-                raise ValueError(f"{error}. Remove {str(path)!r}: it is made anew") from error
+            return kept_codes(self.vqvae(), path)
         source = getattr(self.parts, part)
         if source is None:
-            raise ValueError(f"the data of {str(self.directory)!r} has no {part} part")
+            raise ValueError(
+                f"`part` should be one that the data of {str(self.directory)!r} has. "
+                f"Received: part={part!r}"
+            )
         return encode_images(self.vqvae(), source, path, verbose=verbose)
 
     def encode(
@@ -370,28 +338,11 @@ class Run:
             ValueError: for another stage, images of another shape, or codes that were kept of more
                 or fewer images than there are now.
         """
-        _check_stage(stage)
-        if images is None and self.data_changed():
-            warnings.warn(
-                f"the images of {self.config.data.source!r} are not those that this run began "
-                "with, or were copied: some that are held out now may have been trained on",
-                stacklevel=2,
-            )
-        part, source = self.parts.evaluation(images)
-        figures: dict[str, Any] = {"part": part}
-        if stage in ("all", "vqvae"):
-            figures["vqvae"] = evaluation.evaluate_vqvae(self.vqvae(), source, batch_size, verbose)
-        if stage == "prior" or (stage == "all" and self.finished("prior")):
-            codes = (
-                self.codes(part, verbose)
-                if images is None
-                else encode_images(self.vqvae(), source, verbose=verbose)
-            )
-            check_count(codes, source, self.files.codes(part))
-            figures["prior"] = evaluation.evaluate_prior(
-                self.prior(), codes.codes, codes.labels, batch_size
-            )
-        return figures
+        stages = stages_named(stage)
+        if stage == "all" and not self.finished("prior"):
+            stages = ("vqvae",)
+        held_out = HeldOut(self, images)
+        return {"part": held_out.part, **held_out.figures(stages, batch_size, verbose)}
 
     def write_report(
         self,
@@ -437,7 +388,7 @@ class Run:
         found = evaluating.Evaluation(
             self, images, samples, batch_size, verbose, report or (lambda text: None)
         ).findings()
-        figures = {"part": found.part, **found.figures, "notes": found.notes}
+        figures = {"part": found.held_out.part, **found.figures, "notes": found.notes}
         if images is None:
             evaluating.keep(self, found)
         if path is not None:
@@ -456,33 +407,3 @@ class Run:
     def info(self) -> dict[str, Any]:
         """Settings, progress, versions, device, fingerprints and sizes."""
         return describe(self)
-
-    def _how_to_train(self, stage: str) -> str:
-        if stage == "prior" and self.finished("vqvae"):
-            return f"`{self._prior_command()}` trains it"
-        return "The `keras-vqvae train` that began this run goes on with it"
-
-    def _prior_command(self, overwrite: bool = False, **changes: Any) -> str:
-        """What trains the prior, with these settings changed."""
-        config = replace(self.config, prior=replace(self.config.prior, **changes))
-        return prior_command(config, self.config, str(self.directory), overwrite)
-
-    def _model(self, stage: str) -> Any:
-        if stage not in self._models:
-            if not self.finished(stage):
-                raise FileNotFoundError(
-                    f"{str(self.directory)!r} has no {stage}.keras: this stage is not trained to "
-                    f"its end. {self._how_to_train(stage)}"
-                )
-            try:
-                self._models[stage] = load_model(self.files.model(stage))
-            except ValueError as error:
-                raise ValueError(
-                    f"{error}. Remove it and train again: it is restored from the checkpoints"
-                ) from error
-        return self._models[stage]
-
-
-def _check_stage(stage: str) -> None:
-    if stage not in ("all", *STAGES):
-        raise ValueError(f"`stage` should be 'all', 'vqvae' or 'prior'. Received: stage={stage!r}")

@@ -14,10 +14,16 @@ def choose_sampler(temperature: float, top_k: int | None, top_p: float | None) -
     TopK(k=5, temperature=0.9)
     """
     if top_k is not None and top_p is not None:
-        raise ValueError("`top_k` and `top_p` exclude each other. Give one of them")
+        raise ValueError(
+            "`top_k` and `top_p` exclude each other: give one of them. "
+            f"Received: top_k={top_k}, top_p={top_p}"
+        )
     if temperature == 0:
         if top_k is not None or top_p is not None:
-            raise ValueError("`temperature=0` takes the most probable code: leave `top_k`, `top_p`")
+            raise ValueError(
+                "`temperature=0` takes the most probable code: leave out `top_k` and `top_p`. "
+                f"Received: top_k={top_k}, top_p={top_p}"
+            )
         return sampling.Greedy()
     if top_k is not None:
         return sampling.TopK(top_k, temperature)

@@ -11,16 +11,46 @@ import numpy.typing as npt
 from keras_vqvae.callbacks.resuming import assign_all, values_of
 from keras_vqvae.data import Augmentation, ImageBatches, ImageSource
 from keras_vqvae.data.rows import RowsSource
-from keras_vqvae.runs.building import compile_model
+from keras_vqvae.runs.building import build_image_model, compile_model
 from keras_vqvae.runs.checkpoints import Progress, copy_file, resume_model
 from keras_vqvae.runs.config import DataConfig, RunConfig, TrainingConfig
 from keras_vqvae.runs.directory import RunDirectory
 from keras_vqvae.runs.epoch_checkpoint import EpochCheckpoint
 from keras_vqvae.runs.interrupting import first_interrupt
 from keras_vqvae.runs.newest_checkpoint import is_whole, newest
+from keras_vqvae.runs.parts import DataParts
 from keras_vqvae.runs.watching import StopOnNonFiniteLoss, WarnOfCollapse
 
-TITLES = {"vqvae": "VQ-VAE", "vae": "VAE"}
+_TITLES = {"vqvae": "VQ-VAE", "vae": "VAE"}
+
+
+def title(name: str) -> str:
+    """What to call the model of a stage, or of a comparison, in a sentence."""
+    return _TITLES.get(name, name)
+
+
+def fit_image_model(
+    stage: str,
+    files: RunDirectory,
+    config: RunConfig,
+    parts: DataParts,
+    verbose: Any,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    checkpoint_seconds: float | None = 600.0,
+) -> None:
+    """`fit_stage` of the VQ-VAE, or of a baseline, which is trained as that is."""
+    training, validation = config.vqvae_training, parts.validation
+    fit_stage(
+        stage,
+        files,
+        config,
+        lambda: build_image_model(stage, config, parts),
+        image_batches(parts.train, training, config.seed, config.data),
+        None if validation is None else ImageBatches(validation, training.batch_size),
+        verbose,
+        callbacks,
+        checkpoint_seconds,
+    )
 
 
 def fit_stage(
@@ -31,38 +61,51 @@ def fit_stage(
     batches: ImageBatches,
     validation: ImageBatches | None,
     verbose: Any,
-    callbacks: Sequence[Any],
-    checkpoint_seconds: float | None = 600.0,
-) -> Progress:
+    callbacks: Sequence[keras.callbacks.Callback],
+    checkpoint_seconds: float | None,
+) -> None:
     """Trains a stage to its end and writes its model; an unfinished one is continued.
 
     Checkpoints are written after each epoch, in longer ones every `checkpoint_seconds`, and where
     Ctrl-C ends training, which it does after the step that runs.
 
-    Stages are `"vqvae"` and `"prior"`, and the baselines `"autoencoder"` and `"vae"`, which are
-    trained as the VQ-VAE is.
+    Stages are `"vqvae"` and `"prior"`, and the baselines `"autoencoder"` and `"vae"`.
 
     The model is the best one by validation loss where there is validation, else the last.
+
+    Args:
+        stage: which.
+        files: where its checkpoints and its model are.
+        config: the settings of its training, the seed, XLA.
+        build: makes the model, not compiled, if it is not begun.
+        batches: what it is trained on.
+        validation: what its epochs are compared on, or `None`.
+        verbose: as for `keras.Model.fit`.
+        callbacks: further ones.
+        checkpoint_seconds: how often to write a checkpoint within an epoch, or `None`.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C.
+        NonFiniteLossError: if the loss becomes NaN or infinite.
+        ValueError: if all checkpoints are damaged.
     """
     training = config.prior_training if stage == "prior" else config.vqvae_training
     keras.utils.set_random_seed(config.seed)
     found = newest(files, stage)
-    metrics = None
-    if found is not None:
-        path, progress = found
-        model, metrics = resume_model(path, progress)
-    else:
-        progress = Progress()
-        model = build()
+    if found is None:
+        model, progress, metrics = build(), Progress(), None
         rate = config.vqvae.codebook_learning_rate if stage == "vqvae" else None
         compile_model(model, training, len(batches.source), config.jit_compile, rate)
+    else:
+        path, progress = found
+        model, metrics = resume_model(path, progress)
     if progress.epochs < training.epochs and not progress.stopped:
         checkpoint = EpochCheckpoint(files, stage, progress, training.patience, checkpoint_seconds)
         checkpoint.follow(batches)
         if metrics is not None:
             checkpoint.go_on_from(progress.epochs, progress.steps, _restoring(model, metrics))
         watching = [
-            StopOnNonFiniteLoss(TITLES.get(stage, stage), lambda: progress.kept),
+            StopOnNonFiniteLoss(title(stage), lambda: progress.kept),
             WarnOfCollapse(vectors=_vectors(model, len(batches.source))),
         ]
         with first_interrupt(checkpoint.interrupt):
@@ -76,6 +119,11 @@ def fit_stage(
                 callbacks=[*watching, *callbacks, checkpoint],
                 verbose=verbose,
             )
+    _take_best(files, stage, progress)
+
+
+def _take_best(files: RunDirectory, stage: str, progress: Progress) -> None:
+    """Makes the best checkpoint, or else the last, the model of a finished stage."""
     best = files.best(stage) if progress.best_epoch is not None else files.last(stage)
     if not is_whole(best):
         raise ValueError(
@@ -83,7 +131,6 @@ def fit_stage(
             "again: it goes on from the one before it"
         )
     copy_file(best, files.model(stage))
-    return progress
 
 
 def _vectors(model: Any, images: int) -> int | None:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_vqvae import evaluation
-from keras_vqvae.data import ImageBatches
-from keras_vqvae.runs.building import build_prior, build_vqvae
-from keras_vqvae.runs.directory import write_json
-from keras_vqvae.runs.parts import spread
+from keras_vqvae.data import CodeFile, ImageBatches
+from keras_vqvae.runs.building import build_prior
+from keras_vqvae.runs.directory import stages_named, write_json
+from keras_vqvae.runs.parts import class_captions, spread
 from keras_vqvae.runs.prices import image_prices
-from keras_vqvae.runs.stages import code_batches, fit_stage, image_batches
+from keras_vqvae.runs.stages import code_batches, fit_image_model, fit_stage
 from keras_vqvae.runs.watched import tensorboard_callbacks
 
 if TYPE_CHECKING:
@@ -44,6 +44,11 @@ class Session:
         report: Callable[[str], None] | None,
         checkpoint_minutes: float | None,
     ) -> None:
+        if checkpoint_minutes is not None and not checkpoint_minutes > 0:
+            raise ValueError(
+                "`checkpoint_minutes` should be positive, or None. "
+                f"Received: checkpoint_minutes={checkpoint_minutes!r}"
+            )
         self._run = run
         self._verbose = verbose
         self._bars = 1 if verbose in (1, "auto") else 0
@@ -53,7 +58,21 @@ class Session:
         self._checkpoint_seconds = checkpoint_minutes and 60.0 * checkpoint_minutes
 
     def train(self, stage: str) -> None:
-        """Does what is not done yet of a stage."""
+        """Does what is not done yet of a stage, or of `"all"`.
+
+        Raises:
+            ValueError: for another stage, or a prior before its VQ-VAE; and as `Run.train`.
+        """
+        stages = stages_named(stage)
+        if stage == "prior" and not self._run.finished("vqvae"):
+            raise ValueError(
+                f"the VQ-VAE of {str(self._run.directory)!r} is not trained to its end, and the "
+                "prior learns its codes. Train with stage 'vqvae' or 'all' first"
+            )
+        for one in stages:
+            self._train(one)
+
+    def _train(self, stage: str) -> None:
         run = self._run
         if not run.finished(stage):
             run.files.remove_leftovers()
@@ -67,18 +86,13 @@ class Session:
             self._finish(stage)
 
     def _fit_vqvae(self) -> None:
-        run, config, parts = self._run, self._run.config, self._run.parts
-        training, validation = config.vqvae_training, parts.validation
-        self._announce("vqvae", f"the VQ-VAE on {len(parts.train)} images")
-        fit_stage(
+        run = self._run
+        self._announce("vqvae", f"the VQ-VAE on {len(run.parts.train)} images")
+        fit_image_model(
             "vqvae",
             run.files,
-            config,
-            lambda: build_vqvae(
-                config, parts.train.image_shape, parts.value_range(), parts.variance()
-            ),
-            image_batches(parts.train, training, config.seed, config.data),
-            None if validation is None else ImageBatches(validation, training.batch_size),
+            run.config,
+            run.parts,
             self._verbose,
             self._callbacks_of("vqvae"),
             self._checkpoint_seconds,
@@ -96,7 +110,7 @@ class Session:
         classes = parts.num_classes() if conditional else None
         self._announce("prior", f"the prior on the codes of {len(codes.codes)} images")
 
-        def batches(file: Any, shuffle: bool) -> Any:
+        def batches(file: CodeFile, shuffle: bool) -> ImageBatches:
             labels = file.labels if conditional else None
             return code_batches(file.codes, labels, training, config.seed, shuffle)
 
@@ -128,7 +142,11 @@ class Session:
         self._report("Evaluating")
         figures = run.evaluate(stage=stage, verbose=self._bars)
         self._note_seconds("evaluate", time.perf_counter() - start)
-        metrics = run.metrics()
+        self._keep(stage, figures)
+
+    def _keep(self, stage: str, figures: dict[str, Any]) -> None:
+        """Writes to `metrics.json` what is known of a stage, the last thing that it does."""
+        run, metrics = self._run, self._run.metrics()
         metrics["evaluated_on"] = figures["part"]
         metrics["data"] = run.parts.record()
         metrics[stage] = {**figures[stage], **self._facts(stage)}
@@ -162,8 +180,7 @@ class Session:
 
     def _draw_reconstructions(self) -> None:
         run = self._run
-        source = spread(run.parts.evaluation()[1], _RECONSTRUCTIONS)
-        originals = source.read(np.arange(len(source)))
+        originals = spread(run.parts.evaluation()[1], _RECONSTRUCTIONS).as_array()
         vqvae = run.vqvae()
         evaluation.reconstruction_grid(
             originals,
@@ -177,8 +194,7 @@ class Session:
         captions, labels = None, None
         if classes is not None:
             labels = np.arange(count) % columns
-            names = run.parts.train.class_names or [str(i) for i in range(classes)]
-            captions = [names[i][:13] for i in labels]
+            captions = class_captions(run.parts.train, labels)
         images = run.sample(count, labels=labels, verbose=self._bars)
         value_range = run.vqvae().value_range
         evaluation.image_grid(images, columns, value_range, run.files.samples, captions)

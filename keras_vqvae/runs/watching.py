@@ -8,6 +8,10 @@ import numpy as np
 
 from keras_vqvae.runs.errors import NonFiniteLossError
 
+# The use of a table is a collapse below this share of its codes, for so many epochs on end.
+_LEAST_USAGE = 0.1
+_EPOCHS = 3
+
 
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
     """Ends training with an error at the first loss that is NaN or infinite.
@@ -43,38 +47,35 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
 
 
 class WarnOfCollapse(keras.callbacks.Callback):
-    """Warns once when hardly any codes of a table are used for some epochs.
+    """Warns once when less than a tenth of the codes of a table are used for three epochs.
 
     Args:
-        bound: share of the codes below which their use is a collapse. Defaults to `0.1`.
-        epochs: for so many epochs, one after another. Defaults to `3`.
         vectors: how many vectors an epoch has. Of a table that is larger, no more codes than these
-            can be used, and `bound` is a share of them. Defaults to `None`, enough for all.
+            can be used, and the tenth is one of them. Defaults to `None`, enough for all.
     """
 
-    def __init__(self, bound: float = 0.1, epochs: int = 3, vectors: int | None = None) -> None:
+    def __init__(self, vectors: int | None = None) -> None:
         super().__init__()
-        self._bound = self._bound_here = bound
         self._vectors = vectors
-        self._epochs = epochs
+        self._bound = _LEAST_USAGE
         self._low: dict[str, int] = {}
         self._warned = False
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         quantizer = getattr(self.model, "quantizer", None)
         if self._vectors is not None and quantizer is not None:
-            self._bound_here = self._bound * min(1.0, self._vectors / max(quantizer.table_sizes))
+            self._bound = _LEAST_USAGE * min(1.0, self._vectors / max(quantizer.table_sizes))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         for name, usage in (logs or {}).items():
             if name.startswith("val_") or name.rpartition("/")[2] != "codebook_usage":
                 continue
-            self._low[name] = self._low.get(name, 0) + 1 if usage < self._bound_here else 0
-            if self._low[name] >= self._epochs and not self._warned:
+            self._low[name] = self._low.get(name, 0) + 1 if usage < self._bound else 0
+            if self._low[name] >= _EPOCHS and not self._warned:
                 self._warned = True
                 warnings.warn(
                     f"the codebook collapses: {usage:.1%} of the codes are used (`{name}`), below "
-                    f"{self._bound_here:.1%} for {self._epochs} epochs. Remedies: replace dead "
+                    f"{self._bound:.1%} for {_EPOCHS} epochs. Remedies: replace dead "
                     "codes (`revival`), start from data (`embeddings_initializer='kmeans'`), learn "
                     "by moving averages (`update='ema'`), a lower learning rate, or fewer codes "
                     "(`num_embeddings`)",

@@ -62,6 +62,30 @@ def test_the_start_is_silent_on_every_backend(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_info_on_jax_loads_no_tensorflow(tmp_path):
+    """It looks at no model: only commands that do, wait for TensorFlow, which Keras then loads."""
+    pytest.importorskip("jax")
+    code = (
+        "import json, pathlib, sys; sys.argv[0] = 'keras-vqvae'\n"
+        "from keras_vqvae.cli import main\n"
+        "from keras_vqvae.runs import RunConfig\n"
+        "pathlib.Path('config.json').write_text(json.dumps(RunConfig().to_dict()))\n"
+        "try: main(['info', '.'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'jax' in sys.modules and 'tensorflow' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "float32" in done.stdout
+
+
 def test_help_shows_defaults_and_the_version(tmp_path):
     text = " ".join(run("train", "--help", cwd=tmp_path).stdout.split())
     for part in ("--num-embeddings", "[default: 512]", "[default: 32,64]", "--prior-epochs"):

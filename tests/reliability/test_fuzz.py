@@ -1,6 +1,5 @@
 """A few of the mutations of `run_all.py`, and what a tampered model file must not do."""
 
-import json
 import zipfile
 from collections import Counter
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import rewrite_json
 
 from keras_vqvae import data
 from keras_vqvae.callbacks.training_state import TrainingState
@@ -31,17 +31,6 @@ def test_some_mutations_of_each_kind(tmp_path, monkeypatch):
 def test_any_damage_of_a_code_file_is_noticed(number, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp() / "codes"
     assert Counter([try_codes(number, folder)])
-
-
-def rewrite(path, change):
-    """The model file with another configuration, and checksums that fit."""
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    config = json.loads(members["config.json"])
-    change(config)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, json.dumps(config) if name == "config.json" else content)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +69,7 @@ def test_a_tampered_model_runs_nothing(change, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "model.keras"
     small_model(path)
-    rewrite(path, change)
+    rewrite_json(path, "config.json", change)
     with pytest.raises(ValueError, match=r"model\.keras' cannot be loaded"):
         load_model(path)
     assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]
@@ -137,10 +126,10 @@ def test_codes_that_are_all_alike_are_read_back(tmp_path, monkeypatch):
 def test_a_model_of_a_later_version_says_so_or_loads(tmp_path):
     path = tmp_path / "model.keras"
     values = small_model(path)
-    rewrite(path, lambda c: c["config"].update(something_new=1))
+    rewrite_json(path, "config.json", lambda c: c["config"].update(something_new=1))
     with pytest.raises(ValueError, match="something_new"):
         load_model(path)
-    rewrite(path, lambda c: c["config"].pop("something_new"))
+    rewrite_json(path, "config.json", lambda c: c["config"].pop("something_new"))
     loaded = load_model(path)
     assert all(
         np.array_equal(a, keras.ops.convert_to_numpy(b))

@@ -192,6 +192,12 @@ def test_a_finished_comparison_needs_no_checkpoints(folder, tmp_path):
     shutil.rmtree(tmp_path / "c" / "autoencoder" / "checkpoints")
     again = Comparison.create(tmp_path / "c", config, ["autoencoder"]).run(samples=0)
     assert again["models"] == first["models"]
+    # A model that is trained again has a time of its own.
+    place = tmp_path / "c" / "autoencoder"
+    (place / "autoencoder.keras").unlink()
+    (place / "metrics.json").write_text(json.dumps({"seconds": {"training": 12345.0}}))
+    anew = Comparison.create(tmp_path / "c", config, ["autoencoder"]).run(samples=0)
+    assert 0 < anew["models"]["autoencoder"]["seconds"]["training"] < 12345
 
 
 def test_a_kill_in_the_first_write_keeps_no_comparison_from_beginning(folder, tmp_path):

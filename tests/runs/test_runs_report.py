@@ -12,7 +12,7 @@ from runs_support import tiny_config, write_images
 from support import grey_images
 
 from keras_vqvae import evaluation, models
-from keras_vqvae.runs import PriorConfig, Run, figure_rows
+from keras_vqvae.runs import PriorConfig, Run, figure_rows, held_out
 
 # What an image costs in bits per dimension, as far as no prior is needed.
 WITHOUT_PRIOR = {
@@ -135,6 +135,16 @@ def test_other_images_change_nothing_in_the_run(run, tmp_path):
     assert any("at least 129 real" in note for note in figures["notes"])
     assert "at least 129 real" in (tmp_path / "other.html").read_text()
     assert (run.metrics(), run.files.report.read_text()) == before
+
+
+def test_other_images_are_encoded_once_for_a_prior_and_the_page(run, tmp_path, monkeypatch):
+    calls, encode = [], held_out.encode_images
+    monkeypatch.setattr(
+        held_out, "encode_images", lambda *a, **k: calls.append(a) or encode(*a, **k)
+    )
+    other = grey_images(5), np.array([0, 1, 0, 1, 1])
+    run.write_report(other, samples=0, path=tmp_path / "other.html")
+    assert len(calls) == 1
 
 
 def test_other_images_in_a_folder_named_train_are_no_training_images(run, tmp_path):

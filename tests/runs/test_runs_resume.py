@@ -2,12 +2,11 @@ import csv
 import dataclasses
 import json
 import shutil
-import zipfile
 
 import keras
 import pytest
 from runs_support import Interrupt, tiny_config, write_images
-from support import same_bits, to_numpy, values_of
+from support import rewrite_json, same_bits, to_numpy, values_of
 
 from keras_vqvae.runs import NonFiniteLossError, Run, RunExistsError, TrainingConfig, VQVAEConfig
 from keras_vqvae.runs.checkpoints import Progress
@@ -331,14 +330,8 @@ def test_a_best_checkpoint_of_another_epoch_is_not_taken(copy):
 
 
 def change_progress(path, change):
-    """Rewrites what a checkpoint says, with checksums that fit."""
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    about = json.loads(members["keras_vqvae_progress.json"])
-    change(about)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, json.dumps(about) if name.endswith("progress.json") else content)
+    """Rewrites what a checkpoint says."""
+    rewrite_json(path, "keras_vqvae_progress.json", change)
 
 
 def test_a_checkpoint_of_a_later_package_is_refused_and_stays(copy):

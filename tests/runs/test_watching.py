@@ -13,7 +13,7 @@ def epochs(callback, usages, name="codebook_usage"):
 
 @pytest.mark.parametrize("name", ["codebook_usage", "depth_1/codebook_usage"])
 def test_a_collapse_is_told_once_with_remedies(name):
-    callback = WarnOfCollapse(bound=0.1, epochs=3)
+    callback = WarnOfCollapse()
     epochs(callback, [0.05, 0.05, 0.5, 0.05, 0.05], name)  # never three in a row
     with pytest.warns(UserWarning, match=rf"5\.0% of the codes.*`{name}`.*`revival`") as caught:
         epochs(callback, [0.05, 0.05, 0.05], name)
