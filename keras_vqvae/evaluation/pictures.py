@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -104,6 +105,8 @@ def reconstruction_grid(
 def to_bytes(images: Any, value_range: tuple[float, float] = (0, 255)) -> npt.NDArray[np.uint8]:
     """Images `(N, H, W, C)` in `value_range`, clipped and rounded to uint8.
 
+    It warns of floats that all lie in [0, 1] where white is 255: they are black.
+
     Raises:
         ValueError: for another shape, other than 1 or 3 channels, or no image.
 
@@ -120,6 +123,12 @@ def to_bytes(images: Any, value_range: tuple[float, float] = (0, 255)) -> npt.ND
     if array.dtype == np.uint8 and tuple(value_range) == (0, 255):
         return array
     low, high = value_range
+    if (low, high) == (0, 255) and array.dtype.kind == "f" and 0 < np.nan_to_num(array).max() <= 1:
+        warnings.warn(
+            "All images are within [0, 1], which is black for value_range=(0, 255). Pass "
+            "`value_range=(0, 1)` if they are scaled already",
+            stacklevel=2,
+        )
     unit = (array.astype(np.float32) - low) / (high - low)
     # Half a grey level goes up, as printed.
     return np.floor(np.clip(np.nan_to_num(unit), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
