@@ -144,13 +144,12 @@ def quiet_start() -> Any:
     On other backends Keras loads TensorFlow, if it is installed, when it sets a seed, saves or
     loads a model. That happens here, too.
 
-    They go to the file descriptor, not to `sys.stderr`; `TF_CPP_MIN_LOG_LEVEL`, if a user sets it,
-    brings them back.
+    They go to the file descriptor, not to `sys.stderr`; a `TF_CPP_MIN_LOG_LEVEL` of 0 or 1, if a
+    user sets it, brings them back.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") in ("0", "1"):
         yield
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     kept = os.dup(2)

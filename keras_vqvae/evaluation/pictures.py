@@ -2,6 +2,7 @@
 
 import math
 import os
+import unicodedata
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -35,7 +36,8 @@ def image_grid(
         columns: how many side by side. By default about the square root of N.
         value_range: what black and white are. Defaults to `(0, 255)`.
         path: a PNG file to write; an existing one is replaced. Defaults to `None`.
-        captions: a short text below each image. Defaults to `None`.
+        captions: a short text below each image, without accents; letters of other scripts than
+            the Latin one are drawn as `?`. Defaults to `None`.
 
     Returns:
         uint8 `(height, width, 3)`.
@@ -160,8 +162,23 @@ def _captioned(tile: npt.NDArray[np.uint8], caption: str) -> npt.NDArray[np.uint
     height, width, _ = tile.shape
     canvas = Image.new("RGB", (width, height + _CAPTION), (_PAPER,) * 3)
     canvas.paste(Image.fromarray(tile), (0, 0))
-    ImageDraw.Draw(canvas).text((1, height), caption, fill=(0, 0, 0))
+    ImageDraw.Draw(canvas).text((1, height), in_ascii(caption), fill=(0, 0, 0))
     return np.asarray(canvas)
+
+
+def in_ascii(text: str) -> str:
+    """The text in letters that Pillow's font has: without accents, `?` for other scripts.
+
+    Example:
+    >>> in_ascii("größe 写真")
+    'grosse ??'
+    """
+    parts = unicodedata.normalize("NFKD", text.replace("ß", "ss"))
+    return (
+        "".join(c for c in parts if not unicodedata.combining(c))
+        .encode("ascii", "replace")
+        .decode()
+    )
 
 
 def _row(tiles: npt.NDArray[np.uint8], columns: int) -> npt.NDArray[np.uint8]:

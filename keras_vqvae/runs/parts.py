@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from keras_vqvae.data import ImageSource, load_images
 from keras_vqvae.data.image_files import SeveralSizesError
 from keras_vqvae.data.named import CLASS_NAMES
 from keras_vqvae.data.splits import NoSuchPartError
+from keras_vqvae.evaluation.pictures import in_ascii
 from keras_vqvae.runs.config import DataConfig
 
 _VARIANCE_IMAGES = 10_000
@@ -67,13 +69,18 @@ class DataParts:
                 return part, found
         return "train", self.train
 
-    def other(self, source: Any) -> ImageSource:
+    def other(self, source: Any, wanted: tuple[int, ...] | None = None) -> ImageSource:
         """Images from elsewhere, seen as this run sees its own; their test part if there is one.
+
+        Args:
+            source: what `load_images` takes.
+            wanted: the shape of an image. By default that of the training images, which have to be
+                there then.
 
         Raises:
             ValueError: for images of another shape.
         """
-        wanted = self.train.image_shape
+        wanted = self.train.image_shape if wanted is None else wanted
         try:
             found = self._own_part("test", source) or self._load(source, "train")
         except SeveralSizesError as error:
@@ -117,6 +124,11 @@ class DataParts:
         parts = (self.train, self.validation, self.test)
         labels = [part.labels for part in parts if part is not None and part.labels is not None]
         return int(max(of_part.max() for of_part in labels)) + 1
+
+    def captions(self, labels: npt.NDArray[Any]) -> list[str]:
+        """The names of classes as a picture can show them, else their numbers."""
+        names = self.train.class_names
+        return [str(label) if names is None else _caption(int(label), names) for label in labels]
 
     def record(self) -> dict[str, Any]:
         """What is worth knowing of the data, for `metrics.json`."""
@@ -175,6 +187,11 @@ class DataParts:
         if source is None or self.config.max_images is None:
             return source
         return spread(source, self.config.max_images)
+
+
+def _caption(label: int, names: Sequence[str]) -> str:
+    name = in_ascii(names[label])
+    return (name if name.count("?") == names[label].count("?") else f"{label} {name}")[:13]
 
 
 def _wrong_shape(what: str, wanted: tuple[int, ...]) -> str:

@@ -85,8 +85,7 @@ def _samples(page: Any, run: "Run", found: Findings) -> None:
     chosen, captions = np.arange(SHEET), None
     if found.labels is not None:
         chosen = chosen[np.argsort(found.labels[chosen], kind="stable")]
-        names = run.parts.train.class_names
-        captions = [str(i) if names is None else names[i][:13] for i in found.labels[chosen]]
+        captions = run.parts.captions(found.labels[chosen])
     images = vqvae.decode(drawn[chosen])
     pixels = evaluation.image_grid(images, _COLUMNS, vqvae.value_range, captions=captions)
     page.picture(pixels, f"{len(chosen)} samples, none left out")

@@ -344,7 +344,9 @@ class Run:
             path: a code file to write; an existing one is replaced. Defaults to `None`.
             verbose: 1 for a progress bar. Defaults to `0`.
         """
-        return encode_images(self.vqvae(), self.parts.other(images), path, verbose=verbose)
+        vqvae = self.vqvae()
+        source = self.parts.other(images, vqvae.image_shape)
+        return encode_images(vqvae, source, path, verbose=verbose)
 
     def decode(self, codes: Any, verbose: int = 0) -> npt.NDArray[np.float32]:
         """The images of codes: an array `(N, h, w)`, or a file of this run's VQ-VAE."""
@@ -378,10 +380,16 @@ class Run:
                 stacklevel=2,
             )
         part, source = self.parts.evaluation(images)
+        with_prior = stage == "prior" or (stage == "all" and self.finished("prior"))
+        if with_prior and source.labels is None and self.prior().num_classes is not None:
+            raise ValueError(
+                f"the images of {source.name!r} should have labels, one folder a class: the prior "
+                "of this run is conditioned on the class"
+            )
         figures: dict[str, Any] = {"part": part}
         if stage in ("all", "vqvae"):
             figures["vqvae"] = evaluation.evaluate_vqvae(self.vqvae(), source, batch_size, verbose)
-        if stage == "prior" or (stage == "all" and self.finished("prior")):
+        if with_prior:
             codes = (
                 self.codes(part, verbose)
                 if images is None

@@ -15,6 +15,11 @@ def choose_sampler(temperature: float, top_k: int | None, top_p: float | None) -
     """
     if top_k is not None and top_p is not None:
         raise ValueError("`top_k` and `top_p` exclude each other. Give one of them")
+    if temperature < 0:
+        raise ValueError(
+            "`temperature` should be at least 0, which takes the most probable code. "
+            f"Received: temperature={temperature}"
+        )
     if temperature == 0:
         if top_k is not None or top_p is not None:
             raise ValueError("`temperature=0` takes the most probable code: leave `top_k`, `top_p`")

@@ -177,8 +177,7 @@ class Session:
         captions, labels = None, None
         if classes is not None:
             labels = np.arange(count) % columns
-            names = run.parts.train.class_names or [str(i) for i in range(classes)]
-            captions = [names[i][:13] for i in labels]
+            captions = run.parts.captions(labels)
         images = run.sample(count, labels=labels, verbose=self._bars)
         value_range = run.vqvae().value_range
         evaluation.image_grid(images, columns, value_range, run.files.samples, captions)
