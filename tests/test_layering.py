@@ -36,6 +36,7 @@ MAY_SEE = {
     "runs": ABOVE_MODELS,
     "hypermodels": ABOVE_MODELS | {"runs"},
     "cli": ABOVE_MODELS | {"runs", "hypermodels"},
+    "__main__": {"cli"},
 }
 # These see of other rooms only what is public.
 PUBLIC_ONLY = {"cli", "hypermodels"}

@@ -141,17 +141,16 @@ def _shown(value: Any) -> str:
 def quiet_start(models: bool = True) -> Iterator[None]:
     """Loads the backend without the lines that TensorFlow prints before it can be told not to.
 
-    They go to the file descriptor, not to `sys.stderr`; `TF_CPP_MIN_LOG_LEVEL`, if a user sets it,
-    brings them back.
+    They go to the file descriptor, not to `sys.stderr`; a `TF_CPP_MIN_LOG_LEVEL` of 0 or 1, if a
+    user sets it, brings them back.
 
     Args:
         models: whether models will be trained, saved or loaded. On other backends Keras then loads
             TensorFlow, if it is installed; that happens here, too. Defaults to `True`.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") in ("0", "1"):
         yield
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     kept = os.dup(2)

@@ -18,7 +18,7 @@ from keras_vqvae.data.files import (
     check_archive,
     unpacks_to_too_much,
 )
-from keras_vqvae.data.source import ImageSource
+from keras_vqvae.data.loading import load_images
 
 _FORMAT = "keras_vqvae.codes"
 VERSION = 1
@@ -192,22 +192,33 @@ def is_code_file(path: str | os.PathLike[str]) -> bool:
 
 def encode_to_file(
     model: Encoder,
-    source: ImageSource,
+    source: Any,
     path: str | os.PathLike[str],
     batch_size: int = 128,
 ) -> CodeFile:
     """Encodes all images of a source and writes the codes, with the source's labels.
 
     Args:
-        model: Has `encode(images)`, `fingerprint()` and `num_embeddings`.
-        source: The images.
+        model: A `models.VQVAE`, or what else has `encode(images)`, `fingerprint()` and
+            `num_embeddings`.
+        source: The images, as `load_images` takes them: an `ImageSource`, an array, a path, a name.
         path: File to write; an existing one is replaced when all is encoded.
         batch_size: Images to read and encode at once. Defaults to `128`.
 
     Returns:
         What was written.
+
+    Raises:
+        TypeError: For a model that has no codes of images.
+        ValueError: For a batch size that is no positive integer, and as `load_images`.
     """
+    if not all(hasattr(model, name) for name in ("encode", "fingerprint", "num_embeddings")):
+        raise TypeError(
+            f"`model` should be a `models.VQVAE`. Received: {model!r}. Write the codes of another "
+            "model, its `CodeIndices` for example, with `save_codes`"
+        )
     batch_size = checked_integer("batch_size", batch_size, 1)
+    source = load_images(source)
     parts = []
     for start in range(0, len(source), batch_size):
         images = source.read(np.arange(start, min(start + batch_size, len(source))))
@@ -290,9 +301,11 @@ def _check_codes(codes: npt.NDArray[Any], sizes: int | tuple[int, ...]) -> None:
             f"`num_embeddings={sizes}`. Received: `codes.shape={codes.shape}`"
         )
     if codes.size and (codes.min() < 0 or (codes >= np.asarray(sizes)).any()):
+        padding = " Code files hold no padding (−1): see `Sequences` in docs/data.md"
         raise ValueError(
             f"`codes` should be in [0, {sizes}). "
-            f"Received: codes from {int(codes.min())} to {int(codes.max())}"
+            f"Received: codes from {int(codes.min())} to {int(codes.max())}."
+            f"{padding if codes.min() == -1 else ''}"
         )
 
 

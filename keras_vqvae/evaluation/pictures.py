@@ -2,6 +2,8 @@
 
 import math
 import os
+import unicodedata
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +36,8 @@ def image_grid(
         columns: how many side by side. By default about the square root of N.
         value_range: what black and white are. Defaults to `(0, 255)`.
         path: a PNG file to write; an existing one is replaced. Defaults to `None`.
-        captions: a short text below each image. Defaults to `None`.
+        captions: a short text below each image, without accents; letters of other scripts than
+            the Latin one are drawn as `?`. Defaults to `None`.
 
     Returns:
         uint8 `(height, width, 3)`.
@@ -104,6 +107,8 @@ def reconstruction_grid(
 def to_bytes(images: Any, value_range: tuple[float, float] = (0, 255)) -> npt.NDArray[np.uint8]:
     """Images `(N, H, W, C)` in `value_range`, clipped and rounded to uint8.
 
+    It warns of floats that all lie in [0, 1] where white is 255: they are black.
+
     Raises:
         ValueError: for another shape, other than 1 or 3 channels, or no image.
 
@@ -120,6 +125,12 @@ def to_bytes(images: Any, value_range: tuple[float, float] = (0, 255)) -> npt.ND
     if array.dtype == np.uint8 and tuple(value_range) == (0, 255):
         return array
     low, high = value_range
+    if (low, high) == (0, 255) and array.dtype.kind == "f" and 0 < np.nan_to_num(array).max() <= 1:
+        warnings.warn(
+            "All images are within [0, 1], which is black for value_range=(0, 255). Pass "
+            "`value_range=(0, 1)` if they are scaled already",
+            stacklevel=2,
+        )
     unit = (array.astype(np.float32) - low) / (high - low)
     # Half a grey level goes up, as printed.
     return np.floor(np.clip(np.nan_to_num(unit), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
@@ -151,8 +162,23 @@ def _captioned(tile: npt.NDArray[np.uint8], caption: str) -> npt.NDArray[np.uint
     height, width, _ = tile.shape
     canvas = Image.new("RGB", (width, height + _CAPTION), (_PAPER,) * 3)
     canvas.paste(Image.fromarray(tile), (0, 0))
-    ImageDraw.Draw(canvas).text((1, height), caption, fill=(0, 0, 0))
+    ImageDraw.Draw(canvas).text((1, height), in_ascii(caption), fill=(0, 0, 0))
     return np.asarray(canvas)
+
+
+def in_ascii(text: str) -> str:
+    """The text in letters that Pillow's font has: without accents, `?` for other scripts.
+
+    Example:
+    >>> in_ascii("größe 写真")
+    'grosse ??'
+    """
+    parts = unicodedata.normalize("NFKD", text.replace("ß", "ss"))
+    return (
+        "".join(c for c in parts if not unicodedata.combining(c))
+        .encode("ascii", "replace")
+        .decode()
+    )
 
 
 def _row(tiles: npt.NDArray[np.uint8], columns: int) -> npt.NDArray[np.uint8]:

@@ -101,12 +101,10 @@ class Autoencoder(ImageViews, StepModel):
                 f"Received: input_shape={tuple(input_shape)}"
             )
         input_shape = (None, *input_shape[1:])
-        _build(self.encoder, input_shape)
-        encoded_shape = self.encoder.compute_output_shape(input_shape)
+        encoded_shape = _built_output_shape(self.encoder, input_shape)
         self.build_bottleneck(encoded_shape)
         latent_shape = self.decoded_shape(encoded_shape)
-        _build(self.decoder, latent_shape)
-        decoded = self.decoder.compute_output_shape(latent_shape)
+        decoded = _built_output_shape(self.decoder, latent_shape)
         self._check_decoded(tuple(decoded[1:]), tuple(input_shape[1:]))
         warn_of_activation(self.decoder, self.likelihood, self.name)
         self.to_unit_scale.build(input_shape)
@@ -275,6 +273,12 @@ class Autoencoder(ImageViews, StepModel):
         return cls(**{**config, **parts})
 
 
-def _build(layer: Any, input_shape: Any) -> None:
-    if not layer.built:
-        layer.build(input_shape)
+def _built_output_shape(part: Any, input_shape: Any) -> Any:
+    """Builds a network, and gives the shape of what it gives for inputs of a shape."""
+    names = ("build", "compute_output_shape")
+    if any(getattr(getattr(type(part), name), "_is_default", False) for name in names):
+        # A subclass that has a `call` alone: Keras builds it, and learns its shape, by a call.
+        return part(keras.KerasTensor(input_shape)).shape
+    if not part.built:
+        part.build(input_shape)
+    return part.compute_output_shape(input_shape)

@@ -47,6 +47,9 @@ class CodeEmbedding(keras.layers.Layer):
             return self.tables[0](codes)
         return sum(table(codes[..., depth]) for depth, table in enumerate(self.tables))
 
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (*(input_shape[:-1] if self.several else input_shape), self.dim)
+
 
 class CodeHead(keras.layers.Layer):
     """Features of a position to the logits of its codes, each given those of lesser depth.
@@ -113,6 +116,14 @@ class CodeHead(keras.layers.Layer):
                 context = self.extended(context, codes[..., depth - 1], depth)
             logits.append(self.logits(x, context, depth))
         return ops.stack(logits, axis=-2)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        depths = (len(self.sizes),) if self.several else ()
+        return (*input_shape[:-1], *depths, max(self.sizes))
+
+    def compute_output_spec(self, x: Any, codes: Any) -> Any:
+        # float32 under every dtype policy
+        return keras.KerasTensor(self.compute_output_shape(x.shape), "float32")
 
     def logits(self, x: Any, context: Any, depth: int) -> Any:
         """float32 `(..., K)`: the logits of one depth."""

@@ -47,7 +47,8 @@ class PriorInputs:
         if self.num_classes is not None and labels is None and not self.label_dropout:
             raise ValueError(
                 f"Model '{self.name}' is conditioned on {self.num_classes} classes: `labels` are "
-                "needed."
+                "needed. Pass them beside the codes; `data.ImageBatches` gives them by "
+                "`with_labels=True`."
             )
         if self.condition_shape is not None and condition is None:
             raise ValueError(

@@ -239,7 +239,8 @@ def _map_tensorflow(function: Any, rows: Any, chunk_size: Any, shape: tuple[int,
         lambda place: function(stacked[place]),
         tf.range(chunks),
         fn_output_signature=tf.int32,
-        parallel_iterations=at_once,
+        # Eagerly more than one has no effect but a warning.
+        parallel_iterations=None if tf.executing_eagerly() else at_once,
     )
     return tf.reshape(found, [-1, *shape])[:count]
 

@@ -54,8 +54,18 @@ class HeldOut:
         return self._codes
 
     def figures(self, stages: Collection[str], batch_size: int, verbose: int) -> dict[str, Any]:
-        """By stage, as `Run.evaluate` gives them; the models of these stages are trained."""
+        """By stage, as `Run.evaluate` gives them; the models of these stages are trained.
+
+        Raises:
+            ValueError: for images without labels where the prior is conditioned on them, before
+                any work is done; as `codes`.
+        """
         run, figures = self._run, {}
+        if "prior" in stages and self.source.labels is None and run.prior().num_classes is not None:
+            raise ValueError(
+                f"the images of {self.source.name!r} should have labels, one folder a class: the "
+                "prior of this run is conditioned on the class"
+            )
         if "vqvae" in stages:
             figures["vqvae"] = evaluation.evaluate_vqvae(
                 run.vqvae(), self.source, batch_size, verbose

@@ -12,6 +12,7 @@ from keras_vqvae.data import ImageSource, load_images
 from keras_vqvae.data.image_files import SeveralSizesError
 from keras_vqvae.data.named import CLASS_NAMES
 from keras_vqvae.data.splits import NoSuchPartError
+from keras_vqvae.evaluation.pictures import in_ascii
 from keras_vqvae.runs.config import DataConfig
 
 _VARIANCE_IMAGES = 10_000
@@ -67,13 +68,18 @@ class DataParts:
                 return part, found
         return "train", self.train
 
-    def other(self, source: Any) -> ImageSource:
+    def other(self, source: Any, wanted: tuple[int, ...] | None = None) -> ImageSource:
         """Images from elsewhere, seen as this run sees its own; their test part if there is one.
+
+        Args:
+            source: what `load_images` takes.
+            wanted: the shape of an image. By default that of the training images, which have to be
+                there then.
 
         Raises:
             ValueError: for images of another shape.
         """
-        wanted = self.train.image_shape
+        wanted = self.train.image_shape if wanted is None else wanted
         try:
             found = self._own_part("test", source) or self._load(source, "train")
         except SeveralSizesError as error:
@@ -201,9 +207,15 @@ def labels_like(source: ImageSource, count: int, seed: int) -> npt.NDArray[np.in
 
 
 def class_captions(source: ImageSource, labels: npt.NDArray[np.integer[Any]]) -> list[str]:
-    """The names of classes, or their numbers, short enough to stand below an image."""
+    """The names of classes, or their numbers, as they can stand below an image."""
     names = source.class_names
-    return [str(i) if names is None else names[i][:13] for i in labels]
+    return [str(i) if names is None else _caption(int(i), names[i]) for i in labels]
+
+
+def _caption(label: int, name: str) -> str:
+    """Short, and with the number where the font lacks letters of the name."""
+    shown = in_ascii(name)
+    return (shown if shown.count("?") == name.count("?") else f"{label} {shown}")[:13]
 
 
 def resolved(source: str) -> str:

@@ -312,7 +312,9 @@ class Run:
             path: a code file to write; an existing one is replaced. Defaults to `None`.
             verbose: 1 for a progress bar. Defaults to `0`.
         """
-        return encode_images(self.vqvae(), self.parts.other(images), path, verbose=verbose)
+        vqvae = self.vqvae()
+        source = self.parts.other(images, vqvae.image_shape)
+        return encode_images(vqvae, source, path, verbose=verbose)
 
     def decode(self, codes: Any, verbose: int = 0) -> npt.NDArray[np.float32]:
         """The images of codes: an array `(N, h, w)`, or a file of this run's VQ-VAE."""

@@ -18,6 +18,11 @@ def choose_sampler(temperature: float, top_k: int | None, top_p: float | None) -
             "`top_k` and `top_p` exclude each other: give one of them. "
             f"Received: top_k={top_k}, top_p={top_p}"
         )
+    if temperature < 0:
+        raise ValueError(
+            "`temperature` should be at least 0, which takes the most probable code. "
+            f"Received: temperature={temperature}"
+        )
     if temperature == 0:
         if top_k is not None or top_p is not None:
             raise ValueError(

@@ -30,6 +30,14 @@ def installed():
         pytest.skip("the package is not installed with its console script")
 
 
+@pytest.mark.parametrize("module", ["keras_vqvae", "keras_vqvae.cli"])
+def test_the_command_line_as_a_module(module, tmp_path):
+    command = [sys.executable, "-m", module, "info", "nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 2, done.stderr
+    assert "error: 'nowhere' should be the directory of a run" in done.stderr
+
+
 @pytest.mark.parametrize("command", [[], ["train"], ["demo"], ["sample"]])
 def test_help_loads_no_keras(command, tmp_path):
     code = (
@@ -46,16 +54,20 @@ def test_help_loads_no_keras(command, tmp_path):
     assert "Usage: keras-vqvae" in done.stdout
 
 
-def test_the_start_is_silent_on_every_backend(tmp_path):
+@pytest.mark.parametrize("level", [None, "3"])
+def test_the_start_is_silent_on_every_backend(tmp_path, level):
     code = (
         "import sys; sys.argv[0] = 'keras-vqvae'\n"
         "from keras_vqvae.cli.options import run_class\n"
         "run_class()\n"
         "import keras\n"
         "keras.utils.set_random_seed(1)\n"
-        "keras.ops.convert_to_numpy(keras.random.normal((2,)))"
+        "keras.ops.convert_to_numpy(keras.random.normal((2,)))\n"
+        "import logging; logging.getLogger('tensorflow').warning('a function was traced again')"
     )
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    if level is not None:
+        environment["TF_CPP_MIN_LOG_LEVEL"] = level
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120
     )

@@ -52,7 +52,7 @@ def test_config_round_trip(case):
 
 
 @each_model
-def test_summary_names_every_layer(case):
+def test_summary_names_every_layer_and_shape(case):
     model = case.make()
     if not model.built:
         model(case.data(2, 0))
@@ -60,6 +60,7 @@ def test_summary_names_every_layer(case):
     model.summary(print_fn=lines.append, expand_nested=True)
     text = "\n".join(lines)
     assert f"{model.count_params():,}" in text
+    assert "?" not in text  # Keras's sign for a shape that a layer does not tell
     assert all(layer.name[:8] in text for layer in model.layers)
 
 

@@ -1,6 +1,7 @@
 import json
 import os
 
+import keras
 import numpy as np
 import pytest
 
@@ -121,6 +122,7 @@ def test_codes_of_another_model_are_refused_by_name(path):
     [
         (CODES, 7, None, ValueError, r"\[0, 7\).*to 7"),
         (-CODES, 8, None, ValueError, "from -7"),
+        (np.minimum(CODES, 1) - 1, 8, None, ValueError, "from -1 to 0.*no padding.*docs/data.md"),
         (CODES.astype(float), 8, None, TypeError, "`codes` should be integers"),
         (CODES[0, 0], 8, None, ValueError, r"codes.shape=\(3,\)"),
         (CODES, 0, None, ValueError, "num_embeddings=0"),
@@ -248,3 +250,14 @@ def test_encode_to_file(tmp_path):
         assert file.num_embeddings == 4
     with pytest.raises(ValueError, match="`batch_size`"):
         encode_to_file(model, source, tmp_path / "y", batch_size=0)
+    with pytest.raises(TypeError, match=r"`models\.VQVAE`.*`save_codes`"):
+        encode_to_file(keras.Sequential(), source, tmp_path / "y")
+
+
+def test_encode_to_file_takes_what_load_images_takes(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 1), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", images=images, labels=[2, 1, 0])
+    for source in (images, (images, np.array([2, 1, 0])), tmp_path / "images.npz"):
+        file = encode_to_file(Model(), source, tmp_path / "x.npz")
+        np.testing.assert_array_equal(file.codes, images[:, :2, :2, 0] % 4)
+        assert source is images or file.labels.tolist() == [2, 1, 0]

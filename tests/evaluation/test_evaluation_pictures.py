@@ -16,6 +16,14 @@ def test_to_bytes_clips_rounds_and_scales():
     assert to_bytes(bytes_.astype("float32")).tolist() == bytes_.tolist()
 
 
+def test_floats_that_are_black_by_mistake_warn():
+    images = np.full((1, 2, 2, 1), 0.9)
+    with pytest.warns(UserWarning, match=r"Pass `value_range=\(0, 1\)`"):
+        assert to_bytes(images).max() == 1
+    for fine in (images * 0, images * 2, np.ones((1, 2, 2, 1), "uint8"), images * np.nan):
+        to_bytes(fine)
+
+
 @pytest.mark.parametrize("shape", [(8, 8, 1), (1, 8, 8, 2), (0, 8, 8, 1)])
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match="`images`"):

@@ -244,6 +244,50 @@ def test_layers_without_a_known_shape_are_built_by_the_first_images():
     assert model.reconstruct(grey_images(2)).shape == (2, 8, 8, 1)
 
 
+@keras.saving.register_keras_serializable("keras_vqvae_tests")
+class CallAlone(keras.Model):
+    """A network as most are written: layers and a `call`."""
+
+    def __init__(self, channels, up=False, **kwargs):
+        super().__init__(**kwargs)
+        self.channels, self.up = channels, up
+        self.normalization, self.dropout = keras.layers.GroupNormalization(1), None
+        self.blocks = keras.Sequential(
+            [keras.layers.Conv2DTranspose(4, 4, 4) if up else keras.layers.Conv2D(4, 4, 4)]
+        )
+        if not up:
+            self.dropout = keras.layers.Dropout(0.5, seed=1)
+        self.last = keras.layers.Conv2D(channels, 1)
+
+    def call(self, x, training=False):
+        x = self.normalization(self.blocks(x))
+        return self.last(x if self.dropout is None else self.dropout(x, training=training))
+
+    def get_config(self):
+        return {**super().get_config(), "channels": self.channels, "up": self.up}
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+@pytest.mark.parametrize("built", [False, True])
+def test_subclassed_networks_with_a_call_alone(tmp_path, built, run_eagerly):
+    images = grey_images(4)
+    model = models.Autoencoder(CallAlone(3), CallAlone(1, up=True))
+    if built:
+        model.build((None, 8, 8, 1))
+    model.compile("adam", run_eagerly=run_eagerly)
+    fit(model, images, epochs=2)
+    # norms of 4 scales and 4 offsets; convolutions of 4×4, 1×4×4×4 + 4 and 3×4×4×4 + 4; of 1×1
+    assert model.count_params() == 8 + 8 + 68 + 196 + 15 + 5
+    assert model.latent_shape == (2, 2, 3)
+    assert model.encode(images).shape == (4, 2, 2, 3)
+    assert tuple(model.encoder_model().output_shape) == (None, 2, 2, 3)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again.reconstruct(images), model.reconstruct(images))
+    assert loss_of(again, images) == loss_of(model, images)
+    assert np.isfinite(fit(again, images)["loss"]).all()
+
+
 def test_evaluate_lists_every_figure_once():
     values = autoencoder().evaluate(grey_images(2), verbose=0)
     assert len(values) == 2

@@ -46,7 +46,7 @@ def test_codes(silent, codes, error, message):
 
 
 BAD_LABELS = [
-    (None, ValueError, "`labels` are needed"),
+    (None, ValueError, "`labels` are needed.*`with_labels=True`"),
     (LABELS + 0.0, TypeError, "`labels` should be integers"),
     (LABELS + 1, ValueError, r"`labels` should be in \[0, 3\)"),
     (LABELS - 1, ValueError, r"`labels` should be in \[0, 3\)"),

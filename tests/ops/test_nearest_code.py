@@ -1,3 +1,5 @@
+import logging
+
 import keras
 import numpy as np
 import pytest
@@ -123,6 +125,22 @@ def test_ties_of_codes_of_few_digits_go_to_the_lowest_index(scale, shift):
 def test_trap_23_any_chunk_size_gives_the_same(chunk_size):
     vectors, table = normal((50, 4), 0), normal((8, 4), 1)
     np.testing.assert_array_equal(search(vectors, table, chunk_size), search(vectors, table))
+
+
+def test_eager_chunks_bring_no_warning_of_tensorflow():
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("TensorFlow's loop")
+    import tensorflow as tf
+
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lines.append
+    tf.get_logger().addHandler(handler)
+    try:
+        search(normal((50, 4), 0), normal((8, 4), 1), chunk_size=7)
+    finally:
+        tf.get_logger().removeHandler(handler)
+    assert not lines
 
 
 def test_the_way_of_other_backends_gives_the_same():

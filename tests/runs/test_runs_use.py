@@ -117,10 +117,30 @@ def test_encode_and_decode(run, tmp_path):
         run.decode(other)
 
 
+def test_encode_needs_no_training_images(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(DataParts, "train", property(lambda parts: pytest.fail("was looked at")))
+    assert run.encode(grey_images(2)).codes.shape == (2, 4, 4)
+    with pytest.raises(ValueError, match=r"\(4, 4, 1\).*\(8, 8, 1\)"):
+        run.encode(grey_images(2, side=4))
+
+
+def test_captions_of_classes_are_told_apart_in_ascii(tmp_path):
+    classes = ("a?", "größe und mehr", "写真", "図書")
+    folder = write_images(tmp_path, 4, classes=classes)
+    parts = DataParts(DataConfig(str(folder)), 0)
+    assert parts.train.class_names == classes
+    # 13 letters; of names in other scripts the number of the class says which
+    assert parts.captions(np.arange(4)) == ["a?", "grosse und me", "2 ??", "3 ??"]
+    numbers = data.ArraySource(grey_images(3), labels=np.arange(3))
+    monkey = DataParts(DataConfig("none"), 0)
+    monkey._loaded["train"] = numbers
+    assert monkey.captions(np.array([2, 0])) == ["2", "0"]
+
+
 def test_other_images_must_fit(run, tmp_path):
     with pytest.raises(ValueError, match=r"\(4, 4, 1\).*\(8, 8, 1\)"):
         run.encode(grey_images(2, side=4))
-    with pytest.raises(ValueError, match="labels"):
+    with pytest.raises(ValueError, match="should have labels, one folder a class"):
         run.evaluate(grey_images(2))
     figures = run.evaluate((grey_images(2), np.array([0, 1])))
     assert figures["vqvae"]["images"] == figures["prior"]["images"] == 2
@@ -312,7 +332,7 @@ def test_the_sheet_has_six_samples_of_each_of_the_first_ten_classes(tmp_path, cl
     run = SimpleNamespace(
         prior=lambda: SimpleNamespace(num_classes=classes),
         vqvae=lambda: SimpleNamespace(value_range=(0, 255)),
-        parts=SimpleNamespace(train=SimpleNamespace(class_names=None)),
+        parts=SimpleNamespace(captions=lambda labels: [str(label) for label in labels]),
         files=SimpleNamespace(samples=tmp_path / "samples.png"),
         sample=sample,
     )
