@@ -331,7 +331,7 @@ def test_the_sheet_has_six_samples_of_each_of_the_first_ten_classes(tmp_path, cl
     run = SimpleNamespace(
         prior=lambda: SimpleNamespace(num_classes=classes),
         vqvae=lambda: SimpleNamespace(value_range=(0, 255)),
-        parts=SimpleNamespace(captions=lambda labels: [str(label) for label in labels]),
+        parts=SimpleNamespace(train=SimpleNamespace(class_names=None)),
         files=SimpleNamespace(samples=tmp_path / "samples.png"),
         sample=sample,
     )
