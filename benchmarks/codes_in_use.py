@@ -12,32 +12,28 @@ timed.
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import keras
-from large_tables import BATCH_SIZE, DIM, LEVELS, STEPS, UNITS, evaluate, load_images, train
+from large_tables import BATCH_SIZE, DIM, LEVELS, RATE, STEPS, UNITS, evaluate, load_images, train
 from reporting import Figure, parser, report
 
 from keras_vqvae import layers
 
 BITS = 12
 
+FROM_DATA = {"embeddings_initializer": "kmeans", "revival": "replace_dead"}
 TABLES = {
     "gradient": {"update": "gradient"},
-    "gradient, k-means, revival": {
-        "update": "gradient",
-        "embeddings_initializer": "kmeans",
-        "revival": "replace_dead",
-    },
+    "gradient, k-means, revival": {"update": "gradient", **FROM_DATA},
     "EMA": {"update": "ema"},
     "EMA, rotation trick": {"update": "ema", "estimator": "rotation"},
     "EMA, k-means": {"update": "ema", "embeddings_initializer": "kmeans"},
-    "EMA, k-means, revival": {
-        "update": "ema",
-        "embeddings_initializer": "kmeans",
-        "revival": "replace_dead",
-    },
+    "EMA, k-means, revival": {"update": "ema", **FROM_DATA},
 }
+# Codes that learn at ten times the rate of the networks.
+FASTER = ", 10 × rate"
 BINARY = {
     "w = 0": {"entropy_weight": 0.0},
     "w = 0.01": {"entropy_weight": 0.01},
@@ -48,17 +44,29 @@ BINARY = {
 }
 
 
-def rows(smoke: bool) -> dict[str, tuple[int, Callable[[], layers.Quantizer]]]:
-    """By name, the size of the table and what makes the quantizer."""
-    found: dict[str, tuple[int, Callable[[], layers.Quantizer]]] = {}
+@dataclass
+class Row:
+    """What is trained: the size of the table, what makes the quantizer, and its codes' rate."""
+
+    size: int
+    make: Callable[[], layers.Quantizer]
+    codebook_rate: float = RATE
+
+
+def rows(smoke: bool) -> dict[str, Row]:
+    found: dict[str, Row] = {}
     for size in (16,) if smoke else (16, 64):
         for name, options in TABLES.items():
             make = partial(layers.VectorQuantizer, size, DIM, **options)
-            found[f"K = {size}, {name}"] = size, make
-        found[f"K = {size}, FSQ"] = size, partial(layers.FiniteScalarQuantizer, LEVELS[size])
+            found[f"K = {size}, {name}"] = Row(size, make)
+            if options["update"] == "gradient":
+                found[f"K = {size}, {name}{FASTER}"] = Row(size, make, 10 * RATE)
+        for name, symmetric in (("FSQ", False), ("FSQ, symmetric", True)):
+            make = partial(layers.FiniteScalarQuantizer, LEVELS[size], symmetric=symmetric)
+            found[f"K = {size}, {name}"] = Row(size, make)
     for name, options in BINARY.items():
         make = partial(layers.LookupFreeQuantizer, BITS, **options)
-        found[f"LFQ, K = {2**BITS}, {name}"] = 2**BITS, make
+        found[f"LFQ, K = {2**BITS}, {name}"] = Row(2**BITS, make)
     return dict(list(found.items())[::5]) if smoke else found
 
 
@@ -67,12 +75,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     images, test = load_images(args.smoke)
     steps = 3 if args.smoke else STEPS
     figures = []
-    for name, (size, make) in rows(args.smoke).items():
+    for name, row in rows(args.smoke).items():
         keras.utils.set_random_seed(args.seed)
-        measured = evaluate(train(make(), images, steps, args.seed), test, size)
+        model = train(row.make(), images, steps, args.seed, row.codebook_rate)
+        measured = evaluate(model, test, row.size)
         print(f"{name}: {measured}", flush=True)
         figures += [Figure(f"{name}: {key}", UNITS[key], value) for key, value in measured.items()]
-    settings = {"steps": steps, "batch_size": BATCH_SIZE, "seed": args.seed}
+    settings = {
+        "steps": steps,
+        "batch_size": BATCH_SIZE,
+        "learning_rate": RATE,
+        "levels": {str(size): LEVELS[size] for size in (16, 64)},
+        "seed": args.seed,
+    }
     return report("codes_in_use", figures, settings, args.output, full=not args.smoke)
 
 

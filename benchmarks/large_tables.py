@@ -36,6 +36,7 @@ SIZES = (512, 4_096, 65_536)
 SMOKE_SIZES = (16, 64)
 STEPS = 1_000
 BATCH_SIZE = 64
+RATE = 1e-3
 DIM = 16
 
 # FSQ's levels, with a product that is the size of the table.
@@ -79,7 +80,13 @@ def load_images(smoke: bool) -> tuple[np.ndarray, np.ndarray]:
     return arrays[0], arrays[1]
 
 
-def train(quantizer: layers.Quantizer, images: np.ndarray, steps: int, seed: int) -> models.VQVAE:
+def train(
+    quantizer: layers.Quantizer,
+    images: np.ndarray,
+    steps: int,
+    seed: int,
+    codebook_rate: float = RATE,
+) -> models.VQVAE:
     """A VQ-VAE around the quantizer; the images of a step depend on the seed alone."""
     model = models.convolutional_vqvae(
         images.shape[1:],
@@ -88,7 +95,8 @@ def train(quantizer: layers.Quantizer, images: np.ndarray, steps: int, seed: int
         likelihood=Gaussian.from_variance(float(images.var())),
         value_range=(0, 1),
     )
-    model.compile(keras.optimizers.Adam(1e-3))
+    own = None if codebook_rate == RATE else keras.optimizers.Adam(codebook_rate)
+    model.compile(keras.optimizers.Adam(RATE), codebook_optimizer=own)
     rows = np.random.default_rng(seed).integers(len(images), size=steps * BATCH_SIZE)
     model.fit(images[rows], batch_size=BATCH_SIZE, epochs=1, shuffle=False, verbose=0)
     return model
