@@ -109,7 +109,7 @@ def build_quantizer(settings: VQVAEConfig) -> Quantizer:
             embeddings_initializer=settings.embeddings_initializer,
             revival="replace_dead" if settings.revival else None,
         ),
-        "finite_scalar": lambda: FiniteScalarQuantizer(_levels(bits)),
+        "finite_scalar": lambda: _finite_scalar(bits),
         "lookup_free": lambda: LookupFreeQuantizer(bits, beta=beta),
         "binary_spherical": lambda: BinarySphericalQuantizer(bits, beta=beta),
         "sim_vq": lambda: SimVQ(size, dim, beta=beta),
@@ -119,10 +119,15 @@ def build_quantizer(settings: VQVAEConfig) -> Quantizer:
     return makers[settings.quantizer]()
 
 
-def _levels(bits: int) -> tuple[int, ...]:
-    """Levels of a finite scalar quantizer with 2^bits codes: as equal as can be, at most 8."""
+def _finite_scalar(bits: int) -> FiniteScalarQuantizer:
+    """With 2^bits codes and levels as equal as can be, at most 8.
+
+    Of few levels each, the outputs of an encoder that has not learned lie within the middle one,
+    whose code of zeros gives a decoder no gradient; the symmetric form has no such code.
+    """
     dims = math.ceil(bits / 3)
-    return tuple(1 << (bits // dims + (i < bits % dims)) for i in range(dims))
+    levels = tuple(1 << (bits // dims + (i < bits % dims)) for i in range(dims))
+    return FiniteScalarQuantizer(levels, symmetric=max(levels) < 8)
 
 
 def _network(settings: VQVAEConfig, variance: float) -> dict[str, Any]:

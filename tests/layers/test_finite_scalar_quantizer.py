@@ -139,6 +139,21 @@ def test_the_gradient_is_that_of_the_bound(symmetric):
     )
 
 
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_the_code_of_zeros_gives_relus_no_gradient_and_the_symmetric_form_has_none(symmetric):
+    """Small outputs, as those of an encoder at its start, before layers with biases of 0."""
+    decoder = keras.Sequential([keras.layers.Dense(16, activation="relu"), keras.layers.Dense(1)])
+    decoder.build((None, 2))
+    layer = FiniteScalarQuantizer((4, 4), symmetric=symmetric)
+    by_z, by_weights = gradients(
+        lambda z: keras.ops.sum(keras.ops.square(decoder(layer(z)) - 1.0)),
+        normal((6, 2), scale=0.07),
+        decoder.trainable_variables,
+    )
+    learns = [bool(np.any(g)) for g in (by_z, *by_weights)]
+    assert learns == ([True] * 5 if symmetric else [False, False, False, False, True])
+
+
 def test_usage_is_counted_in_training_only():
     layer = FiniteScalarQuantizer((3, 3))
     z = np.zeros((4, 2), "float32")

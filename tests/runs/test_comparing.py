@@ -285,3 +285,11 @@ def test_every_quantizer_has_the_size_that_is_asked_for(name):
     quantizer = build_quantizer(VQVAEConfig(num_embeddings=64, embedding_dim=3, quantizer=name))
     quantizer.build((None, 2, 2, quantizer.embedding_dim or 3))
     assert quantizer.num_embeddings == 64
+
+
+@pytest.mark.parametrize("size", [2, 4, 8, 16, 32, 1024])
+def test_no_finite_scalar_quantizer_starts_with_zeros_alone(size):
+    layer = build_quantizer(VQVAEConfig(num_embeddings=size, quantizer="finite_scalar"))
+    assert np.prod(layer.levels) == size
+    start = 0.15 * np.random.default_rng(0).standard_normal((64, len(layer.levels)))
+    assert np.any(layer(start.astype("float32")))
