@@ -29,7 +29,7 @@ SPACE: dict[str, Any] = {
     "beta": Logarithmic(0.05, 2.0, 0.25),
     "update": Choices(("ema", "gradient"), "ema"),
     "decay": Choices((0.9, 0.95, 0.99, 0.999), 0.99),
-    "codebook_learning_rate": Unsearched(Logarithmic(1e-4, 4e-2, 1e-3), None),
+    "codebook_learning_rate": Unsearched(Logarithmic(1e-3, 1e-1, 1e-2), None),
     "width": PowersOfTwo(32, 256, 64),
     "depth": Unsearched(Linear(1, 4, 2), 2),
     "residual_blocks": Linear(0, 2, 0),
@@ -145,7 +145,8 @@ class VQVAEHyperModel(RunHyperModel):
         config = self.config(hp)
         keras.utils.set_random_seed(config.seed)
         model = build_vqvae(config, self.image_shape, self.value_range, self.variance)
-        self.compile(model, config.vqvae_training, config.vqvae.codebook_learning_rate)
+        training = config.vqvae_training
+        self.compile(model, training, config.vqvae.rate_of_codes(training.learning_rate))
         return model
 
     def over_budget(self, model: Any) -> str | None:

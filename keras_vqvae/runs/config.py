@@ -85,7 +85,8 @@ class VQVAEConfig:
     update: str = option("ema", "how the codes of a vector quantizer learn", ("ema", "gradient"))
     decay: float = option(0.99, "decay of the moving averages, for --update ema")
     codebook_learning_rate: float | None = option(
-        None, "learning rate of the codes, for --update gradient  [default: the network's]"
+        None,
+        "learning rate of the codes, for --update gradient  [default: ten times the network's]",
     )
     embeddings_initializer: str = option("kmeans", "where the codes start", ("kmeans", "uniform"))
     revival: bool = option(True, "replace dead codes")
@@ -120,6 +121,25 @@ class VQVAEConfig:
                 "whose codes learn by gradient. Received: "
                 f"quantizer={self.quantizer!r}, update={self.update!r}"
             )
+
+    def rate_of_codes(self, learning_rate: float) -> float | None:
+        """The learning rate of codes that have one of their own, and `None` for all others.
+
+        Codes of a vector quantizer that learn by gradient have `codebook_learning_rate`, by default
+        ten times that of the networks: at the same one they stay behind the vectors, which costs up
+        to three times the error (`benchmarks/codes_in_use.py`).
+
+        Args:
+            learning_rate: that of the networks.
+
+        Example:
+        >>> VQVAEConfig(update="gradient").rate_of_codes(0.001)
+        0.01
+        """
+        if (self.quantizer, self.update) != ("vector", "gradient"):
+            return None
+        rate = self.codebook_learning_rate
+        return 10.0 * learning_rate if rate is None else rate
 
     @staticmethod
     def quantizers_with(setting: str) -> list[str]:

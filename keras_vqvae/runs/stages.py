@@ -94,7 +94,7 @@ def fit_stage(
     found = newest(files, stage)
     if found is None:
         model, progress, metrics = build(), Progress(), None
-        rate = config.vqvae.codebook_learning_rate if stage == "vqvae" else None
+        rate = config.vqvae.rate_of_codes(training.learning_rate) if stage == "vqvae" else None
         compile_model(model, training, len(batches.source), config.jit_compile, rate)
     else:
         path, progress = found

@@ -155,13 +155,22 @@ def test_what_is_not_searched_by_default_may_be():
     assert (vqvae.quantizer, vqvae.widths) == ("sim_vq", (4,))
 
 
+def test_codes_that_learn_by_gradient_do_so_at_ten_times_the_rate_of_the_networks():
+    trial = {"num_embeddings": 8, "beta": 0.25, "learning_rate": 0.002}
+    model = tiny(**trial, update="gradient").build(keras_tuner.HyperParameters())
+    rates = [float(o.learning_rate) for o in model.optimizer._inner_optimizers]
+    assert sorted(rates) == pytest.approx([0.002, 0.02])
+    plain = tiny(**trial, update="ema").build(keras_tuner.HyperParameters())
+    assert float(plain.optimizer.learning_rate) == pytest.approx(0.002)
+
+
 @pytest.mark.slow
 def test_codes_have_a_learning_rate_of_their_own_if_they_learn_by_gradient(tmp_path):
     space = {"codebook_learning_rate": (0.001, 0.1), "num_embeddings": 8, "beta": 0.25}
     assert tiny(**space).config(keras_tuner.HyperParameters()).vqvae.update == "ema"
     hypermodel = tiny(**space, update="gradient", learning_rate=[0.01, 0.02])
     hp = keras_tuner.HyperParameters()
-    assert hypermodel.config(hp).vqvae.codebook_learning_rate == 0.001
+    assert hypermodel.config(hp).vqvae.codebook_learning_rate == 0.01
     hp = keras_tuner.HyperParameters()
     hp.values = {"codebook_learning_rate": 0.05}
     optimizers = hypermodel.build(hp).optimizer._inner_optimizers
