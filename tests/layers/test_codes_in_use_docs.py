@@ -1,0 +1,61 @@
+"""The figures of docs/quantizers.md are those of the results files."""
+
+import json
+
+import pytest
+from support import ROOT
+
+SIZES = (512, 4_096, 65_536)
+TEXT = (ROOT / "docs/quantizers.md").read_text("utf-8")
+
+
+def figures_of(name):
+    results = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text("utf-8"))
+    return {figure["name"]: figure["ours"] for figure in results["figures"]}
+
+
+def cells_of(figures, row, best):
+    """Error, share of codes and perplexity as the page has them, the lowest error in bold."""
+    error, usage, perplexity = (figures[f"{row}: {key}"] for key in ("MSE", "usage", "perplexity"))
+    return [
+        f"**{error:.4f}**" if error == best else f"{error:.4f}",
+        f"{usage:.1f} %" if usage < 1 else f"{usage:.0f} %",
+        f"{perplexity:,.0f}".replace(",", " "),
+    ]
+
+
+def lowest_error(figures, start):
+    return min(v for key, v in figures.items() if key.startswith(start) and key.endswith("MSE"))
+
+
+@pytest.mark.parametrize(
+    ("results", "sizes"), [("large_tables", SIZES), ("codes_in_use", (16, 64))]
+)
+def test_the_tables_by_size_are_those_of_the_results(results, sizes):
+    figures = figures_of(results)
+    names = dict.fromkeys(
+        key.split(", ", 1)[1].split(":")[0] for key in figures if key.startswith("K = ")
+    )
+    assert len(names) >= 8
+    missing = 0
+    for name in names:
+        cells = []
+        for size in sizes:
+            row = f"K = {size}, {name}"
+            if f"{row}: MSE" in figures:
+                cells += cells_of(figures, row, lowest_error(figures, f"K = {size}, "))
+            else:
+                cells += ["—"] * 3
+                missing += 1
+        assert f"| {name} | {' | '.join(cells)} |" in TEXT, name
+    # One that is not for the largest.
+    assert missing == (results == "large_tables")
+
+
+def test_the_table_of_lfq_is_that_of_the_results():
+    figures = figures_of("codes_in_use")
+    names = dict.fromkeys(key.split(":")[0] for key in figures if key.startswith("LFQ"))
+    assert len(names) == 6
+    for name in names:
+        cells = cells_of(figures, name, lowest_error(figures, "LFQ"))
+        assert f"| {name.split(', ', 2)[2]} | {' | '.join(cells)} |" in TEXT, name
