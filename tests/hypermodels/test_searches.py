@@ -285,7 +285,8 @@ def test_a_cosine_schedule_needs_the_number_of_images():
     with pytest.raises(ValueError, match="`train_images` should be at least 1"):
         VQVAEHyperModel((8, 8, 1), run, train_images=0, **TINY)
     hypermodel = VQVAEHyperModel((8, 8, 1), run, train_images=20, **TINY)
-    schedule = hypermodel.build(keras_tuner.HyperParameters()).optimizer._learning_rate
-    assert schedule.decay_steps == 9  # 3 epochs of 3 batches
+    # Of the networks and of the codes: 3 epochs of 3 batches.
+    optimizers = hypermodel.build(keras_tuner.HyperParameters()).optimizer._inner_optimizers
+    assert [one._learning_rate.decay_steps for one in optimizers] == [9, 9]
     settings = json.loads(json.dumps(hypermodel.settings()))
     assert settings["train_images"] == 20
