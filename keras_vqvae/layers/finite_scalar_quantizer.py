@@ -46,7 +46,7 @@ class FiniteScalarQuantizer(SavedGenerator, ScalarQuantizer):
 
     Levels below 8 are wide: the outputs of an encoder that has not learned may all lie within the
     middle ones, whose code is zeros. A decoder of ReLUs whose biases start at 0 passes no gradient
-    there, and the model never starts. With `symmetric=True` and even levels there is no code of zeros.
+    there, and the model never starts. With `symmetric=True` and even levels there is no such code.
 
     The paper's levels: `(8, 6, 5)` for about 2⁸ codes, `(8, 5, 5, 5)` for 2¹⁰, `(7, 5, 5, 5, 5)`
     for 2¹², `(8, 8, 8, 6, 5)` for 2¹⁴, `(8, 8, 8, 5, 5, 5)` for 2¹⁶. Masked positions get index −1
