@@ -22,10 +22,11 @@ __all__ = [
 
 # Importing the package registers its classes for `keras.models.load_model`, and so loads Keras and
 # its backend, which takes seconds. The console script answers `--help` first, and imports the rooms
-# when a command needs them.
+# when a command needs them; so does `python -m keras_vqvae`, which is `-m` while it is looked up.
 if _os.path.basename((getattr(_sys, "argv", None) or [""])[0]) not in (
     "keras-vqvae",
     "keras-vqvae.exe",
+    "-m",
 ):
     from keras_vqvae import callbacks as callbacks
     from keras_vqvae import codebooks as codebooks
