@@ -22,12 +22,11 @@ __all__ = [
 
 # Importing the package registers its classes for `keras.models.load_model`, and so loads Keras and
 # its backend, which takes seconds. The console script answers `--help` first, and imports the rooms
-# when a command needs them; so does `python -m keras_vqvae`, which is `-m` while it is looked up.
-if _os.path.basename((getattr(_sys, "argv", None) or [""])[0]) not in (
-    "keras-vqvae",
-    "keras-vqvae.exe",
-    "-m",
-):
+# when a command needs them; so does `python -m keras_vqvae`.
+_program = _os.path.basename((getattr(_sys, "argv", None) or [""])[0])
+if _program == "-m":  # so it is called while the module is looked up, of any package
+    _program = _sys.orig_argv[_sys.orig_argv.index("-m") + 1] if "-m" in _sys.orig_argv else ""
+if _program not in ("keras-vqvae", "keras-vqvae.exe", "keras_vqvae", "keras_vqvae.cli"):
     from keras_vqvae import callbacks as callbacks
     from keras_vqvae import codebooks as codebooks
     from keras_vqvae import data as data

@@ -42,6 +42,19 @@ def test_the_command_line_as_a_module(module, tmp_path):
     assert done.stderr.startswith("error: 'nowhere' should be the directory of a run")
 
 
+def test_a_package_that_is_run_as_a_module_has_all_rooms(tmp_path):
+    package = tmp_path / "mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("import keras_vqvae\n")
+    (package / "train.py").write_text(
+        "import keras_vqvae\nprint(keras_vqvae.layers.VectorQuantizer.__name__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mine.train"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout) == (0, "VectorQuantizer\n"), done.stderr
+
+
 @pytest.mark.parametrize("command", [[], ["train"], ["demo"], ["sample"]])
 def test_help_loads_no_keras(command, tmp_path):
     code = (
