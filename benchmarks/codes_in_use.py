@@ -10,6 +10,10 @@ timed.
     python benchmarks/codes_in_use.py
 """
 
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -126,8 +126,8 @@ class VQVAEConfig:
         """The learning rate of codes that have one of their own, and `None` for all others.
 
         Codes of a vector quantizer that learn by gradient have `codebook_learning_rate`, by default
-        ten times that of the networks: at the same one they stay behind the vectors, which costs up
-        to three times the error (`benchmarks/codes_in_use.py`).
+        ten times that of the networks: at the same one they stay behind the vectors, at more than
+        three times the error if dead codes are replaced (`benchmarks/codes_in_use.py`).
 
         Args:
             learning_rate: that of the networks.
