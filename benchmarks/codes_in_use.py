@@ -20,14 +20,24 @@ from dataclasses import dataclass
 from functools import partial
 
 import keras
-from large_tables import BATCH_SIZE, DIM, LEVELS, RATE, STEPS, UNITS, evaluate, load_images, train
+from large_tables import (
+    BATCH_SIZE,
+    DIM,
+    FROM_DATA,
+    LEVELS,
+    RATE,
+    STEPS,
+    UNITS,
+    evaluate,
+    load_images,
+    train,
+)
 from reporting import Figure, parser, report
 
 from keras_vqvae import layers
 
 BITS = 12
 
-FROM_DATA = {"embeddings_initializer": "kmeans", "revival": "replace_dead"}
 TABLES = {
     "gradient": {"update": "gradient"},
     "gradient, k-means, revival": {"update": "gradient", **FROM_DATA},
