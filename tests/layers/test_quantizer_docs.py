@@ -113,11 +113,36 @@ def test_a_trained_table_keeps_its_place_as_the_page_says():
     np.testing.assert_allclose(moved[1], 0.01, rtol=1e-3)  # 1 − γ of it
 
 
+def test_a_table_loses_its_unused_codes_as_the_page_says(tmp_path):
+    keras.utils.set_random_seed(0)
+    quantizer = layers.VectorQuantizer(32, update="ema", embeddings_initializer="kmeans")
+    vqvae = models.convolutional_vqvae(
+        (8, 8, 1), embedding_dim=3, widths=(4,), quantizer=quantizer, value_range=(0, 1)
+    )
+    vqvae.compile("adam")
+    images = grey_images(4).astype("float32") / 255.0
+    vqvae.fit(images, verbose=0)
+    # Codes that nothing is near to, between those that are in use.
+    table = to_numpy(quantizer.embeddings)
+    quantizer.embeddings.assign(np.where(np.arange(32)[:, None] % 3 == 0, 4.0, table))
+    names = {"keras": keras, "layers": layers, "models": models, "np": np}
+    names.update(vqvae=vqvae, images=images)
+    exec(block_with("np.unique(vqvae.encode(images))"), names)
+    used, smaller, codes = names["used"], names["smaller"], names["codes"]
+    assert 1 < len(used) < 22
+    assert smaller.quantizer.num_embeddings == len(used)
+    np.testing.assert_array_equal(used[codes], vqvae.encode(images))
+    assert same_bits([smaller.reconstruct(images)], [vqvae.reconstruct(images)])
+    smaller.save(tmp_path / "smaller.keras")
+    again = keras.models.load_model(tmp_path / "smaller.keras")
+    np.testing.assert_array_equal(again.encode(images), codes)
+
+
 def test_a_vae_becomes_a_vq_vae_as_the_page_says():
     vae = models.convolutional_vae((8, 8, 1), embedding_dim=4, widths=(4, 4))
     images = grey_images(3)
     names = {"keras": keras, "layers": layers, "vae": vae, "images": images}
-    exec(block_with("vae.encode(images)"), names)
+    exec(block_with("quantizer.encode(vae"), names)
     means, table = vae.encode(images), to_numpy(names["quantizer"].quantizers[0].embeddings)
     assert table.shape == (512, 1)
     assert table.std() == pytest.approx(1.0, abs=0.15)  # of 512: three standard errors are 0.1
