@@ -3,9 +3,11 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_count
+from keras_vqvae.compilation import is_concrete
 from keras_vqvae.ops import code_counts, codebook_usage, perplexity
 
 __all__ = ["CodeStatistics"]
@@ -25,7 +27,7 @@ class CodeStatistics(keras.metrics.Metric):
     - `codebook_usage`: the share of the K codes that occurred, in [0, 1].
 
     Args:
-        num_embeddings: K, the number of codes.
+        num_embeddings: K, the number of codes, at least 1.
         prefix: put before the names of the figures, such as `"quantizer_1/"`.
         name: the metric's name.
         **kwargs: as for `keras.metrics.Metric`.
@@ -45,6 +47,7 @@ class CodeStatistics(keras.metrics.Metric):
         name: str = "code_statistics",
         **kwargs: Any,
     ) -> None:
+        num_embeddings = check_count("num_embeddings", num_embeddings)
         super().__init__(name=name, **kwargs)
         self.num_embeddings = num_embeddings
         self.prefix = prefix
@@ -53,7 +56,23 @@ class CodeStatistics(keras.metrics.Metric):
         )
 
     def update_state(self, indices: Any, sample_weight: Any = None) -> None:
-        """Counts indices of any shape; −1 (masked) is passed over."""
+        """Counts indices of any shape; −1 (masked) is passed over.
+
+        Args:
+            indices: integers in [−1, K). In compiled code, which cannot raise, others are not
+                looked at.
+            sample_weight: how many times each counts, of the shape of `indices`. Defaults to 1.
+
+        Raises:
+            ValueError: for indices out of range.
+        """
+        if is_concrete(indices):
+            found = np.asarray(ops.convert_to_numpy(indices))
+            if found.size and (found.min() < -1 or found.max() >= self.num_embeddings):
+                raise ValueError(
+                    f"`indices` of '{self.name}' should be in [-1, {self.num_embeddings}). "
+                    f"Received: values in [{found.min()}, {found.max()}]"
+                )
         self.counts.assign_add(code_counts(indices, self.num_embeddings, sample_weight))
 
     def result(self) -> dict[str, Any]:

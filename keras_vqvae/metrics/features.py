@@ -25,10 +25,15 @@ class FeatureMetric(keras.metrics.Metric):
                 f"passed. Received: feature_extractor={feature_extractor!r}"
             )
         self.feature_extractor = feature_extractor
+        self._width: int | None = None
 
     def take(self, real: Features | None, generated: Features | None) -> None:
-        """Takes in features `(batch, D)` of either kind."""
+        """Takes in features `(batch, D)` of either kind, one or more of the same D as before."""
         raise NotImplementedError
+
+    def reset_state(self) -> None:
+        """Forgets all images; to be called by a subclass that forgets its own."""
+        self._width = None
 
     def update_state(self, y_true: Any = None, y_pred: Any = None) -> None:
         """Takes in real images, generated images, or both, however many of each.
@@ -43,7 +48,18 @@ class FeatureMetric(keras.metrics.Metric):
                 that are not finite or of another number than before.
             NotImplementedError: in compiled code.
         """
-        self.take(self.features(y_true, "y_true"), self.features(y_pred, "y_pred"))
+        both = [self.features(y_true, "y_true"), self.features(y_pred, "y_pred")]
+        both = [None if x is None or not len(x) else x for x in both]
+        # Before any is taken in: an error changes nothing.
+        widths = [self._width] if self._width is not None else []
+        widths += [x.shape[1] for x in both if x is not None]
+        if len(set(widths)) > 1:
+            raise ValueError(
+                f"all features of '{self.name}' should have one length. "
+                f"Received: lengths {', '.join(map(str, widths))}, one after another"
+            )
+        self._width = widths[0] if widths else None
+        self.take(*both)
 
     def features(self, images: Any, argument: str) -> Features | None:
         """The features of images, checked: float64 `(batch, D)`; `None` for `None`."""
@@ -111,13 +127,4 @@ class FeatureMetric(keras.metrics.Metric):
         return (
             f"Metric '{self.name}' keeps its state in NumPy: update it eagerly, outside of "
             "`compile` and of compiled functions"
-        )
-
-
-def check_width(features: Features, width: int, name: str) -> None:
-    """Raises a ValueError if features are not as many numbers as before."""
-    if features.shape[1] != width:
-        raise ValueError(
-            f"all features of '{name}' should have one length. "
-            f"Received: {features.shape[1]} after {width}"
         )

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.metrics.features import FeatureMetric, Features, check_width
+from keras_vqvae.metrics.features import FeatureMetric, Features
 
 __all__ = ["FrechetDistance"]
 
@@ -54,11 +54,8 @@ class FrechetDistance(FeatureMetric):
 
     def take(self, real: Features | None, generated: Features | None) -> None:
         for kind, features in (("real", real), ("generated", generated)):
-            if features is None or not len(features):
-                continue
-            for moments in self._moments.values():
-                check_width(features, moments.width or features.shape[1], self.name)
-            self._moments[kind].take(features)
+            if features is not None:
+                self._moments[kind].take(features)
 
     def result(self) -> float:
         real, generated = self._moments["real"], self._moments["generated"]
@@ -68,6 +65,7 @@ class FrechetDistance(FeatureMetric):
         return max(float(distance + traces - 2.0 * _trace_of_root(real, generated)), 0.0)
 
     def reset_state(self) -> None:
+        super().reset_state()
         for moments in self._moments.values():
             moments.clear()
 

@@ -34,9 +34,7 @@ def unit_scale(y_true: Any, y_pred: Any, value_range: tuple[float, float]) -> tu
     low, high = value_range
     y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
     shapes = tuple(y_true.shape), tuple(y_pred.shape)
-    differ = any(
-        None not in (a, b) and a != b for a, b in zip(shapes[0][1:], shapes[1][1:], strict=False)
-    )
+    differ = any(None not in (a, b) and a != b for a, b in zip(*shapes, strict=False))
     if len(shapes[0]) != 4 or len(shapes[1]) != 4 or differ:
         raise ValueError(
             "`y_true` and `y_pred` should be images of one shape, (batch, height, width, "

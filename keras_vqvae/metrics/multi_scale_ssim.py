@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_number
 from keras_vqvae.metrics.image_pairs import ImagePairMetric, check_sides, unit_scale
 from keras_vqvae.metrics.ssim import WINDOW
 
@@ -57,8 +57,11 @@ class MultiScaleSSIM(ImagePairMetric):
         **kwargs: Any,
     ) -> None:
         super().__init__(value_range, name, **kwargs)
-        self.power_factors = tuple(float(w) for w in power_factors)
-        if not self.power_factors or min(self.power_factors) <= 0:
+        self.power_factors = tuple(
+            check_number("power_factors", w, above_zero=True, hint=", each of them")
+            for w in power_factors
+        )
+        if not self.power_factors:
             raise ValueError(
                 "`power_factors` should be positive numbers, one for each scale. "
                 f"Received: power_factors={tuple(power_factors)}"

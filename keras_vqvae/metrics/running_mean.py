@@ -25,7 +25,9 @@ class RunningMean(keras.metrics.Metric):
         values = ops.cast(values, "float32")
         weights = ops.ones_like(values)
         if sample_weight is not None:
-            weights = ops.reshape(ops.cast(sample_weight, "float32"), ops.shape(values))
+            weights = _of_images(sample_weight, values)
+            # What does not count may be infinite, and 0 · ∞ is NaN.
+            values = ops.where(weights == 0.0, 0.0, values)
         for i, term in ((0, ops.sum(values * weights)), (2, ops.sum(weights))):
             total, lost = two_sum(self._sums[i], size * term)
             self._sums[i].assign(total)
@@ -38,3 +40,16 @@ class RunningMean(keras.metrics.Metric):
         """The mean, float32; 0 before any update, as with `keras.metrics.Mean`."""
         total, total_rest, weight, weight_rest = self._sums
         return ops.divide_no_nan(total + total_rest, weight + weight_rest)
+
+
+def _of_images(sample_weight: Any, values: Any) -> Any:
+    """The weights as float32 `(batch,)`."""
+    weights = ops.cast(sample_weight, "float32")
+    shape, count = tuple(weights.shape), values.shape[0]
+    one_each = bool(shape) and (None in (shape[0], count) or shape[0] == count)
+    if not one_each or any(side != 1 for side in shape[1:]):
+        raise ValueError(
+            "`sample_weight` should have one number an image, shape (batch,). "
+            f"Received: shape {shape} for a batch of {count}"
+        )
+    return ops.reshape(weights, ops.shape(values))

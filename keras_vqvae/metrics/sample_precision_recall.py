@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_vqvae.choices import PACKAGE, check_count
-from keras_vqvae.metrics.features import FeatureMetric, Features, check_width
+from keras_vqvae.metrics.features import FeatureMetric, Features
 
 __all__ = ["SamplePrecisionRecall"]
 
@@ -67,11 +67,8 @@ class SamplePrecisionRecall(FeatureMetric):
 
     def take(self, real: Features | None, generated: Features | None) -> None:
         for features, kept in ((real, self._real), (generated, self._generated)):
-            if features is None or not len(features):
-                continue
-            for other in (*self._real[:1], *self._generated[:1]):
-                check_width(features, other.shape[1], self.name)
-            kept.append(features.astype(np.float32))
+            if features is not None:
+                kept.append(features.astype(np.float32))
 
     def result(self) -> dict[str, float]:
         counts = [sum(map(len, kept)) for kept in (self._real, self._generated)]
@@ -88,6 +85,7 @@ class SamplePrecisionRecall(FeatureMetric):
         }
 
     def reset_state(self) -> None:
+        super().reset_state()
         self._real: list[Any] = []
         self._generated: list[Any] = []
 

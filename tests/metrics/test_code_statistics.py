@@ -57,6 +57,21 @@ def test_masked_positions_are_not_counted():
     assert to_numpy(metric.counts).tolist() == [1, 1, 0, 0]
 
 
+@pytest.mark.parametrize("indices", [[0, 4], [-2, 0]])
+def test_indices_of_another_table_are_refused(indices):
+    metric = CodeStatistics(4, name="codes")
+    with pytest.raises(
+        ValueError, match=r"'codes'.*\[-1, 4\).*" + str(indices).replace("[", r"\[")
+    ):
+        metric.update_state(np.array([indices]))
+
+
+@pytest.mark.parametrize("wrong", [0, 2.5])
+def test_the_number_of_codes_is_a_positive_integer(wrong):
+    with pytest.raises(ValueError, match=r"`num_embeddings`.*positive integer"):
+        CodeStatistics(wrong)
+
+
 def test_the_prefix_is_put_before_the_names():
     assert set(CodeStatistics(4, prefix="top/").result()) == {
         "top/perplexity",

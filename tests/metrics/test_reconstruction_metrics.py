@@ -227,6 +227,26 @@ def test_images_count_by_their_weight(make):
     assert float(weighted.result()) == pytest.approx(float(repeated.result()), rel=1e-6)
 
 
+def test_an_image_of_weight_zero_does_not_count_even_if_its_figure_is_infinite():
+    metric = PSNR(over="images")
+    images, others = pair(3, 8)
+    others[0] = images[0]
+    metric.update_state(images, others, np.array([0.0, 1.0, 1.0]))
+    assert float(metric.result()) == pytest.approx(
+        over_batches(PSNR(over="images"), images[1:], others[1:]), rel=1e-6
+    )
+    cost = BitsPerDimension(1)
+    cost.update_state(np.array([-np.inf, -math.log(2.0)]), np.array([0.0, 2.0]))
+    assert float(cost.result()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (3, 4, 4), (1, 3)])
+def test_weights_are_one_an_image(shape):
+    images = np.zeros((3, 4, 4, 1), "float32")
+    with pytest.raises(ValueError, match=r"`sample_weight`.*\(batch,\).*batch of 3"):
+        PSNR().update_state(images, images, np.ones(shape))
+
+
 @pytest.mark.parametrize(
     ("metric", "shapes", "text"),
     [
@@ -234,6 +254,8 @@ def test_images_count_by_their_weight(make):
         (MultiScaleSSIM(), [(1, 175, 200, 1)] * 2, "at least 176×176.*power_factors"),
         (PSNR(), [(1, 4, 4, 1), (1, 4, 4, 3)], "one shape"),
         (PSNR(), [(4, 4, 1)] * 2, "one shape"),
+        (PSNR(), [(4, 4, 4, 1), (1, 4, 4, 1)], "one shape"),
+        (SSIM(), [(3, 11, 11, 1), (2, 11, 11, 1)], "one shape"),
     ],
 )
 def test_images_that_do_not_fit_are_refused(metric, shapes, text):
@@ -249,6 +271,7 @@ def test_images_that_do_not_fit_are_refused(metric, shapes, text):
         lambda: PSNR(over="batches"),
         lambda: MultiScaleSSIM(power_factors=()),
         lambda: MultiScaleSSIM(power_factors=(1.0, 0.0)),
+        lambda: MultiScaleSSIM(power_factors=(1.0, math.nan)),
     ],
 )
 def test_settings_that_cannot_be_are_refused(make):

@@ -158,8 +158,22 @@ def test_wrong_use_is_refused(make):
         make().update_state(np.array([[0.0], [np.nan]]))
     metric = make()
     metric.update_state(y_true=np.zeros((2, 3)))
-    with pytest.raises(ValueError, match="one length"):
+    with pytest.raises(ValueError, match=r"one length.*3, 4"):
         metric.update_state(y_pred=np.zeros((2, 4)))
+
+
+@pytest.mark.parametrize("make", [FrechetDistance, SamplePrecisionRecall])
+def test_an_update_that_is_refused_changes_nothing(make):
+    features = normal((3, 8, 2))
+    metric, expected = make(), make()
+    for wrong in (normal((8, 3)), np.full((8, 2), np.nan)):
+        with pytest.raises(ValueError, match="features"):
+            metric.update_state(features[0], wrong)
+    for one in (metric, expected):
+        one.update_state(features[1], features[2])
+    assert metric.result() == expected.result()
+    metric.reset_state()
+    metric.update_state(normal((8, 3)), normal((8, 3)))  # others after a reset
 
 
 def test_a_config_does_not_lose_the_weights_silently():
