@@ -36,7 +36,7 @@ class Bernoulli(Likelihood):
     takes_any_numbers = True
 
     def loss(self, images: Any, parameters: Any) -> Any:
-        images, logits = ops.cast(images, "float32"), ops.cast(parameters, "float32")
+        images, logits = self.checked(images, parameters)
         return mean_over_dimensions(ops.softplus(logits) - images * logits)
 
     def level_log_probs(self, levels: Any, parameters: Any) -> Any:
@@ -50,7 +50,9 @@ class Bernoulli(Likelihood):
         return super().log_prob(images, parameters)
 
     def check_scores(self, images: np.ndarray) -> None:
-        between = (images > 0.0) & (images < 1.0)
+        # As `log_prob` rounds them: scaling may leave white a rounding below 1.
+        levels = np.round(255.0 * np.asarray(images, "float32"))
+        between = (levels > 0) & (levels < 255)
         if between.any():
             raise ValueError(
                 "The likelihood Bernoulli() scores binary images only, black and white. Received: "

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE
+from keras_vqvae.choices import PACKAGE, check_number
 from keras_vqvae.likelihoods.families import NORMAL
 from keras_vqvae.likelihoods.likelihood import Likelihood, mean_over_dimensions
 
@@ -41,22 +41,18 @@ class Gaussian(Likelihood):
     takes_any_numbers = True
 
     def __init__(self, scale: float = math.sqrt(1 / 32)) -> None:
-        if not scale > 0:
-            raise ValueError(f"`scale` should be positive. Received: scale={scale}")
-        self.scale = float(scale)
+        self.scale = check_number("scale", scale, above_zero=True)
 
     @classmethod
     def from_variance(cls, variance: float) -> "Gaussian":
         """The likelihood whose loss is the squared error divided by `variance` (unit scale)."""
-        if not variance > 0:
-            raise ValueError(
-                "`variance` should be the variance of the images on the unit scale, and positive. "
-                f"Received: variance={variance}"
-            )
+        hint = ", the variance of the images on the unit scale"
+        variance = check_number("variance", variance, above_zero=True, hint=hint)
         return cls(scale=math.sqrt(variance / 2))
 
     def loss(self, images: Any, parameters: Any) -> Any:
-        error = ops.square(ops.cast(images, "float32") - self.mean(parameters))
+        images, parameters = self.checked(images, parameters)
+        error = ops.square(images - self.mean(parameters))
         return mean_over_dimensions(error) / (2.0 * self.scale**2)
 
     def level_log_probs(self, levels: Any, parameters: Any) -> Any:

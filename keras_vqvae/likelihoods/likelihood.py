@@ -65,8 +65,8 @@ class Likelihood(Choice):
 
     def loss(self, images: Any, parameters: Any) -> Any:
         """What training minimises: nats per dimension, up to a constant, float32 `(batch,)`."""
-        images = ops.cast(images, "float32")
-        log_probs = self.level_log_probs(255.0 * images, ops.cast(parameters, "float32"))
+        images, parameters = self.checked(images, parameters)
+        log_probs = self.level_log_probs(255.0 * images, parameters)
         return -mean_over_dimensions(log_probs) * (log_probs.shape[-1] / images.shape[-1])
 
     def log_prob(self, images: Any, parameters: Any) -> Any:
@@ -80,9 +80,26 @@ class Likelihood(Choice):
         Returns:
             float32 `(batch,)`: a sum over all dimensions. The probabilities of all images sum to 1.
         """
-        levels = ops.round(255.0 * ops.cast(images, "float32"))
-        log_probs = self.level_log_probs(levels, ops.cast(parameters, "float32"))
+        images, parameters = self.checked(images, parameters)
+        log_probs = self.level_log_probs(ops.round(255.0 * images), parameters)
         return ops.sum(log_probs, axis=tuple(range(1, len(log_probs.shape))))
+
+    def checked(self, images: Any, parameters: Any) -> tuple[Any, Any]:
+        """Images and parameters as float32.
+
+        Raises:
+            ValueError: if the parameters are those of images of other channels, which might
+                broadcast.
+        """
+        images, parameters = ops.cast(images, "float32"), ops.cast(parameters, "float32")
+        channels, given = images.shape[-1], parameters.shape[-1]
+        if None not in (channels, given) and given != self.num_parameters(channels):
+            raise ValueError(
+                f"`parameters` should hold {self.num_parameters(channels)} numbers a pixel for "
+                f"images of {channels} channels under the likelihood {self!r}. Received: images "
+                f"of shape {tuple(images.shape)} and parameters of shape {tuple(parameters.shape)}"
+            )
+        return images, parameters
 
     def check_scores(self, images: np.ndarray) -> None:
         """Raises a ValueError for images (unit scale) that `log_prob` cannot score."""

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from keras_vqvae.choices import check_count
+
 __all__ = ["draw_normals", "draw_uniforms"]
 
 
@@ -17,7 +19,7 @@ def draw_uniforms(
     differ between compiled and plain code.
 
     Args:
-        seed: an integer ≥ 0.
+        seed: an integer in [0, 2⁶⁴).
         first: index of the first sample.
         count: how many samples.
         shape: of one sample's numbers.
@@ -26,6 +28,9 @@ def draw_uniforms(
 
     Returns:
         float32 `(count, *shape)` in [0, 1).
+
+    Raises:
+        ValueError: for a seed of another kind.
 
     Example:
     >>> alone, among = draw_uniforms(7, 2, 1, (2, 2)), draw_uniforms(7, 0, 4, (2, 2))
@@ -56,6 +61,7 @@ def _generators(seed: int, first: int, count: int, stream: int) -> Iterator[np.r
 
     It is one object with another key each time; making one for each would cost more than drawing.
     """
+    seed = check_count("seed", seed, least=0, highest=2**64 - 1)
     # As a list, seeds of 2⁶³ and more would become floats.
     key = np.array([seed, first], np.uint64)
     bits = np.random.Philox(key=key, counter=[0, 0, 0, stream])

@@ -41,7 +41,7 @@ def test_from_variance_divides_the_squared_error_by_it():
     assert Gaussian().scale == pytest.approx(Gaussian.from_variance(1 / 16).scale)
 
 
-@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("wrong", [0.0, -1.0, math.nan, math.inf, "1", None])
 def test_gaussian_refuses_scales_that_are_not_positive(wrong):
     with pytest.raises(ValueError, match="`scale` should be"):
         Gaussian(scale=wrong)
@@ -90,6 +90,40 @@ def test_bernoulli_scores_binary_images_and_refuses_others():
     compiled = CompiledFunction(Bernoulli().log_prob, list)
     found = to_numpy(compiled(*(keras.ops.convert_to_tensor(x) for x in (grey, logits))))
     assert np.isnan(found).tolist() == [False, True]
+
+
+def test_a_rounding_beside_black_and_white_is_no_grey_level():
+    """As scaling leaves it, and as `log_prob` rounds it, compiled or not."""
+    binary = np.array([0.0, 1.0], "float32").reshape(1, 1, 2, 1)
+    nearly = np.nextafter(binary, np.float32(0.5))
+    logits = normal((1, 1, 2, 1))
+    np.testing.assert_array_equal(
+        to_numpy(Bernoulli().log_prob(nearly, logits)),
+        to_numpy(Bernoulli().log_prob(binary, logits)),
+    )
+
+
+NAMES = (
+    *("gaussian", "gaussian_with_scale", "discretized_logistic", "discretized_logistic_mixture"),
+    *("categorical", "bernoulli"),
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameters_of_other_channels_are_refused(name):
+    likelihood = likelihoods.get(name)
+    # Of one channel, which would broadcast to three.
+    parameters = np.zeros((2, 3, 3, likelihood.num_parameters(1)), "float32")
+    images = np.zeros((2, 3, 3, 3), "float32")
+    for function in (likelihood.loss, likelihood.log_prob):
+        with pytest.raises(ValueError, match=r"`parameters` should hold .*images of 3 channels"):
+            function(images, parameters)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "7", 2**64])
+def test_seeds_are_integers_from_zero(seed):
+    with pytest.raises(ValueError, match=r"`seed` should be an integer ≥ 0"):
+        Gaussian().sample(np.zeros((1, 2, 2, 1)), seed=seed)
 
 
 def test_bernoullis_two_values_sum_to_one_and_are_drawn_at_their_rates():
