@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_vqvae.callbacks.quantizers_of_model import epoch_counts, forget_counts, quantizers_of
+from keras_vqvae.choices import check_count
 from keras_vqvae.metrics import CodeStatistics
 
 __all__ = ["CodebookMetrics"]
@@ -27,12 +28,16 @@ class CodebookMetrics(keras.callbacks.Callback):
     Place it before callbacks that read those keys.
 
     Args:
-        validation_data: inputs of the model, or a tuple of inputs and targets as `fit` takes it;
+        validation_data: inputs of the model, or inputs and targets as `fit` takes them;
             with it, `val_perplexity` and `val_codebook_usage` are computed from the codes of these
             inputs at the end of an epoch. It needs a functional or `Sequential` model of which the
             quantizers are layers themselves, as a quantizer's input is known there. Evaluation
             itself changes no weight, and so counts nothing.
         batch_size: how many of those inputs at one time. Defaults to `128`.
+
+    Raises:
+        ValueError: for a `batch_size` below 1; in `fit`, for a model without quantizers, or one
+            whose quantizers' inputs are not known, with `validation_data`.
 
     Example:
     >>> import keras, numpy as np
@@ -48,20 +53,16 @@ class CodebookMetrics(keras.callbacks.Callback):
     def __init__(self, validation_data: Any = None, batch_size: int = 128) -> None:
         super().__init__()
         self.validation_data = validation_data
-        self.batch_size = batch_size
+        self.batch_size = check_count("batch_size", batch_size)
         self._refused_before: dict[str, float] = {}
         self._warned: set[str] = set()
         self._models_of_inputs: dict[str, list[keras.Model]] = {}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if self.validation_data is not None:
-            # Kept for all epochs: each model compiles its own `predict`.
-            self._models_of_inputs = {
-                layer.name: [
-                    keras.Model(self.model.inputs, tuple(given)) for given in self._inputs_of(layer)
-                ]
-                for layer in self._quantizers()
-            }
+        self._models_of_inputs = {}
+        knows_its_inputs = self.model.built or not isinstance(self.model, keras.Sequential)
+        if self.validation_data is not None and knows_its_inputs:
+            self._make_models_of_inputs()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self._models_of_inputs = {}
@@ -87,12 +88,23 @@ class CodebookMetrics(keras.callbacks.Callback):
                 logs[f"{prefix}refused_batches"] = refused
         if self.validation_data is None:
             return
+        if not self._models_of_inputs:
+            self._make_models_of_inputs()
         for layer in quantizers:
             metrics = _metrics(layer, quantizers, "val_")
             for inputs in self._models_of_inputs[layer.name]:
                 self._count_validation(layer, inputs, metrics)
             for metric in metrics:
                 logs.update({key: float(value) for key, value in metric.result().items()})
+
+    def _make_models_of_inputs(self) -> None:
+        """Those that give what quantizers get. Kept for all epochs: each compiles its `predict`."""
+        self._models_of_inputs = {
+            layer.name: [
+                keras.Model(self.model.inputs, tuple(given)) for given in self._inputs_of(layer)
+            ]
+            for layer in self._quantizers()
+        }
 
     def _count_validation(
         self, layer: Any, model_of_inputs: keras.Model, metrics: Sequence[CodeStatistics]
@@ -102,7 +114,7 @@ class CodebookMetrics(keras.callbacks.Callback):
         `predict` reads the weights anew each time, which Keras has put back by then on JAX, too.
         """
         data, count = self.validation_data, len(self.model.inputs)
-        if isinstance(data, tuple) and (len(data) != count or not hasattr(data[0], "shape")):
+        if isinstance(data, tuple | list) and (len(data) != count or not hasattr(data[0], "shape")):
             data = data[0]  # of `(x, y)`
         inputs = model_of_inputs.predict(data, batch_size=self.batch_size, verbose=0)
         inputs = [inputs] if len(model_of_inputs.outputs) == 1 else inputs

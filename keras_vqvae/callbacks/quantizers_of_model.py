@@ -11,12 +11,14 @@ __all__ = ["epoch_counts", "forget_counts", "quantizers_of"]
 def quantizers_of(model: Any, reader: str) -> list[Any]:
     """The outermost quantizers in a model, of those whose codes are counted.
 
+    A model that is not built may make its layers with the first batch: it may hold none yet.
+
     Args:
         model: any Keras model.
         reader: who asks, for the message.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is none in a model that is built.
     """
     # By what they can do, and not by class: callbacks meet layers only through the model.
     layers = model._flatten_layers(include_self=False)
@@ -24,7 +26,7 @@ def quantizers_of(model: Any, reader: str) -> list[Any]:
     inside = {id(y) for x in found for y in x._flatten_layers(include_self=False)}
     outermost = [x for x in found if id(x) not in inside]
     counted = [x for x in outermost if x.is_counted]
-    if not counted:
+    if not counted and (model.built or outermost):
         uncounted = "".join(
             f" The codes of '{x.name}' are too many to be counted." for x in outermost
         )

@@ -1,6 +1,7 @@
 """Training that goes on where it was interrupted, to the last bit."""
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from keras_vqvae.callbacks.resuming import Arrays, Resuming, assign_all, values_of
 from keras_vqvae.callbacks.training_state import TrainingState
+from keras_vqvae.choices import check_count
 from keras_vqvae.data.files import remove_leftovers
 from keras_vqvae.data.rows import RowBatches
 
@@ -51,6 +53,7 @@ class ResumableTraining(Resuming):
     Raises:
         ValueError: if the model is not built when training begins, a checkpoint is of another
             model, or all are damaged.
+        OSError: when training begins, if the directory cannot be written.
 
     Example:
     >>> import tempfile, numpy as np
@@ -73,13 +76,10 @@ class ResumableTraining(Resuming):
         save_freq: str | int = "epoch",
         seed: int = 0,
     ) -> None:
-        steps = isinstance(save_freq, int) and not isinstance(save_freq, bool) and save_freq > 0
-        if save_freq != "epoch" and not steps:
-            raise ValueError(
-                "`save_freq` should be 'epoch' or a positive number of steps. "
-                f"Received: save_freq={save_freq!r}"
-            )
-        super().__init__(every_steps=save_freq if isinstance(save_freq, int) else None)
+        steps = None
+        if save_freq != "epoch":
+            steps = check_count("save_freq", save_freq, hint=" of steps, or 'epoch'")
+        super().__init__(every_steps=steps)
         self.directory = Path(directory)
         self.seed = seed
         #: The logs of each finished epoch, those before an interruption included.
@@ -123,12 +123,13 @@ class ResumableTraining(Resuming):
                 f"Model '{self.model.name}' should be built before `fit` with `ResumableTraining`. "
                 "Call `model.build(input_shape)`, or the model on a batch, first"
             )
+        self._check_directory()
         for path in self._paths:
             remove_leftovers(path)
         state = TrainingState.newest(*self._paths)
+        self.history = [] if state is None else state.history
         if state is None:
             return
-        self.history = state.history
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         self._assign(state)
@@ -156,6 +157,18 @@ class ResumableTraining(Resuming):
     def save_within_epoch(self, epoch: int, steps: int, metrics: Arrays) -> None:
         """Called within an epoch; writes a checkpoint."""
         self._write(epoch, steps, metrics)
+
+    def _check_directory(self) -> None:
+        """Raises now, and not when an epoch is trained."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.directory):
+                pass
+        except OSError as error:
+            raise OSError(
+                "`directory` should be a directory that can be written. "
+                f"Received: directory={str(self.directory)!r} ({error.strerror})"
+            ) from error
 
     def _write(self, epochs: int, steps: int, metrics: Arrays) -> None:
         variables = values_of(self.model.variables)

@@ -1,13 +1,13 @@
 """What the TensorBoard callbacks share: when they write, and where."""
 
 import os
-from numbers import Integral
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_vqvae.callbacks.event_files import EventFile
+from keras_vqvae.choices import check_count
 
 __all__ = ["ImagesCallback", "TensorBoardCallback"]
 
@@ -41,13 +41,13 @@ class TensorBoardCallback(keras.callbacks.Callback):
 
     log_dir: str
     every: int
+    #: Models that it is for, for messages.
+    such_as = "`models.VQVAE`"
 
     def __init__(self, log_dir: str | os.PathLike[str], every: int = 5) -> None:
         super().__init__()
-        if isinstance(every, bool) or not isinstance(every, Integral) or every < 1:
-            raise ValueError(f"`every` should be an integer ≥ 1, in epochs. Received: {every!r}")
         self.log_dir = os.fspath(log_dir)
-        self.every = int(every)
+        self.every = check_count("every", every, hint=", in epochs")
         self._last_epoch: int | None = None
         self._written: int | None = None
         self._events: EventFile | None = None
@@ -91,7 +91,7 @@ class TensorBoardCallback(keras.callbacks.Callback):
         if missing:
             raise ValueError(
                 f"`{type(self).__name__}` is for models with {', '.join(f'`{n}`' for n in names)}, "
-                f"such as `models.VQVAE`. Received: {type(self.model).__name__} "
+                f"such as {self.such_as}. Received: {type(self.model).__name__} "
                 f"'{self.model.name}' without {', '.join(f'`{n}`' for n in missing)}"
             )
 

@@ -11,6 +11,7 @@ from keras import ops
 from keras_vqvae.callbacks.event_files import EventFile
 from keras_vqvae.callbacks.quantizers_of_model import epoch_counts, forget_counts
 from keras_vqvae.callbacks.tensorboard_base import TensorBoardCallback
+from keras_vqvae.choices import check_count
 from keras_vqvae.data import atomic_write
 from keras_vqvae.evaluation import save_image, to_bytes
 
@@ -61,9 +62,7 @@ class TensorBoardProjector(TensorBoardCallback):
         self, log_dir: str | os.PathLike[str], every: int = 10, max_codes: int = 4096
     ) -> None:
         super().__init__(log_dir, every)
-        if max_codes < 1:
-            raise ValueError(f"`max_codes` should be at least 1. Received: max_codes={max_codes}")
-        self.max_codes = max_codes
+        self.max_codes = check_count("max_codes", max_codes)
 
     def check(self) -> None:
         self.require("quantizer", "decode", "value_range")

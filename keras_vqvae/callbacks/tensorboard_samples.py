@@ -5,6 +5,7 @@ from typing import Any
 
 from keras_vqvae.callbacks.event_files import EventFile
 from keras_vqvae.callbacks.tensorboard_base import TensorBoardCallback
+from keras_vqvae.choices import check_count
 from keras_vqvae.evaluation import image_grid
 
 __all__ = ["TensorBoardSamples"]
@@ -28,7 +29,7 @@ class TensorBoardSamples(TensorBoardCallback):
 
     Raises:
         ValueError: for `every` or `count` below 1; when training begins, for a model that samples
-            nothing, or a prior of other codes than those of `vqvae`.
+            nothing, a prior of other codes than those of `vqvae`, and whatever `sample` refuses.
         OSError: when training begins, if the directory cannot be written.
 
     Example:
@@ -42,6 +43,8 @@ class TensorBoardSamples(TensorBoardCallback):
     >>> history = prior.fit(codes, callbacks=[samples], verbose=0)
     """
 
+    such_as = "`models.PixelCNN` and `models.VAE`"
+
     def __init__(
         self,
         log_dir: str | os.PathLike[str],
@@ -52,10 +55,8 @@ class TensorBoardSamples(TensorBoardCallback):
         **kwargs: Any,
     ) -> None:
         super().__init__(log_dir, every)
-        if count < 1 or int(count) != count:
-            raise ValueError(f"`count` should be an integer ≥ 1. Received: count={count}")
         self.vqvae = vqvae
-        self.count = int(count)
+        self.count = check_count("count", count)
         self.seed = seed
         self.kwargs = kwargs
 
@@ -70,8 +71,13 @@ class TensorBoardSamples(TensorBoardCallback):
                 f"Received: vqvae={vqvae!r}"
             )
         self.require_pictures(vqvae if of_codes else model)
-        if not of_codes:
-            return
+        if of_codes:
+            self._require_its_codes()
+        if model.built:
+            self._samples()  # what `sample` refuses would end training after its first epoch
+
+    def _require_its_codes(self) -> None:
+        model, vqvae = self.model, self.vqvae
         ours, theirs = (
             (tuple(x.code_shape), _sizes(x.num_embeddings), x_fingerprint)
             for x, x_fingerprint in (
@@ -87,14 +93,14 @@ class TensorBoardSamples(TensorBoardCallback):
             )
 
     def write(self, events: EventFile, epoch: int) -> None:
-        model, vqvae = self.model, self.vqvae
-        if vqvae is None:
-            images = model.sample(self.count, seed=self.seed, **self.kwargs)
-        else:
-            codes = model.sample(self.count, seed=self.seed, **{"verbose": 0, **self.kwargs})
-            images = vqvae.decode(codes)
-        value_range = (model if vqvae is None else vqvae).value_range
-        events.image("samples", image_grid(images, value_range=value_range), epoch)
+        value_range = (self.vqvae or self.model).value_range
+        events.image("samples", image_grid(self._samples(), value_range=value_range), epoch)
+
+    def _samples(self) -> Any:
+        if self.vqvae is None:
+            return self.model.sample(self.count, seed=self.seed, **self.kwargs)
+        codes = self.model.sample(self.count, seed=self.seed, **{"verbose": 0, **self.kwargs})
+        return self.vqvae.decode(codes)
 
 
 def _sizes(num_embeddings: Any) -> Any:

@@ -114,6 +114,39 @@ def test_a_model_without_a_quantizer_is_refused():
         _fit(model, np.zeros((4, 3)))
 
 
+def test_a_sequential_model_need_not_be_built():
+    x = np.random.default_rng(0).normal(size=(8, 2, 2, 3)).astype("float32")
+    model = keras.Sequential(_model("q").layers)
+    assert not model.built
+    history = _fit(model, x, validation_data=x)
+    assert len(history["perplexity"]) == len(history["val_perplexity"]) == 2
+
+
+class MadeInBuild(keras.Model):
+    def build(self, input_shape):
+        self.quantizer = layers.VectorQuantizer(4)
+        self.quantizer.build(input_shape)
+
+    def call(self, x, training=None):
+        return self.quantizer(x, training=training)
+
+
+def test_a_quantizer_may_be_made_with_the_first_batch(tmp_path):
+    x = np.random.default_rng(0).normal(size=(8, 2, 2, 3)).astype("float32")
+    model = MadeInBuild()
+    model.compile("sgd", "mse")
+    used = [callbacks.CodebookMetrics(), callbacks.TensorBoardCodeUsage(tmp_path)]
+    history = model.fit(x, x, epochs=2, callbacks=used, verbose=0).history
+    assert len(history["perplexity"]) == 2
+    # The counts of one epoch: 4 positions of 8 vectors.
+    assert float(keras.ops.sum(model.quantizer.code_counts)) == 32.0
+
+
+def test_the_batch_size_is_looked_at_before_training():
+    with pytest.raises(ValueError, match=r"`batch_size` should be a positive integer"):
+        callbacks.CodebookMetrics(batch_size=0)
+
+
 def test_a_residual_quantizer_has_the_figures_of_its_depths():
     model = keras.Sequential([keras.Input((3,)), layers.ResidualVectorQuantizer(2, (4, 5))])
     model.compile("sgd", "mse")
@@ -165,7 +198,9 @@ def test_validation_counts_every_call_of_a_shared_quantizer():
 
 def test_validation_data_may_be_what_fit_takes():
     x = np.random.default_rng(0).normal(size=(8, 2, 2, 3)).astype("float32")
-    histories = [_fit(_model("q"), x, validation_data=given) for given in (x, (x, x), (x, x, x))]
+    histories = [
+        _fit(_model("q"), x, validation_data=given) for given in (x, [x], (x, x), [x, x], (x, x, x))
+    ]
     assert all("val_perplexity" in history for history in histories)
 
 
@@ -173,7 +208,9 @@ FORMS = {
     "lists": lambda x: (x, x),
     "tuples": lambda x: (tuple(x), x),
     "with_weights": lambda x: (x, x, [np.ones(8)] * 2),
+    "a_list": lambda x: [x, x],
     "inputs": lambda x: tuple(x),
+    "a_list_of_inputs": lambda x: x,
     "inputs_by_name": lambda x: {"a": x[0], "b": x[1]},
     "by_name": lambda x: ({"a": x[0], "b": x[1]}, x),
 }

@@ -1,4 +1,5 @@
 import json
+import shutil
 import zipfile
 
 import keras
@@ -324,9 +325,29 @@ def test_a_write_that_fails_leaves_the_checkpoint(tmp_path, monkeypatch):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("below", ["", "folder"])
+def test_a_directory_that_cannot_be_written_ends_training_before_it_begins(tmp_path, below):
+    (tmp_path / "file").write_text("")
+    model = vqvae()
+    before = values_of(model)
+    directory = tmp_path / "file" / below
+    with pytest.raises(OSError, match=r"`directory` should be .*Received: directory='.*file"):
+        model.fit(IMAGES, verbose=0, callbacks=[ResumableTraining(directory)])
+    assert same_bits(before, values_of(model))
+
+
+def test_a_training_that_begins_anew_has_a_history_of_its_own(tmp_path):
+    resumable = ResumableTraining(tmp_path / "folder", save_freq=np.int64(1))
+    for _ in range(2):
+        fit_arrays(vqvae(), [resumable])
+        assert len(resumable.history) == EPOCHS
+        shutil.rmtree(tmp_path / "folder")
+
+
 def test_what_cannot_be_resumed_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="`save_freq`"):
-        ResumableTraining(tmp_path, save_freq=0)
+    for wrong in (0, True, "batch"):
+        with pytest.raises(ValueError, match=r"`save_freq` should be .* or 'epoch'"):
+            ResumableTraining(tmp_path, save_freq=wrong)
     unbuilt = keras.Sequential([keras.layers.Dense(1)])
     unbuilt.compile("sgd", "mse")
     if keras.backend.backend() == "tensorflow":  # JAX builds by itself

@@ -110,10 +110,30 @@ def test_a_prior_of_other_codes_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({}, "`labels`"),
+        ({"labels": [0, 1]}, "`labels`"),
+        ({"labels": 0, "seed": -1}, "`seed`"),
+        ({"labels": 0, "sampling": "greedy"}, "sampling"),
+    ],
+)
+def test_what_a_model_cannot_sample_is_refused_before_training(tmp_path, wrong, error):
+    vqvae, prior = models_for_tests.vqvae(), a_prior(num_classes=3)
+    samples = callbacks.TensorBoardSamples(tmp_path, vqvae, count=3, **wrong)
+    weights = prior.get_weights()
+    with pytest.raises((TypeError, ValueError), match=error):
+        prior.fit(vqvae.encode(IMAGES), np.arange(6) % 3, callbacks=[samples], verbose=0)
+    for before, after in zip(weights, prior.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("every", [0, -1, 1.5, True, None])
 def test_every_is_a_number_of_epochs(tmp_path, every):
     for make in (callbacks.TensorBoardCodeUsage, callbacks.TensorBoardProjector):
-        with pytest.raises(ValueError, match="`every` should be an integer ≥ 1"):
+        with pytest.raises(ValueError, match="`every` should be a positive integer, in epochs"):
             make(tmp_path, every=every)
 
 
@@ -127,7 +147,7 @@ def test_images_are_looked_at_before_training(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             fit(models_for_tests.vqvae(), callbacks.TensorBoardGradientNorm(tmp_path, wrong))
-    with pytest.raises(ValueError, match="`count` should be an integer ≥ 1"):
+    with pytest.raises(ValueError, match="`count` should be a positive integer"):
         callbacks.TensorBoardSamples(tmp_path, count=0)
     assert list(tmp_path.iterdir()) == []
 
@@ -137,7 +157,7 @@ def test_a_model_that_it_is_not_for_is_refused(tmp_path):
     for made, missing in (
         (callbacks.TensorBoardCodeGrids(tmp_path, IMAGES), "without `quantizer`"),
         (callbacks.TensorBoardProjector(tmp_path), "without `quantizer`"),
-        (callbacks.TensorBoardSamples(tmp_path), "without `sample`"),
+        (callbacks.TensorBoardSamples(tmp_path), "such as `models.PixelCNN`.*without `sample`"),
         (callbacks.TensorBoardCodeUsage(tmp_path), "holds no quantizer for `TensorBoardCodeUsage`"),
     ):
         with pytest.raises(ValueError, match=missing):

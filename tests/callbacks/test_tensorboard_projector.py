@@ -109,7 +109,7 @@ def test_a_table_that_is_too_large_is_refused_by_name(tmp_path):
     quantizer = layers.FiniteScalarQuantizer((8, 8, 8), name="levels")
     with pytest.raises(ValueError, match=r"'levels' \(FiniteScalarQuantizer\) has 512 codes, too"):
         written(tmp_path, quantizer, max_codes=511)
-    with pytest.raises(ValueError, match="`max_codes` should be at least 1"):
+    with pytest.raises(ValueError, match="`max_codes` should be a positive integer"):
         callbacks.TensorBoardProjector(tmp_path, max_codes=0)
     assert list(tmp_path.iterdir()) == []
 
