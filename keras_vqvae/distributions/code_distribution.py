@@ -62,6 +62,10 @@ class CodeDistribution(ModelDistribution):
         batch_shape = () if self.labels is None else self.labels.shape
         super().__init__(tf.int32, prior.code_shape, batch_shape, parameters, name)
 
+    @classmethod
+    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
+        return {"labels": tfp.util.ParameterProperties(event_ndims=0)}
+
     def _sample_n(self, n: Any, seed: Any = None) -> Any:
         shape = (self._count(n), *self.batch_shape)
         count = tf.TensorShape(shape).num_elements()

@@ -61,6 +61,13 @@ class ImagesGivenLatents(ModelDistribution):
             tf.float32, model.image_shape, shape[: len(shape) - rank], parameters, name
         )
 
+    @classmethod
+    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
+        def rank(self: Any) -> int:
+            return len(self.model.latent_shape)
+
+        return {"latents": tfp.util.ParameterProperties(event_ndims=rank)}
+
     def _sample_n(self, n: Any, seed: Any = None) -> Any:
         output = self._decoder_output()
         height, width, channels = self.event_shape

@@ -39,10 +39,6 @@ class ModelDistribution(tfp.distributions.Distribution):
             name=name,
         )
 
-    @classmethod
-    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
-        return {}
-
     def _event_shape(self) -> Any:
         return self._shape_of_event
 
@@ -66,8 +62,21 @@ class ModelDistribution(tfp.distributions.Distribution):
         return int(count)
 
     def _with_batch(self, value: Any) -> Any:
-        """A value `(..., *event_shape)`, repeated for each member of the batch."""
-        leading = tf.shape(value)[: len(value.shape) - len(self._shape_of_event)]
+        """A value `(..., *event_shape)`, repeated for each member of the batch.
+
+        Raises:
+            ValueError: for a value of another shape, which might broadcast.
+        """
+        rank = len(self._shape_of_event)
+        if len(value.shape) < rank or not value.shape[-rank:].is_compatible_with(
+            self._shape_of_event
+        ):
+            raise ValueError(
+                f"`value` of {self.name} should have shape (..., "
+                f"{', '.join(map(str, self._shape_of_event))}). "
+                f"Received: shape {tuple(value.shape)}"
+            )
+        leading = tf.shape(value)[: len(value.shape) - rank]
         leading = tf.broadcast_dynamic_shape(leading, self._batch_shape_tensor())
         return tf.broadcast_to(value, tf.concat([leading, self._event_shape_tensor()], 0))
 

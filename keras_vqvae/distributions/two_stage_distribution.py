@@ -46,6 +46,10 @@ class TwoStageDistribution(ModelDistribution):
             tf.float32, model.vqvae.image_shape, self.codes.batch_shape, parameters, name
         )
 
+    @classmethod
+    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
+        return {"labels": tfp.util.ParameterProperties(event_ndims=0)}
+
     def _sample_n(self, n: Any, seed: Any = None) -> Any:
         of_codes, of_pixels = tfp.random.split_seed(seed, 2, salt="two_stage")
         codes = self.codes.sample(self._count(n), seed=of_codes)
@@ -54,6 +58,8 @@ class TwoStageDistribution(ModelDistribution):
     def _log_prob(self, value: Any) -> Any:
         value, vqvae = self._with_batch(value), self.model.vqvae
         unit = vqvae.to_unit_scale(as_rows(value, 3))
-        rows = vqvae.quantizer.indices_of(vqvae.encoder(unit - 0.5, training=False))
-        codes = like_rows(rows, value, 3)
-        return self.codes.log_prob(codes) + ImagesGivenLatents(vqvae, codes).log_prob(value)
+        codes = vqvae.quantizer.indices_of(vqvae.encoder(unit - 0.5, training=False))
+        # Not by `ImagesGivenLatents`, for which a batch of images would have to be of known size.
+        output = vqvae.decoder(vqvae.decoder_input(codes), training=False)
+        of_pixels = like_rows(vqvae.likelihood.log_prob(unit, output), value, 3)
+        return self.codes.log_prob(like_rows(codes, value, 3)) + of_pixels

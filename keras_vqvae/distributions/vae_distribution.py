@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_vqvae.choices import check_count
 from keras_vqvae.distributions.images_given_latents import ImagesGivenLatents
 from keras_vqvae.distributions.model_distribution import ModelDistribution, as_rows, like_rows
 from keras_vqvae.ops import draw_normals
@@ -38,11 +39,13 @@ class VAEDistribution(ModelDistribution):
 
     def __init__(self, model: Any, samples: int = 1, name: str = "VAEDistribution") -> None:
         parameters = dict(locals())
-        if samples < 1 or int(samples) != samples:
-            raise ValueError(f"`samples` should be positive. Received: samples={samples}")
         self.model = model
-        self.samples = int(samples)
+        self.samples = check_count("samples", samples)
         super().__init__(tf.float32, model.image_shape, (), parameters, name)
+
+    @classmethod
+    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> dict[str, Any]:
+        return {}
 
     def _sample_n(self, n: Any, seed: Any = None) -> Any:
         of_latents, of_pixels = tfp.random.split_seed(seed, 2, salt="vae")
@@ -51,6 +54,7 @@ class VAEDistribution(ModelDistribution):
         return ImagesGivenLatents(self.model, latents).sample(seed=of_pixels)
 
     def _log_prob(self, value: Any) -> Any:
+        value = self._with_batch(value)
         unit = self.model.to_unit_scale(as_rows(value, 3))
         z_e = self.model.encoder(unit - 0.5, training=False)
         noise = draw_normals(0, 0, self.samples, self.model.latent_shape)

@@ -241,6 +241,55 @@ def test_a_mixture_of_labels_in_a_joint_distribution():
     np.testing.assert_allclose(to_numpy(joint.log_prob(drawn)), expected, rtol=1e-5)
 
 
+def test_batches_of_any_size_in_a_function(two_stage):
+    """As a data set gives them."""
+    images, vae = grey_images(3), variational()
+    codes = two_stage.vqvae.encode(images)
+    for distribution, values in (
+        (distributions.TwoStageDistribution(two_stage), images.astype("float32")),
+        (distributions.VAEDistribution(vae), images.astype("float32")),
+        (distributions.CodeDistribution(two_stage.prior), codes),
+    ):
+        signature = tf.TensorSpec((None, *values.shape[1:]), values.dtype)
+        found = tf.function(distribution.log_prob, input_signature=[signature])(values)
+        np.testing.assert_allclose(found, distribution.log_prob(values), rtol=1e-5)
+
+
+def test_a_slice_is_that_of_the_batch(two_stage):
+    prior = make_prior(num_classes=3)
+    codes = distributions.CodeDistribution(prior, [[0, 1, 2], [2, 1, 0]])
+    assert codes[1].batch_shape == (3,)
+    assert codes[1, 2].batch_shape == ()
+    grid = all_grids()[7]
+    np.testing.assert_allclose(
+        to_numpy(codes[:, 1:].log_prob(grid)), to_numpy(codes.log_prob(grid))[:, 1:], rtol=1e-6
+    )
+    latents = all_grids()[:6].reshape(3, 2, 2, 2)
+    images = distributions.ImagesGivenLatents(two_stage.vqvae, latents)
+    assert images[1].batch_shape == (2,)
+    np.testing.assert_array_equal(images[..., 1].mean(), to_numpy(images.mean())[:, 1])
+    of_classes = models.TwoStage(two_stage.vqvae, prior)
+    assert distributions.TwoStageDistribution(of_classes, [0, 2, 1])[1:].batch_shape == (2,)
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 2, 1), (1, 2)])
+def test_codes_of_another_shape_do_not_broadcast(shape):
+    codes = distributions.CodeDistribution(make_prior())
+    with pytest.raises(ValueError, match=r"`value` of CodeDistribution .*\(\.\.\., 2, 2\)"):
+        codes.log_prob(np.zeros(shape, "int32"))
+
+
+def test_images_of_another_shape_do_not_broadcast(two_stage):
+    for distribution in (
+        distributions.ImagesGivenLatents(two_stage.vqvae, all_grids()[0]),
+        distributions.TwoStageDistribution(two_stage),
+        distributions.VAEDistribution(variational()),
+    ):
+        for shape in ((8, 8), (3, 1, 8, 1)):
+            with pytest.raises(ValueError, match=r"`value` of .*\(\.\.\., 8, 8, 1\)"):
+                distribution.log_prob(np.zeros(shape, "float32"))
+
+
 # -- errors ---------------------------------------------------------------------------------------
 
 
@@ -256,7 +305,7 @@ def test_what_does_not_fit_is_refused(two_stage, monkeypatch):
         distributions.CodeDistribution(plain).log_prob(np.full((2, 2), 3))
     with pytest.raises(ValueError, match=r"`latents` should have shape \(..., 2, 2\)"):
         distributions.ImagesGivenLatents(two_stage.vqvae, np.zeros((2, 3), "int32"))
-    with pytest.raises(ValueError, match="`samples` should be positive"):
+    with pytest.raises(ValueError, match="`samples` should be a positive integer"):
         distributions.VAEDistribution(variational(), samples=0)
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(RuntimeError, match="set KERAS_BACKEND to 'tensorflow'"):
