@@ -93,11 +93,21 @@ class EventFile:
         self.add(summary_v2.scalar_pb(tag, float(value)), step)
 
     def image(self, tag: str, pixels: Any, step: int) -> None:
-        """A picture: uint8 `(height, width, 3)`, or `(height, width)` for grey."""
+        """A picture: uint8 `(height, width, 3)`, or `(height, width)` for grey.
+
+        Raises:
+            ValueError: for pixels of another kind; `evaluation.image_grid` makes them of images.
+        """
         from PIL import Image
         from tensorboard.plugins.image import metadata
 
         pixels = np.asarray(pixels)
+        if pixels.dtype != np.uint8 or (pixels.ndim != 2 and pixels.shape[2:] != (3,)):
+            raise ValueError(
+                "`pixels` should be uint8, of shape (height, width, 3), or (height, width) for "
+                f"grey. Received: {pixels.dtype} of shape {pixels.shape}. "
+                "`evaluation.image_grid` makes such a picture of images"
+            )
         png = io.BytesIO()
         Image.fromarray(pixels).save(png, "PNG")
         height, width = pixels.shape[:2]
@@ -108,10 +118,18 @@ class EventFile:
         """How often each code was used: counts `(K,)`, drawn over the codes' indices.
 
         Neighbouring codes of a table of more than 1024 share a bucket.
+
+        Raises:
+            ValueError: for counts of another shape, or of no code.
         """
         from tensorboard.plugins.histogram import metadata
 
         counts = np.asarray(counts, np.float64)
+        if counts.ndim != 1 or not len(counts):
+            raise ValueError(
+                "`counts` should have one number a code, shape (K,). "
+                f"Received: shape {counts.shape}"
+            )
         width = -(-len(counts) // _MAX_BUCKETS)
         left = np.arange(0, len(counts), width)
         right = np.minimum(left + width, len(counts))

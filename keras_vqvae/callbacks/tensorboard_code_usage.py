@@ -39,19 +39,28 @@ class TensorBoardCodeUsage(TensorBoardCallback):
     >>> history = model.fit(x, x, callbacks=[usage], verbose=0)
     """
 
+    _histograms: dict[str, Any]
+
     def check(self) -> None:
         self._quantizers()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         forget_counts(self._quantizers())
 
-    def write(self, events: EventFile, epoch: int) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        # When training ends, counts may be gone: they are weights, and `EarlyStopping` puts back
+        # those of the best epoch.
         quantizers = self._quantizers()
+        self._histograms = {}
         for layer in quantizers:
             for use in layer.tables():
                 parts = ["code_usage", layer.name if len(quantizers) > 1 else "", use.name]
-                tag = "/".join(part for part in parts if part)
-                events.code_histogram(tag, epoch_counts(use), epoch)
+                self._histograms["/".join(part for part in parts if part)] = epoch_counts(use)
+        super().on_epoch_end(epoch, logs)
+
+    def write(self, events: EventFile, epoch: int) -> None:
+        for tag, counts in self._histograms.items():
+            events.code_histogram(tag, counts, epoch)
 
     def _quantizers(self) -> list[Any]:
         return quantizers_of(self.model, type(self).__name__)

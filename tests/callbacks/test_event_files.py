@@ -39,6 +39,20 @@ def test_the_histogram_of_a_large_table_counts_every_code_once(tmp_path):
     np.testing.assert_array_equal(buckets[1:, 0], buckets[:-1, 1])
 
 
+@pytest.mark.parametrize(
+    "pixels", [np.zeros((4, 4, 3)), np.zeros((4, 4, 1), "uint8"), np.zeros(4, "uint8")]
+)
+def test_pixels_are_bytes(tmp_path, pixels):
+    with pytest.raises(ValueError, match=r"`pixels` should be uint8.*`evaluation\.image_grid`"):
+        EventFile(tmp_path).image("picture", pixels, 0)
+
+
+@pytest.mark.parametrize("shape", [(0,), (), (2, 3)])
+def test_counts_are_one_a_code(tmp_path, shape):
+    with pytest.raises(ValueError, match=r"`counts` should have .*\(K,\)"):
+        EventFile(tmp_path).code_histogram("codes", np.zeros(shape), 0)
+
+
 def test_users_of_one_directory_share_its_file(tmp_path):
     first, second = EventFile.shared(tmp_path), EventFile.shared(str(tmp_path) + "/.")
     assert first is second

@@ -34,6 +34,19 @@ def test_the_histogram_counts_the_codes_of_one_epoch(tmp_path):
         np.testing.assert_array_equal(buckets[:, 0], np.arange(5))
 
 
+def test_the_last_histogram_is_that_of_the_last_epoch_where_weights_are_put_back(tmp_path):
+    model = models_for_tests.vqvae()
+    seen = []
+    noting = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(to_numpy(model.quantizer.code_counts))
+    )
+    back = keras.callbacks.LambdaCallback(
+        on_train_end=lambda logs: model.quantizer.code_counts.assign([1.0, 2.0, 3.0, 4.0, 5.0])
+    )
+    fit(model, noting, back, callbacks.TensorBoardCodeUsage(tmp_path, every=9), epochs=2)
+    np.testing.assert_array_equal(tensors(tmp_path, "code_usage")[1][:, 2], seen[1])
+
+
 def test_every_table_has_its_histogram(tmp_path):
     model, _ = still(layers.ResidualVectorQuantizer(2, 4, embeddings_initializer="random_normal"))
     fit(model, callbacks.TensorBoardCodeUsage(tmp_path))
