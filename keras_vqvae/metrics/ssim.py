@@ -24,7 +24,9 @@ class SSIM(ImagePairMetric):
 
     over the channels and the places of a Gaussian window of 11×11 pixels, σ = 1.5, that lies within
     the image; `c1 = 0.01²` and `c2 = 0.03²` on the [0, 1] scale. It is `keras.ops.image.ssim`, and
-    equals scikit-image's with `gaussian_weights=True, use_sample_covariance=False`.
+    equals scikit-image's with `gaussian_weights=True, use_sample_covariance=False`. Variances are
+    differences in float32: of images that are flat and bright all over, the figure may be 0.001
+    off, and so far above 1.
 
     Args:
         value_range: what black and white are. Defaults to `(0, 255)`.
