@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_vqvae.models import prior_checks
 from keras_vqvae.models.codes import check_codes
-from keras_vqvae.models.images import refuse_list
+from keras_vqvae.models.images import first_batch, refuse_list, refuse_none
 
 __all__ = ["PriorInputs", "fingerprint_of"]
 
@@ -81,9 +81,10 @@ class PriorInputs:
             y = codes.labels if y is None else y
             codes = codes.codes
         if not hasattr(codes, "__array__"):
-            self._check_first_batch(codes)
+            self._check_first_batch(codes, argument)
             return codes, y
         codes = check_codes(codes, self.code_shape, self.num_embeddings)
+        refuse_none(len(codes), argument, "grid")
         if self.conditions is None:
             return codes, None
         labels, condition = self._check_conditions(*self._split(y), len(codes))
@@ -91,13 +92,10 @@ class PriorInputs:
             return codes, condition
         return codes, labels if condition is None else (labels, condition)
 
-    def _check_first_batch(self, batches: Any) -> None:
+    def _check_first_batch(self, batches: Any, argument: str) -> None:
         """Checks what can be looked at without using it up: a `PyDataset` or a pipeline."""
-        if isinstance(batches, keras.utils.PyDataset):
-            batch = batches[0]
-        elif hasattr(batches, "take"):
-            batch = next(iter(batches.take(1)))
-        else:
+        batch = first_batch(batches, argument, self.code_shape, "grid")
+        if batch is None:
             return
         codes, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         self.refuse_weights(sample_weight=weights)

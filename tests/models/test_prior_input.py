@@ -194,3 +194,24 @@ def test_a_list_of_codes_is_refused():
             method(codes, verbose=0)
     with pytest.raises(TypeError, match="`validation_data` should be an array of codes"):
         prior.fit(np.stack(codes), validation_data=codes, verbose=0)
+
+
+def test_nothing_is_no_data(silent):
+    silent.compile("adam")
+    for method in (silent.fit, silent.evaluate):
+        with pytest.raises(ValueError, match="`x` should hold at least one grid"):
+            method(CODES[:0], LABELS[:0])
+    with pytest.raises(ValueError, match="`validation_data` should hold at least one grid"):
+        silent.fit(CODES, LABELS, validation_data=(CODES[:0], LABELS[:0]))
+
+
+@pytest.mark.tensorflow_only
+def test_pipelines_of_nothing_and_of_single_grids(silent):
+    import tensorflow as tf
+
+    silent.compile("adam")
+    grids = tf.data.Dataset.from_tensor_slices((CODES, LABELS))
+    with pytest.raises(ValueError, match=r"single grids, of shape \(4, 5\).*`x\.batch\(128\)`"):
+        silent.fit(grids)
+    with pytest.raises(ValueError, match="`x` should hold at least one batch"):
+        silent.fit(grids.take(0).batch(2))
