@@ -82,10 +82,12 @@ class ImageViews:
             nothing of what the latents cost.
 
         Raises:
+            TypeError: of a `VQVAE`, for codes that are no integers.
             ValueError: for images of another shape or scale, or such as the likelihood cannot
-                score, or another number of latents.
+                score, another number of latents, and of a `VQVAE` for codes of another shape or
+                beyond the table.
         """
-        latents = np.asarray(latents)
+        latents = self.check_latents(np.asarray(latents), "latents")
         if len(images) != len(latents):
             raise ValueError(
                 "`latents` should be as many as `images`. "
@@ -143,6 +145,10 @@ class ImageViews:
             return sum(self._costs(z_e, unit, training=False)[0].values())
 
         return ops.cast(gradient_by_input(loss, z_e), "float32")
+
+    def check_latents(self, latents: np.ndarray, argument: str) -> np.ndarray:
+        """Refuses what `encode` cannot have given. Here: nothing."""
+        return latents
 
     def decoder_input(self, latents: Any) -> Any:
         """What the decoder sees of latents as `encode` gives them. Here: those themselves."""
