@@ -235,17 +235,16 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         """
         given = fit_arguments(x, y, *args, **kwargs)
         self.refuse_weights(**given)
-        fingerprint = fingerprint_of(x)
+        fingerprint = self.codes_fingerprint or fingerprint_of(x)
         given["x"], given["y"] = self._check_data(x, y)
-        if self.codes_fingerprint is None:
-            self.codes_fingerprint = fingerprint
         validation = given.get("validation_data")
         if validation is not None:
             pair = validation if isinstance(validation, tuple) else (validation,)
             codes, conditions, weights = keras.utils.unpack_x_y_sample_weight(pair)
             self.refuse_weights(sample_weight=weights)
-            checked = self._check_data(codes, conditions, "validation_data")
+            checked = self._check_data(codes, conditions, "validation_data", fingerprint)
             given["validation_data"] = checked if checked[1] is not None else checked[0]
+        self.codes_fingerprint = fingerprint
         return super().fit(**given)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:

@@ -190,6 +190,9 @@ def test_code_files():
     def code_file(fingerprint):
         return types.SimpleNamespace(codes=codes, labels=labels, fingerprint=fingerprint)
 
+    with pytest.raises(ValueError, match=r"another model: fingerprint cccc.*, not aaaa"):
+        prior.fit(code_file("c" * 20), validation_data=code_file("a" * 20), verbose=0)
+    assert prior.codes_fingerprint is None  # it has trained on none
     prior.fit(code_file("a" * 20), verbose=0)
     assert prior.codes_fingerprint == "a" * 20
     prior.evaluate(code_file("a" * 20), verbose=0)
