@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_vqvae.choices import check_count
 from keras_vqvae.distributions.images_given_latents import ImagesGivenLatents
 from keras_vqvae.distributions.model_distribution import ModelDistribution, as_rows, like_rows
 from keras_vqvae.ops import draw_normals
@@ -38,10 +39,8 @@ class VAEDistribution(ModelDistribution):
 
     def __init__(self, model: Any, samples: int = 1, name: str = "VAEDistribution") -> None:
         parameters = dict(locals())
-        if samples < 1 or int(samples) != samples:
-            raise ValueError(f"`samples` should be positive. Received: samples={samples}")
         self.model = model
-        self.samples = int(samples)
+        self.samples = check_count("samples", samples)
         super().__init__(tf.float32, model.image_shape, (), parameters, name)
 
     def _sample_n(self, n: Any, seed: Any = None) -> Any:

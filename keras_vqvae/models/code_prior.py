@@ -71,9 +71,8 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         )
         if num_classes is not None:
             num_classes = check_count("num_classes", num_classes, hint=" or None")
-        for name, share in (("label_dropout", label_dropout), ("label_smoothing", label_smoothing)):
-            if not 0.0 <= share < 1.0:
-                raise ValueError(f"`{name}` should be in [0, 1). Received: {name}={share}")
+        self.label_dropout = check_share("label_dropout", label_dropout)
+        self.label_smoothing = check_share("label_smoothing", label_smoothing)
         if label_dropout and num_classes is None:
             raise ValueError(
                 "`label_dropout` needs `num_classes`. "
@@ -81,8 +80,6 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
             )
         self.num_classes = num_classes
         self.condition_shape = prior_checks.check_condition_shape(condition_shape, self.code_shape)
-        self.label_dropout = float(label_dropout)
-        self.label_smoothing = float(label_smoothing)
         self.codes_fingerprint = codes_fingerprint
         self._sizes: tuple[str, ...] = ()
         self.track((), {"bits_per_code": keras.metrics.Mean(name="bits_per_code")})

@@ -256,7 +256,7 @@ def test_what_does_not_fit_is_refused(two_stage, monkeypatch):
         distributions.CodeDistribution(plain).log_prob(np.full((2, 2), 3))
     with pytest.raises(ValueError, match=r"`latents` should have shape \(..., 2, 2\)"):
         distributions.ImagesGivenLatents(two_stage.vqvae, np.zeros((2, 3), "int32"))
-    with pytest.raises(ValueError, match="`samples` should be positive"):
+    with pytest.raises(ValueError, match="`samples` should be a positive integer"):
         distributions.VAEDistribution(variational(), samples=0)
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(RuntimeError, match="set KERAS_BACKEND to 'tensorflow'"):
