@@ -28,6 +28,7 @@ class ImageViews:
     build: Any
     check_images: Any
     compiled_function: Any
+    parameters_of: Any
     _costs: Any
     _image_shape: Any
     _latent_shape: Any
@@ -155,7 +156,7 @@ class ImageViews:
         return latents
 
     def _log_prob_given(self, unit: Any, latents: Any) -> Any:
-        parameters = self.decoder(self.decoder_input(latents), training=False)
+        parameters = self.parameters_of(self.decoder_input(latents), unit, training=False)
         return self.likelihood.log_prob(unit, parameters)
 
     def _reconstruct(self, images: Any) -> Any:
