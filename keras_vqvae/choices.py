@@ -22,6 +22,7 @@ __all__ = [
     "check_value_range",
     "derived_seed",
     "get_choice",
+    "sampling_seed",
 ]
 
 PACKAGE = "keras_vqvae"
@@ -162,6 +163,17 @@ def check_seed(seed: Any) -> int | None:
     if integer and 0 <= int(seed) < 2**31:
         return int(seed)
     raise ValueError(f"`seed` should be an integer in [0, 2**31) or None. Received: seed={seed!r}")
+
+
+def sampling_seed(seed: Any) -> int:
+    """The seed of what is sampled: as given, or drawn from NumPy's global generator.
+
+    Raises:
+        ValueError: for one that is no integer in [0, 2**64), as `ops.draw_uniforms` takes it.
+    """
+    if seed is None:
+        return int(np.random.randint(2**31))  # noqa: NPY002 - the global one, on purpose
+    return check_count("seed", seed, least=0, highest=2**64 - 1)
 
 
 def derived_seed(seed: int | None, purpose: str) -> int | None:

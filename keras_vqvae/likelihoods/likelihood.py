@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import Choice
+from keras_vqvae.choices import Choice, sampling_seed
 from keras_vqvae.ops import draw_uniforms
 
 __all__ = ["Likelihood", "mean_over_dimensions"]
@@ -139,11 +139,10 @@ class Likelihood(Choice):
             float32 `(batch, height, width, channels)` on the unit scale, multiples of 1/255.
         """
         parameters = ops.convert_to_tensor(parameters)
-        if seed is None:
-            seed = int(np.random.randint(2**31))  # noqa: NPY002 - the global one, on purpose
         count, *shape = parameters.shape
         shape[-1] = self.num_uniforms(self.num_channels(shape[-1]))
-        return self.draw(parameters, draw_uniforms(seed, first, count, tuple(shape), stream=1))
+        uniforms = draw_uniforms(sampling_seed(seed), first, count, tuple(shape), stream=1)
+        return self.draw(parameters, uniforms)
 
 
 def mean_over_dimensions(values: Any) -> Any:

@@ -105,7 +105,7 @@ class Autoencoder(ImageViews, StepModel):
         self.build_bottleneck(encoded_shape)
         latent_shape = self.decoded_shape(encoded_shape)
         decoded = _built_output_shape(self.decoder, latent_shape)
-        self._check_decoded(tuple(decoded[1:]), tuple(input_shape[1:]))
+        self._check_decoded(decoded, input_shape)
         warn_of_activation(self.decoder, self.likelihood, self.name)
         self.to_unit_scale.build(input_shape)
         self.from_unit_scale.build(decoded)
@@ -114,7 +114,8 @@ class Autoencoder(ImageViews, StepModel):
         self.built = True
         self._build_compile_metrics()
 
-    def _check_decoded(self, decoded: tuple[Any, ...], image: tuple[Any, ...]) -> None:
+    def _check_decoded(self, decoded_shape: Any, images_shape: Any) -> None:
+        decoded, image = tuple(decoded_shape[1:]), tuple(images_shape[1:])
         expected = (*image[:2], self.likelihood.num_parameters(image[2]))
         if decoded != expected:
             raise ValueError(
@@ -142,7 +143,17 @@ class Autoencoder(ImageViews, StepModel):
     def call(self, images: Any, training: bool | None = None) -> Any:
         z_e = self.encoder(self.to_unit_scale(images) - 0.5, training=training)
         latent = self.latent_of(z_e, bool(training))
-        return self.from_unit_scale(self.decoder(latent, training=training))
+        return self.from_unit_scale(self.parameters_of(latent, images, training))
+
+    def parameters_of(self, latent: Any, images: Any, training: bool | None) -> Any:
+        """The decoder's output, which has the size of the images.
+
+        Of a model of images of any size, that is only known of the images at hand.
+        """
+        parameters = self.decoder(latent, training=training)
+        if None not in (*parameters.shape[1:], *images.shape[1:]):
+            self._check_decoded(parameters.shape, images.shape)
+        return parameters
 
     def compute_step(self, data: Any, training: bool) -> StepOutput:
         images, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -163,7 +174,7 @@ class Autoencoder(ImageViews, StepModel):
     def _costs(self, z_e: Any, unit: Any, training: bool) -> tuple[dict[str, Any], Any, Any]:
         """Loss terms and observations of the encoder's output, and the decoder's."""
         latent, terms, observations = self.through_bottleneck(z_e, training)
-        parameters = self.decoder(latent, training=training)
+        parameters = self.parameters_of(latent, unit, training)
         likelihood_loss = ops.mean(self.likelihood.loss(unit, parameters))
         return {"reconstruction_loss": likelihood_loss, **terms}, observations, parameters
 

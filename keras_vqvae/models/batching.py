@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vqvae.choices import check_count
+
 __all__ = ["batch_sizes", "image_batches", "map_batches"]
 
 
@@ -19,7 +21,7 @@ def batch_sizes(count: int, batch_size: int) -> Iterator[tuple[int, int, int]]:
     >>> list(batch_sizes(37, 16)), list(batch_sizes(10, 64))
     ([(0, 16, 16), (16, 16, 16), (32, 5, 8)], [(0, 10, 16)])
     """
-    count, batch_size = int(count), int(batch_size)  # NumPy's integers have no `bit_length`
+    count, batch_size = int(count), check_count("batch_size", batch_size)
     for first in range(0, count, batch_size):
         here = min(batch_size, count - first)
         yield first, here, min(batch_size, 1 << (here - 1).bit_length())
@@ -58,6 +60,7 @@ def image_batches(images: Any, batch_size: int) -> Iterator[tuple[int, np.ndarra
             batches of images, or of tuples that begin with such. Its own batches are kept.
         batch_size: images at one time, for an array.
     """
+    batch_size = check_count("batch_size", batch_size)
     if hasattr(images, "__array__"):
         array = np.asarray(images)
         batches: Any = (array[i : i + batch_size] for i in range(0, len(array), batch_size))

@@ -71,9 +71,8 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         )
         if num_classes is not None:
             num_classes = check_count("num_classes", num_classes, hint=" or None")
-        for name, share in (("label_dropout", label_dropout), ("label_smoothing", label_smoothing)):
-            if not 0.0 <= share < 1.0:
-                raise ValueError(f"`{name}` should be in [0, 1). Received: {name}={share}")
+        self.label_dropout = check_share("label_dropout", label_dropout)
+        self.label_smoothing = check_share("label_smoothing", label_smoothing)
         if label_dropout and num_classes is None:
             raise ValueError(
                 "`label_dropout` needs `num_classes`. "
@@ -81,8 +80,6 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
             )
         self.num_classes = num_classes
         self.condition_shape = prior_checks.check_condition_shape(condition_shape, self.code_shape)
-        self.label_dropout = float(label_dropout)
-        self.label_smoothing = float(label_smoothing)
         self.codes_fingerprint = codes_fingerprint
         self._sizes: tuple[str, ...] = ()
         self.track((), {"bits_per_code": keras.metrics.Mean(name="bits_per_code")})
@@ -235,17 +232,16 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         """
         given = fit_arguments(x, y, *args, **kwargs)
         self.refuse_weights(**given)
-        fingerprint = fingerprint_of(x)
+        fingerprint = self.codes_fingerprint or fingerprint_of(x)
         given["x"], given["y"] = self._check_data(x, y)
-        if self.codes_fingerprint is None:
-            self.codes_fingerprint = fingerprint
         validation = given.get("validation_data")
         if validation is not None:
             pair = validation if isinstance(validation, tuple) else (validation,)
             codes, conditions, weights = keras.utils.unpack_x_y_sample_weight(pair)
             self.refuse_weights(sample_weight=weights)
-            checked = self._check_data(codes, conditions, "validation_data")
+            checked = self._check_data(codes, conditions, "validation_data", fingerprint)
             given["validation_data"] = checked if checked[1] is not None else checked[0]
+        self.codes_fingerprint = fingerprint
         return super().fit(**given)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:

@@ -56,7 +56,7 @@ class EncodedBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> np.ndarray | tuple[Any, ...]:
         batch = self.batches[index]
-        images, *others = batch if isinstance(batch, tuple) else (batch,)
+        images, *others = batch if isinstance(batch, tuple | list) else (batch,)
         if index < getattr(self.batches, "passed_over", 0):
             codes = np.zeros((len(images), *self.vqvae.code_shape), "int32")
         else:

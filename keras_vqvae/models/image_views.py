@@ -28,6 +28,7 @@ class ImageViews:
     build: Any
     check_images: Any
     compiled_function: Any
+    parameters_of: Any
     _costs: Any
     _image_shape: Any
     _latent_shape: Any
@@ -82,10 +83,12 @@ class ImageViews:
             nothing of what the latents cost.
 
         Raises:
+            TypeError: of a `VQVAE`, for codes that are no integers.
             ValueError: for images of another shape or scale, or such as the likelihood cannot
-                score, or another number of latents.
+                score, another number of latents, and of a `VQVAE` for codes of another shape or
+                beyond the table.
         """
-        latents = np.asarray(latents)
+        latents = self.check_latents(np.asarray(latents), "latents")
         if len(images) != len(latents):
             raise ValueError(
                 "`latents` should be as many as `images`. "
@@ -144,12 +147,16 @@ class ImageViews:
 
         return ops.cast(gradient_by_input(loss, z_e), "float32")
 
+    def check_latents(self, latents: np.ndarray, argument: str) -> np.ndarray:
+        """Refuses what `encode` cannot have given. Here: nothing."""
+        return latents
+
     def decoder_input(self, latents: Any) -> Any:
         """What the decoder sees of latents as `encode` gives them. Here: those themselves."""
         return latents
 
     def _log_prob_given(self, unit: Any, latents: Any) -> Any:
-        parameters = self.decoder(self.decoder_input(latents), training=False)
+        parameters = self.parameters_of(self.decoder_input(latents), unit, training=False)
         return self.likelihood.log_prob(unit, parameters)
 
     def _reconstruct(self, images: Any) -> Any:

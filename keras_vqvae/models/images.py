@@ -6,7 +6,14 @@ from typing import Any, NoReturn
 import keras
 import numpy as np
 
-__all__ = ["check_image_data", "check_images", "check_training_data", "refuse_list"]
+__all__ = [
+    "check_image_data",
+    "check_images",
+    "check_training_data",
+    "first_batch",
+    "refuse_list",
+    "refuse_none",
+]
 
 
 def check_images(
@@ -103,7 +110,7 @@ def check_image_data(
         if first is None or np.ndim(first) < 4:
             refuse_list(data, argument, "images")
         data = first
-    images, _ = _first_look(data, argument)
+    images, _ = _first_look(data, argument, image_shape)
     if images is not None:
         check_images(np.asarray(images), value_range, image_shape, argument)
 
@@ -130,17 +137,19 @@ def check_training_data(
     Raises:
         TypeError: for a path, an `ImageSource` that is in no batches, or a list: Keras would take
             each of its items for an input of its own.
-        ValueError: as `check_images`, and for targets of the images' shape that are other images.
+        ValueError: as `check_images`, for no images, and for targets of the images' shape that are
+            other images.
     """
     if isinstance(data, list | tuple):
         refuse_list(data, argument, "images")
-    images, of_data_set = _first_look(data, argument)
+    images, of_data_set = _first_look(data, argument, image_shape)
     if images is None:
         return
     targets = of_data_set if targets is None else targets
     is_same = targets is images
     images = np.asarray(images)
     check_images(images, value_range, image_shape, argument)
+    refuse_none(len(images), argument, "image")
     shape = tuple(getattr(targets, "shape", ()))
     if is_same or len(shape) != 4 or shape[1:] != images.shape[1:]:
         return
@@ -162,6 +171,42 @@ def refuse_list(data: Any, argument: str, kind: str) -> NoReturn:
     )
 
 
+def refuse_none(count: int | None, argument: str, kind: str) -> None:
+    """Refuses to train on nothing: what Keras does then depends on the backend."""
+    if count == 0:
+        raise ValueError(f"`{argument}` should hold at least one {kind}. Received: none")
+
+
+def first_batch(data: Any, argument: str, item_shape: Any, kind: str) -> Any:
+    """The first batch of a `PyDataset` or a `tf.data` pipeline; `None` of what else there is.
+
+    A generator is left alone: a look would use the batch up.
+
+    Args:
+        data: a data set.
+        argument: the name of the argument, for the message.
+        item_shape: that of one item, as far as it is known; a pipeline of such is not batched.
+        kind: what an item is called.
+
+    Raises:
+        ValueError: for a data set without batches, or a pipeline of single items.
+    """
+    if hasattr(data, "take") and hasattr(data, "element_spec"):  # tf.data
+        batch = next(iter(data.take(1)), None)
+        refuse_none(0 if batch is None else 1, argument, "batch")
+        shape = getattr(keras.utils.unpack_x_y_sample_weight(batch)[0], "shape", None)
+        if item_shape is not None and shape is not None and tuple(shape) == tuple(item_shape):
+            raise ValueError(
+                f"`{argument}` should give batches. Received: a pipeline of single {kind}s, of "
+                f"shape {tuple(shape)}. Pass `{argument}.batch(128)`."
+            )
+        return batch
+    if isinstance(data, keras.utils.PyDataset):
+        refuse_none(data.num_batches, argument, "batch")
+        return data[0]
+    return None
+
+
 def _are_equal(images: np.ndarray, targets: Any, rows: int = 256) -> bool:
     # In parts: either may be a memory-mapped file.
     return all(
@@ -170,7 +215,7 @@ def _are_equal(images: np.ndarray, targets: Any, rows: int = 256) -> bool:
     )
 
 
-def _first_look(data: Any, argument: str) -> tuple[Any, Any]:
+def _first_look(data: Any, argument: str, image_shape: Any) -> tuple[Any, Any]:
     """An array and `None`; images and targets of a data set's first batch; else `None` twice."""
     is_path = isinstance(data, str | os.PathLike)
     if is_path or hasattr(data, "as_array"):  # an `ImageSource`
@@ -179,15 +224,10 @@ def _first_look(data: Any, argument: str) -> tuple[Any, Any]:
             f"`{argument}` should be an array of images or batches of them. Received: {data!r}. "
             f"{load} `data.ImageBatches(source, batch_size)` or `source.as_array()`."
         )
-    if isinstance(data, np.ndarray):
-        return data, None
     # What `data.as_tf_dataset` made counts each pass, and reads ahead: a look might be a whole one.
     data = getattr(data, "image_batches", data)
-    if hasattr(data, "take") and hasattr(data, "element_spec"):  # tf.data
-        batch = next(iter(data.take(1)), None)
-    elif hasattr(data, "__getitem__") and hasattr(data, "__len__") and hasattr(data, "workers"):
-        batch = data[0] if len(data) else None  # a PyDataset
-    else:
-        return (data, None) if hasattr(data, "__array__") else (None, None)
+    if hasattr(data, "__array__"):
+        return data, None
+    batch = first_batch(data, argument, image_shape, "image")
     images, targets, _ = keras.utils.unpack_x_y_sample_weight(batch)
     return images, targets

@@ -1,6 +1,6 @@
 """Checks of what priors take, on the host, before any computation."""
 
-from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,33 +16,33 @@ __all__ = [
 
 def check_code_shape(code_shape: Any) -> tuple[int, ...]:
     """`(height, width)` or `(height, width, depth)` of positive integers."""
-    shape = tuple(code_shape)
-    if len(shape) not in (2, 3) or any(n is None or int(n) != n or n < 1 for n in shape):
+    shape = _positive_integers(code_shape)
+    if shape is None or len(shape) not in (2, 3):
         raise ValueError(
             "`code_shape` should be (height, width) or (height, width, depth); a sequence of "
             "length T is (1, T), with Q codes a position (1, T, Q). "
             f"Received: code_shape={code_shape!r}"
         )
-    return tuple(int(n) for n in shape)
+    return shape
 
 
 def check_sizes(
-    num_embeddings: int | Sequence[int], code_shape: tuple[int, ...]
+    num_embeddings: Any, code_shape: tuple[int, ...]
 ) -> tuple[int | tuple[int, ...], tuple[int, ...]]:
     """The number of codes as given, and for each depth."""
     depths = code_shape[2] if len(code_shape) == 3 else 1
-    one = isinstance(num_embeddings, int | np.integer)
-    sizes: Any = (num_embeddings,) * depths if one else tuple(num_embeddings)  # type: ignore[arg-type]
-    if len(sizes) != depths or (not one and len(code_shape) == 2):
+    one = isinstance(num_embeddings, Integral)
+    sizes = _positive_integers((num_embeddings,) * depths if one else num_embeddings)
+    if sizes is None or len(sizes) != depths or (not one and len(code_shape) == 2):
         raise ValueError(
-            "`num_embeddings` should be one integer, or one for each depth of `code_shape`. "
+            "`num_embeddings` should be one positive integer, or one for each depth of "
+            "`code_shape`. "
             f"Received: num_embeddings={num_embeddings!r}, code_shape={code_shape}"
         )
-    if any(int(n) != n or n < 2 for n in sizes):
+    if min(sizes) < 2:
         raise ValueError(
             f"`num_embeddings` should be at least 2. Received: num_embeddings={num_embeddings!r}"
         )
-    sizes = tuple(int(n) for n in sizes)
     return (sizes[0] if one else sizes), sizes
 
 
@@ -52,17 +52,28 @@ def check_condition_shape(
     """`(d,)`, or `(height, width, channels)` that divides the grid of codes."""
     if condition_shape is None:
         return None
-    shape = tuple(condition_shape)
-    fits = len(shape) in (1, 3) and all(int(n) == n and n >= 1 for n in shape)
-    if fits and len(shape) == 3:
-        fits = code_shape[0] % shape[0] == 0 and code_shape[1] % shape[1] == 0
-    if not fits:
-        raise ValueError(
-            "`condition_shape` should be (d,) for vectors or (height, width, channels) for grids, "
-            f"whose height and width divide those of the codes, {code_shape[:2]}. "
-            f"Received: condition_shape={condition_shape!r}"
-        )
-    return tuple(int(n) for n in shape)
+    shape = _positive_integers(condition_shape)
+    if shape is not None and (len(shape) == 1 or _is_coarser(shape, code_shape)):
+        return shape
+    raise ValueError(
+        "`condition_shape` should be (d,) for vectors or (height, width, channels) for grids, "
+        f"whose height and width divide those of the codes, {code_shape[:2]}. "
+        f"Received: condition_shape={condition_shape!r}"
+    )
+
+
+def _is_coarser(shape: tuple[int, ...], code_shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and not (code_shape[0] % shape[0] or code_shape[1] % shape[1])
+
+
+def _positive_integers(several: Any) -> tuple[int, ...] | None:
+    """As a tuple of Python's integers; `None` for what is no sequence of positive ones."""
+    try:
+        found = tuple(several)
+    except TypeError:
+        return None
+    good = all(isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= 1 for n in found)
+    return tuple(int(n) for n in found) if good else None
 
 
 def check_labels(labels: Any, count: int, num_classes: int, lowest: int = 0) -> np.ndarray:

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_vqvae.models import prior_checks
 from keras_vqvae.models.codes import check_codes
-from keras_vqvae.models.images import refuse_list
+from keras_vqvae.models.images import first_batch, refuse_list, refuse_none
 
 __all__ = ["PriorInputs", "fingerprint_of"]
 
@@ -67,11 +67,16 @@ class PriorInputs:
             labels = ops.full((batch_size,), -1, "int32")
         return self.conditions(labels, condition=condition, training=training)
 
-    def _check_data(self, codes: Any, y: Any = None, argument: str = "x") -> tuple[Any, Any]:
-        """Checks arrays and code files; of a data set the first batch, and where it is from."""
+    def _check_data(
+        self, codes: Any, y: Any = None, argument: str = "x", known: str | None = None
+    ) -> tuple[Any, Any]:
+        """Checks arrays and code files; of a data set the first batch, and where it is from.
+
+        `known` is the fingerprint of the codes' model, if it is not the prior's yet.
+        """
         if isinstance(codes, list | tuple):
             refuse_list(codes, argument, "codes")
-        known, given = self.codes_fingerprint, fingerprint_of(codes)
+        known, given = known or self.codes_fingerprint, fingerprint_of(codes)
         if known is not None and given is not None and given != known:
             raise ValueError(
                 f"Model '{self.name}' is for the codes of another model: fingerprint "
@@ -81,23 +86,19 @@ class PriorInputs:
             y = codes.labels if y is None else y
             codes = codes.codes
         if not hasattr(codes, "__array__"):
-            self._check_first_batch(codes)
+            self._check_first_batch(codes, argument)
             return codes, y
         codes = check_codes(codes, self.code_shape, self.num_embeddings)
-        if self.conditions is None:
-            return codes, None
-        labels, condition = self._check_conditions(*self._split(y), len(codes))
-        if self.num_classes is None:
-            return codes, condition
-        return codes, labels if condition is None else (labels, condition)
+        refuse_none(len(codes), argument, "grid")
+        labels, condition = self.check_y(y, len(codes))
+        if labels is None or condition is None:
+            return codes, labels if condition is None else condition
+        return codes, (labels, condition)
 
-    def _check_first_batch(self, batches: Any) -> None:
+    def _check_first_batch(self, batches: Any, argument: str) -> None:
         """Checks what can be looked at without using it up: a `PyDataset` or a pipeline."""
-        if isinstance(batches, keras.utils.PyDataset):
-            batch = batches[0]
-        elif hasattr(batches, "take"):
-            batch = next(iter(batches.take(1)))
-        else:
+        batch = first_batch(batches, argument, self.code_shape, "grid")
+        if batch is None:
             return
         codes, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         self.refuse_weights(sample_weight=weights)
@@ -105,6 +106,12 @@ class PriorInputs:
         self._check_data(
             *keras.tree.map_structure(lambda a: None if a is None else np.asarray(a), (codes, y))
         )
+
+    def check_y(self, y: Any, count: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """What `fit` takes as `y` beside `count` grids, as labels and conditions."""
+        if self.conditions is None:
+            return None, None
+        return self._check_conditions(*self._split(y), count)
 
     def _check_conditions(
         self, labels: Any, condition: Any, count: int

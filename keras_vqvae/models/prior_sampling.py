@@ -1,6 +1,8 @@
 """A prior one code at a time, and the sampling made of that."""
 
+import math
 import time
+from numbers import Real
 from typing import Any
 
 import keras
@@ -8,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_vqvae import sampling
+from keras_vqvae.choices import check_count, sampling_seed
 from keras_vqvae.models.batching import batch_sizes
 from keras_vqvae.models.codes import check_codes
 from keras_vqvae.models.guidance import Guided
@@ -85,10 +88,10 @@ class PriorSampling:
     ) -> np.ndarray:
         """Draws grids of codes.
 
-        The loop over positions runs compiled, and computes nothing twice. It is compiled at
-        the first use of a batch size. A sample depends on the seed, its
-        own index, label, condition and given codes, and not on `n`, the batch size or the backend
-        (but for a draw that falls within a rounding, 1e-6, of the border between two codes).
+        The loop over positions runs compiled, and computes nothing twice. It is compiled at the
+        first use of a batch size. A sample depends on the seed, its own index, label, condition and
+        given codes, and not on `n`, the batch size or the backend (but for a draw that falls within
+        a rounding, 1e-6, of the border between two codes).
 
         Args:
             n: how many.
@@ -116,10 +119,9 @@ class PriorSampling:
             TypeError: for labels or given codes that are no integers.
             ValueError: for anything else that does not fit, before any computation.
         """
-        if n < 0 or int(n) != n:
-            raise ValueError(f"`n` should be an integer ≥ 0. Received: n={n}")
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"`batch_size` should be positive. Received: batch_size={batch_size}")
+        n, seed = check_count("n", n, least=0), sampling_seed(seed)
+        if batch_size is not None:
+            batch_size = check_count("batch_size", batch_size)
         sampler = sampling.get(sampler)
         sampler.check(min(self.table_sizes))
         if guidance is not None and not self.label_dropout:
@@ -127,10 +129,10 @@ class PriorSampling:
                 "`guidance` needs a prior that was trained with `label_dropout`. "
                 f"Received: guidance={guidance}, label_dropout={self.label_dropout}"
             )
-        if seed is None:
-            seed = int(np.random.randint(2**31))  # noqa: NPY002 - the global one, on purpose
-        elif seed < 0 or int(seed) != seed:
-            raise ValueError(f"`seed` should be an integer ≥ 0. Received: seed={seed}")
+        if guidance is not None and not (isinstance(guidance, Real) and math.isfinite(guidance)):
+            raise ValueError(
+                f"`guidance` should be a finite number. Received: guidance={guidance!r}"
+            )
         arrays = self._sampling_arrays(n, labels, condition, given)
         settings = dict(sampler.settings())
         if guidance is not None:
@@ -138,7 +140,7 @@ class PriorSampling:
         settings = {k: ops.convert_to_tensor(v, "float32") for k, v in settings.items()}
         function = self._sampling_function(sampler, guidance is not None)
         if batch_size is None:
-            batch_size = self._default_batch_size() if n else 1
+            batch_size = self._default_batch_size(copies=1 if guidance is None else 2) if n else 1
         return self._draw(function, settings, n, arrays, seed, batch_size, verbose)
 
     def draw_codes(self, uniforms: Any, labels: Any = None, condition: Any = None) -> Any:
@@ -224,8 +226,8 @@ class PriorSampling:
             raise ValueError(f"`given` should hold {count} grids. Received: {len(given)}")
         return given
 
-    def _default_batch_size(self) -> int:
-        """64, or the power of two whose caches stay below the bound."""
+    def _default_batch_size(self, copies: int = 1) -> int:
+        """64, or the power of two whose caches, so many of a sample, stay below the bound."""
         if "_state_bytes" not in self.__dict__:
             label = np.zeros((1,), "int32")
             shape = self.condition_shape  # type: ignore[attr-defined]
@@ -238,5 +240,5 @@ class PriorSampling:
                 if len(x.shape) and x.shape[0] == 1
             ]
             self.__dict__["_state_bytes"] = max(1, sum(sizes))
-        fit = max(1, STATE_BYTES // self.__dict__["_state_bytes"])
+        fit = max(1, STATE_BYTES // (copies * self.__dict__["_state_bytes"]))
         return min(64, 1 << (fit.bit_length() - 1))

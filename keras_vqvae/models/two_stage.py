@@ -66,13 +66,8 @@ class TwoStage:
         if prior is None:
             prior = PixelCNN(vqvae.code_shape, vqvae.num_embeddings)
         self.prior = prior
-        ours, theirs = (
-            (vqvae.code_shape, vqvae.num_embeddings),
-            (
-                prior.code_shape,
-                prior.num_embeddings,
-            ),
-        )
+        ours = vqvae.code_shape, vqvae.num_embeddings
+        theirs = prior.code_shape, prior.num_embeddings
         if ours != theirs:
             raise ValueError(
                 f"`prior` should be for codes of shape {ours[0]} below {ours[1]}, as the VQ-VAE's "
@@ -96,17 +91,34 @@ class TwoStage:
 
         Args:
             images: array `(N, H, W, C)` in the VQ-VAE's `value_range`.
-            labels: integer array `(N,)`, for a conditional prior.
+            labels: for a conditional prior what its `fit` takes as `y`: integer array `(N,)`,
+                conditions, or the pair of both.
             epochs: of the VQ-VAE, and of the prior. 0 leaves a stage as it is.
             batch_size: images, or grids of codes, a step. Defaults to `128`.
             validation_data: images, or images and labels, that neither stage trains on.
-            callbacks: Keras callbacks of either stage.
+            callbacks: Keras callbacks of the VQ-VAE's stage, and of the prior's.
             verbose: as for `keras.Model.fit`.
 
         Returns:
             The two histories, as `keras.Model.fit` returns them; `None` for a stage of 0 epochs.
+
+        Raises:
+            TypeError: for labels that are no integers.
+            ValueError: for labels that the prior needs and are missing, or of another shape or out
+                of range, before anything is trained; and what the `fit` of either stage refuses.
         """
+        for name, both in (("epochs", epochs), ("callbacks", callbacks)):
+            if not isinstance(both, list | tuple) or len(both) != 2:
+                raise ValueError(
+                    f"`{name}` should be two, for the VQ-VAE and for the prior. "
+                    f"Received: {name}={both!r}"
+                )
         pair = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
+        if epochs[1]:
+            # Now, and not after the first stage, which may take hours.
+            for given, y in ((images, labels), pair):
+                if hasattr(given, "__array__"):
+                    self.prior.check_y(y, len(given))
         histories: list[Any] = [None, None]
         common = {"batch_size": batch_size, "verbose": verbose}
         if epochs[0]:
@@ -138,7 +150,8 @@ class TwoStage:
         Args:
             n: how many.
             batch_size: how many at one time, at most. Defaults to `64`.
-            **kwargs: as for `CodePrior.sample`: `labels`, `sampler`, `given`, `seed`, `verbose`.
+            **kwargs: as for `CodePrior.sample`: `labels`, `sampler`, `given`, `seed`, `condition`,
+                `guidance`, `verbose`.
 
         Returns:
             NumPy float32 `(n, H, W, C)` in the VQ-VAE's `value_range`.
@@ -177,15 +190,22 @@ class TwoStage:
     ) -> LogProbTerms:
         """The two terms of `log_prob`, which takes the same arguments."""
         self._check_fingerprint()
-        reconstruction, codes = [np.zeros((0,))], [np.zeros((0,))]
+        reconstruction, codes, count = [np.zeros((0,))], [np.zeros((0,))], 0
+        labels, condition = (
+            None if y is None else np.atleast_1d(np.asarray(y)) for y in (labels, condition)
+        )
         for first, batch in image_batches(images, batch_size):
-            rows = slice(first, first + len(batch))
-            label, vector = (
-                None if y is None else np.asarray(y)[rows] for y in (labels, condition)
-            )
+            count = first + len(batch)
+            label, vector = (None if y is None else y[first:count] for y in (labels, condition))
             grids = self.vqvae.encode(batch, batch_size)
             reconstruction.append(self.vqvae.log_prob_given(batch, grids, len(batch)))
             codes.append(self.prior.log_prob(grids, label, vector, batch_size))
+        for name, y in (("labels", labels), ("condition", condition)):
+            if y is not None and len(y) != count:
+                raise ValueError(
+                    f"`{name}` should be as many as `images`. "
+                    f"Received: shape {y.shape}, {count} images"
+                )
         return LogProbTerms(*(np.concatenate(x, dtype="float64") for x in (reconstruction, codes)))
 
     def save(self, directory: Any) -> None:

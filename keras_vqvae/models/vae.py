@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_seed
+from keras_vqvae.choices import PACKAGE, check_count, check_seed, sampling_seed
 from keras_vqvae.layers.scheduled_numbers import ScheduledNumbers
 from keras_vqvae.models.autoencoder import Autoencoder, BottleneckOutput
 from keras_vqvae.ops import draw_normals, normal_kl
@@ -150,13 +150,11 @@ class VAE(SavedGenerator, ScheduledNumbers, Autoencoder):
         Returns:
             NumPy float32 `(n, H, W, C)` in `value_range`: the expected images of the latents.
         """
-        if n < 0 or int(n) != n:
-            raise ValueError(f"`n` should be an integer ≥ 0. Received: n={n}")
+        n = check_count("n", n, least=0)
+        seed = sampling_seed(seed)
         self._require_built("sample")
         if n == 0:
             return np.zeros((0, *self.image_shape), "float32")
-        if seed is None:
-            seed = int(np.random.randint(2**31))  # noqa: NPY002 - the global one, on purpose
         return self.decode(draw_normals(seed, 0, n, self._latent_shape), batch_size)
 
     def log_prob_bound(
@@ -188,8 +186,7 @@ class VAE(SavedGenerator, ScheduledNumbers, Autoencoder):
         References:
             - [Importance Weighted Autoencoders](https://arxiv.org/abs/1509.00519), equation 8
         """
-        if samples < 1 or int(samples) != samples:
-            raise ValueError(f"`samples` should be positive. Received: samples={samples}")
+        samples, seed = check_count("samples", samples), sampling_seed(seed)
 
         def bound(unit: np.ndarray, first: int) -> np.ndarray:
             encoded = self.map_rows(

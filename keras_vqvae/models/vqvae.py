@@ -244,7 +244,7 @@ class VQVAE(Autoencoder):
         """
         model = self.decoder_model()
         if hasattr(codes, "__array__"):
-            codes = check_codes(codes, self.code_shape, self.num_embeddings, lowest=-1)
+            codes = self.check_latents(codes, "codes")
         return self.map_data("decode", model, codes, batch_size)
 
     def codes_model(self) -> keras.Model:
@@ -260,6 +260,9 @@ class VQVAE(Autoencoder):
             "codes_model",
             lambda: self._functional_encoder(CodeIndices(self.quantizer, name="code_indices")),
         )
+
+    def check_latents(self, latents: Any, argument: str) -> np.ndarray:
+        return check_codes(latents, self.code_shape, self.num_embeddings, argument, lowest=-1)
 
     def decoder_input(self, latents: Any) -> Any:
         return self.quantizer.codes_of(ops.cast(latents, "int32"))

@@ -1,12 +1,19 @@
 """How a code is chosen from the probabilities that a prior gives."""
 
-import math
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, check_count, check_share, get_choice
+from keras_vqvae.choices import (
+    PACKAGE,
+    Choice,
+    as_divisor,
+    check_count,
+    check_number,
+    check_share,
+    get_choice,
+)
 from keras_vqvae.ops import invert_cumulative
 
 __all__ = ["Greedy", "Random", "Sampler", "TopK", "TopP", "get"]
@@ -22,16 +29,14 @@ class Sampler(Choice):
     `settings`: they enter compiled code as inputs, so that changing them compiles nothing anew.
 
     Args:
-        temperature: logits are divided by it; positive. Defaults to `1.0`.
+        temperature: logits are divided by it; positive. Less than 10⁻⁶ counts as 10⁻⁶. Defaults to
+            `1.0`.
     """
 
     def __init__(self, temperature: float = 1.0) -> None:
-        if not 0 < temperature < math.inf:
-            raise ValueError(
-                f"`temperature` should be positive. Received: temperature={temperature}. Use "
-                "sampler='greedy' for the limit of 0."
-            )
-        self.temperature = float(temperature)
+        self.temperature = check_number(
+            "temperature", temperature, above_zero=True, hint=" ('greedy' is the limit of 0)"
+        )
 
     def settings(self) -> dict[str, float]:
         """The numbers that enter compiled code as inputs."""
@@ -46,7 +51,7 @@ class Sampler(Choice):
 
     def filter(self, logits: Any, settings: dict[str, Any]) -> Any:
         """Logits `(batch, K)` at temperature 1 to those that are drawn from."""
-        return logits / settings["temperature"]
+        return logits / as_divisor(settings["temperature"])
 
     def draw(self, logits: Any, uniforms: Any, settings: dict[str, Any]) -> Any:
         """One code for each row: the inverse of the cumulative distribution at `uniforms`.
@@ -115,7 +120,7 @@ class TopK(Sampler):
     def filter(self, logits: Any, settings: dict[str, Any]) -> Any:
         # By index and not by value: of equal logits exactly k stay.
         kept = ops.sum(ops.one_hot(ops.top_k(logits, self.k)[1], logits.shape[-1]), axis=-2)
-        return ops.where(kept > 0, logits / settings["temperature"], EXCLUDED)
+        return ops.where(kept > 0, super().filter(logits, settings), EXCLUDED)
 
     def get_config(self) -> dict[str, Any]:
         return {"k": self.k, **super().get_config()}

@@ -11,6 +11,14 @@ from keras_vqvae.training.step import StepOutput, TrainedModel, guarded
 
 __all__ = ["StepModel", "gradient_by_input"]
 
+# Of variables, in the order in which Keras passes their values.
+_KINDS = (
+    "trainable_variables",
+    "non_trainable_variables",
+    "optimizer_variables",
+    "metrics_variables",
+)
+
 
 class StepModel(TrainedModel):
     """A model whose `fit` and `evaluate` run `compute_step` on JAX.
@@ -28,11 +36,32 @@ class StepModel(TrainedModel):
             return super().fit(*args, **kwargs)
         finally:
             if self.compiled:
-                # Not `value`: after an error before the first step variables have none.
-                of_optimizer = {id(variable._value) for variable in self.optimizer.variables}
+                of_optimizer = {id(variable.value) for variable in self.optimizer.variables}
                 for variable in self.trainable_variables:
-                    if variable._value is not None and id(variable._value) in of_optimizer:
+                    if id(variable.value) in of_optimizer:
                         variable.assign(jax.numpy.copy(variable.value))
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.evaluate`; the weights are there again after an error, too."""
+        try:
+            return super().evaluate(*args, **kwargs)
+        finally:
+            self.jax_state_sync()
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.predict`; the weights are there again after an error, too."""
+        try:
+            return super().predict(*args, **kwargs)
+        finally:
+            self.jax_state_sync()
+
+    def _get_jax_state(self, **kinds: bool) -> tuple[Any, ...]:
+        # Keras takes the weights out of their variables here, and notes where they are after a
+        # step only: an error in the first one would lose them.
+        state: tuple[Any, ...] = super()._get_jax_state(**kinds)
+        taken = [kind for kind in _KINDS if kinds.get(kind)]
+        self._jax_state = dict(zip(taken, state, strict=True))
+        return state
 
     def train_step(self, state: Any, data: Any) -> Any:
         """One step of gradient descent on a batch; returns the logs and the new state."""

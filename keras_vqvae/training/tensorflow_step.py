@@ -47,7 +47,8 @@ class StepModel(TrainedModel):
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             # It skips bad steps itself and must see them, to lower its scale.
             gradients = found
-        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        if variables:  # a table may learn without gradients beside networks that are frozen
+            optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return self.record_step(output, loss, norm)
 
     def test_step(self, data: Any) -> dict[str, Any]:

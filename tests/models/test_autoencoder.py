@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from models_for_tests import Pairs, autoencoder, decoder, encoder
+from models_for_tests import Pairs, any_size, autoencoder, decoder, encoder
 from support import grey_images, same_bits, to_numpy, values_of
 
 from keras_vqvae import models
@@ -312,6 +312,18 @@ def test_a_decoder_of_another_size_or_depth_is_refused():
         model.build((None, 8, 8, 1))
     with pytest.raises(ValueError, match="expects images"):
         models.Autoencoder(keras.layers.Dense(2), keras.layers.Dense(1)).build((None, 8))
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_a_model_of_images_of_any_size_names_those_that_its_stride_does_not_divide(run_eagerly):
+    model = any_size(models.Autoencoder)
+    model.compile("adam", run_eagerly=run_eagerly)
+    images = np.repeat(grey_images(2), 2, axis=1)[:, :10]
+    message = r"shape \(8, 8, 1\) for images of shape \(10, 8, 1\).*divisible by the stride"
+    for method in (model.fit, model.evaluate, model.reconstruct, model.reconstruction_log_prob):
+        with pytest.raises(ValueError, match=message):
+            method(images)
+    assert fit(model, grey_images(2))["loss"]
 
 
 def test_unknown_likelihoods_and_value_ranges_are_refused():

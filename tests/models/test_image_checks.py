@@ -235,6 +235,42 @@ def test_a_list_of_images_is_refused(kind):
         model.fit(kind(), verbose=0)
 
 
+class Empty(keras.utils.PyDataset):
+    def __len__(self):
+        return 0
+
+    def __getitem__(self, index):
+        raise AssertionError("there is nothing")
+
+
+def test_nothing_is_no_data():
+    images = grey_images(4)
+    model = autoencoder()
+    before = values_of(model)
+    for data, kind in ((images[:0], "image"), (Empty(), "batch")):
+        for method in (model.fit, model.evaluate):
+            with pytest.raises(ValueError, match=f"`x` should hold at least one {kind}"):
+                method(data, verbose=0)
+        with pytest.raises(ValueError, match="`validation_data` should hold at least one"):
+            model.fit(images, validation_data=data, verbose=0)
+    assert same_bits(values_of(model), before)
+
+
+@pytest.mark.tensorflow_only
+def test_a_pipeline_of_single_images_is_to_be_batched():
+    import tensorflow as tf
+
+    images = tf.data.Dataset.from_tensor_slices(grey_images(4))
+    model = autoencoder()
+    for data in (images, tf.data.Dataset.zip(images, tf.data.Dataset.range(4))):
+        with pytest.raises(ValueError, match=r"single images, of shape \(8, 8, 1\).*`x\.batch"):
+            model.fit(data, verbose=0)
+    with pytest.raises(ValueError, match=r"Pass `images\.batch\(128\)`"):
+        model.encode(images)
+    with pytest.raises(ValueError, match="`x` should hold at least one batch"):
+        model.fit(images.take(0).batch(2), verbose=0)
+
+
 def test_a_list_of_batches_is_encoded():
     images = grey_images(5)
     model = autoencoder()

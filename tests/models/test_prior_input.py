@@ -77,9 +77,12 @@ def test_labels(silent, labels, error, message):
         ({"sampler": sampling.TopK(6)}, ValueError, "at most the number of codes, 5"),
         ({"seed": -1}, ValueError, "`seed` should be an integer ≥ 0"),
         ({"seed": 0.5}, ValueError, "`seed` should be an integer ≥ 0"),
-        ({"batch_size": 0}, ValueError, "`batch_size` should be positive"),
+        ({"seed": 2**64}, ValueError, "`seed` should be an integer ≥ 0 of at most"),
+        ({"batch_size": 0}, ValueError, "`batch_size` should be a positive integer"),
+        ({"batch_size": 2.5}, ValueError, "`batch_size` should be a positive integer"),
         ({"n": -1}, ValueError, "`n` should be an integer ≥ 0"),
-        ({"n": 1.5}, ValueError, "`n` should be an integer ≥ 0"),
+        ({"n": 2.0}, ValueError, "`n` should be an integer ≥ 0"),
+        ({"n": None}, ValueError, "`n` should be an integer ≥ 0"),
         ({"labels": 3}, ValueError, r"`labels` should be in \[0, 3\)"),
         ({"guidance": 2.0}, ValueError, "`guidance` needs a prior .* `label_dropout`"),
     ],
@@ -87,6 +90,13 @@ def test_labels(silent, labels, error, message):
 def test_sample(silent, arguments, error, message):
     with pytest.raises(error, match=message):
         silent.sample(**{"n": 4, "labels": 0, **arguments})
+
+
+@pytest.mark.parametrize("guidance", [float("nan"), float("inf"), "much"])
+def test_guidance(guidance):
+    prior = KINDS["gated"].make(num_classes=3, label_dropout=0.5)
+    with pytest.raises(ValueError, match="`guidance` should be a finite number"):
+        prior.sample(2, labels=0, guidance=guidance)
 
 
 def test_a_strategy_has_to_suit_the_smallest_table():
@@ -129,14 +139,18 @@ def test_labels_and_conditions_come_as_a_pair():
         ({"code_shape": (4,)}, r"`code_shape` should be.*length T is \(1, T\).*shape=\(4,\)"),
         ({"code_shape": (None, 4)}, "`code_shape` should be"),
         ({"code_shape": (4, 0)}, "`code_shape` should be"),
+        ({"code_shape": 7}, "`code_shape` should be.*code_shape=7"),
         ({"code_shape": (4, 4, 2, 1)}, "`code_shape` should be"),
         ({"num_embeddings": 1}, "`num_embeddings` should be at least 2"),
-        ({"num_embeddings": (4, 4)}, "`num_embeddings` should be one integer, or one for each"),
+        ({"num_embeddings": 8.0}, "`num_embeddings` should be one positive integer.*=8.0"),
+        ({"num_embeddings": (4, 4)}, "`num_embeddings` should be one positive integer, or one for"),
         ({"num_classes": 0}, "`num_classes` should be a positive integer or None"),
         ({"label_dropout": 0.1}, "`label_dropout` needs `num_classes`"),
         ({"label_dropout": 1.0, "num_classes": 2}, r"`label_dropout` should be in \[0, 1\)"),
         ({"label_smoothing": -0.1}, r"`label_smoothing` should be in \[0, 1\)"),
+        ({"label_smoothing": "a"}, r"`label_smoothing` should be in \[0, 1\)"),
         ({"condition_shape": (3, 2)}, "`condition_shape` should be"),
+        ({"condition_shape": 16}, r"`condition_shape` should be \(d,\).*condition_shape=16"),
         ({"condition_shape": (3, 5, 2)}, "`condition_shape` should be"),
         ({"condition_shape": (0,)}, "`condition_shape` should be"),
     ],
@@ -194,3 +208,24 @@ def test_a_list_of_codes_is_refused():
             method(codes, verbose=0)
     with pytest.raises(TypeError, match="`validation_data` should be an array of codes"):
         prior.fit(np.stack(codes), validation_data=codes, verbose=0)
+
+
+def test_nothing_is_no_data(silent):
+    silent.compile("adam")
+    for method in (silent.fit, silent.evaluate):
+        with pytest.raises(ValueError, match="`x` should hold at least one grid"):
+            method(CODES[:0], LABELS[:0])
+    with pytest.raises(ValueError, match="`validation_data` should hold at least one grid"):
+        silent.fit(CODES, LABELS, validation_data=(CODES[:0], LABELS[:0]))
+
+
+@pytest.mark.tensorflow_only
+def test_pipelines_of_nothing_and_of_single_grids(silent):
+    import tensorflow as tf
+
+    silent.compile("adam")
+    grids = tf.data.Dataset.from_tensor_slices((CODES, LABELS))
+    with pytest.raises(ValueError, match=r"single grids, of shape \(4, 5\).*`x\.batch\(128\)`"):
+        silent.fit(grids)
+    with pytest.raises(ValueError, match="`x` should hold at least one batch"):
+        silent.fit(grids.take(0).batch(2))

@@ -227,6 +227,7 @@ def test_batch_size_is_bounded_by_the_caches(case, monkeypatch):
     assert 0.5 < sizes / sum(4 * np.prod(x.shape) for x in state if x.shape[:1] == (1,)) <= 1.0
     monkeypatch.setattr(prior_sampling, "STATE_BYTES", 5 * sizes)
     assert prior._default_batch_size() == 4
+    assert prior._default_batch_size(copies=2) == 2
     monkeypatch.setattr(prior_sampling, "STATE_BYTES", 1)
     assert prior._default_batch_size() == 1
 

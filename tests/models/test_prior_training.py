@@ -190,6 +190,9 @@ def test_code_files():
     def code_file(fingerprint):
         return types.SimpleNamespace(codes=codes, labels=labels, fingerprint=fingerprint)
 
+    with pytest.raises(ValueError, match=r"another model: fingerprint cccc.*, not aaaa"):
+        prior.fit(code_file("c" * 20), validation_data=code_file("a" * 20), verbose=0)
+    assert prior.codes_fingerprint is None  # it has trained on none
     prior.fit(code_file("a" * 20), verbose=0)
     assert prior.codes_fingerprint == "a" * 20
     prior.evaluate(code_file("a" * 20), verbose=0)
@@ -272,16 +275,29 @@ def test_training_on_images_encoded_on_the_fly():
 class Images(keras.utils.PyDataset):
     """Batches that know no more than Keras asks of them."""
 
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
     def __len__(self):
         return 2
 
     def __getitem__(self, index):
-        return grey_images(4)
+        images = grey_images(4)
+        return images if self.kind is None else self.kind([images, np.arange(4)])
+
+
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_labels_stay_beside_the_codes(kind):
+    vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=5, widths=(4,))
+    codes, labels = models.EncodedBatches(vqvae, Images(kind))[0]
+    np.testing.assert_array_equal(codes, vqvae.encode(grey_images(4)))
+    np.testing.assert_array_equal(labels, np.arange(4))
 
 
 def test_batches_that_know_no_epochs_are_encoded_on_the_fly():
     vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=5, widths=(4,))
-    encoded = models.EncodedBatches(vqvae, Images())
+    encoded = models.EncodedBatches(vqvae, Images(None))
     prior = models.PixelCNN((4, 4), 5, filters=4, residual_blocks=1)
     prior.compile("adam", run_eagerly=True)
     assert np.isfinite(prior.fit(encoded, verbose=0).history["loss"]).all()

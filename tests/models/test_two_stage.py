@@ -112,6 +112,38 @@ def test_log_prob_refuses_what_cannot_be_scored(fitted):
         fitted.log_prob(_images(2))
 
 
+def test_what_the_prior_lacks_is_said_before_the_first_stage():
+    vqvae = _vqvae()
+    model = models.TwoStage(vqvae, _prior(vqvae, num_classes=3))
+    images, labels, before = _images(), np.arange(24) % 3, vqvae.fingerprint()
+    for y, validation, message in [
+        (None, None, "`labels` are needed"),
+        (labels[:5], None, r"`labels` should have shape \(24,\)"),
+        (labels, images, "`labels` are needed"),
+        (labels, (images, labels + 1), r"`labels` should be in \[0, 3\)"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            model.fit(images, y, epochs=(1, 1), validation_data=validation, verbose=0)
+    for name, one in (("epochs", 3), ("callbacks", [keras.callbacks.TerminateOnNaN()])):
+        with pytest.raises(ValueError, match=f"`{name}` should be two"):
+            model.fit(images, labels, verbose=0, **{name: one})
+    assert not vqvae.compiled
+    assert vqvae.fingerprint() == before
+    assert model.prior.codes_fingerprint is None
+
+
+def test_labels_are_as_many_as_images():
+    vqvae = _vqvae()
+    model = models.TwoStage(vqvae, _prior(vqvae, num_classes=3))
+    images, labels = _images(4), np.arange(4) % 3
+    expected = model.log_prob(images, labels)
+    np.testing.assert_allclose(model.log_prob(Pairs(images), labels), expected, rtol=1e-5)
+    for more in (np.r_[labels, 0], np.zeros((0,), int), 1):
+        for given in (images, Pairs(images)):
+            with pytest.raises(ValueError, match="`labels` should"):
+                model.log_prob(given, more)
+
+
 @pytest.mark.slow
 def test_labels_condition_the_prior():
     vqvae = _vqvae()

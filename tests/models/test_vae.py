@@ -199,8 +199,9 @@ def test_the_bound_refuses_what_cannot_be_scored():
         vae("bernoulli").log_prob_bound(grey_images(2))
     binary = np.uint8(255) * (grey_images(2) > 127)
     assert np.isfinite(vae("bernoulli").log_prob_bound(binary)).all()
-    with pytest.raises(ValueError, match="`samples` should be positive"):
-        vae().log_prob_bound(grey_images(2), samples=0)
+    for arguments in ({"samples": 0}, {"samples": 2.0}, {"seed": -1}, {"batch_size": 0}):
+        with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` should be a"):
+            vae().log_prob_bound(grey_images(2), **arguments)
     with pytest.raises(ValueError, match="should be images of shape"):
         vae().log_prob_bound(grey_images(2, side=12))
 

@@ -84,6 +84,8 @@ def test_bad_codes_are_refused():
     ]:
         with pytest.raises(error, match=message):
             model.decode(bad)
+        with pytest.raises(error, match=message.replace("`codes`", "`latents`")):
+            model.log_prob_given(grey_images(1), bad)
     assert check_codes(good.astype("uint8"), (2, 2), 5).dtype == np.int32
     assert check_codes(good - 1, (2, 2), 5, lowest=-1).min() == -1
     assert check_codes(good[:0], (2, 2), 5).shape == (0, 2, 2)

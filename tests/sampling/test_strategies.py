@@ -1,5 +1,7 @@
 """Sampling strategies, by hand: which codes may be drawn, and which uniform gives which."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -82,6 +84,17 @@ def test_excluded_codes_are_never_drawn_from_large_tables(sampler, compiled):
     assert set(codes) == set(allowed)
 
 
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize(
+    "make", [sampling.Random, partial(sampling.TopK, 2), partial(sampling.TopP, 0.9)]
+)
+def test_the_coldest_draw_is_the_best_code(make, compiled):
+    """However small the temperature, where logits over it would be no float32 any more."""
+    for temperature in (1e-6, 1e-30, 1e-38, 1e-42):
+        codes = draw(make(temperature=temperature), P / 1000, compiled=compiled)
+        np.testing.assert_array_equal(codes, [1] * 8)
+
+
 def test_frequencies_are_the_probabilities():
     uniforms = (np.arange(10_000, dtype="float32") + 0.5) / 10_000
     counts = np.bincount(draw(sampling.Random(), P, uniforms), minlength=4)
@@ -129,10 +142,11 @@ def test_get_by_name():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: sampling.Random(0), "`temperature` should be positive"),
-        (lambda: sampling.Random(-1.0), "`temperature` should be positive"),
-        (lambda: sampling.Random(float("nan")), "`temperature` should be positive"),
-        (lambda: sampling.Random(float("inf")), "`temperature` should be positive"),
+        (lambda: sampling.Random(0), "`temperature` should be > 0"),
+        (lambda: sampling.Random("1"), "`temperature` should be > 0 .'greedy' is the limit of 0"),
+        (lambda: sampling.Random(-1.0), "`temperature` should be > 0"),
+        (lambda: sampling.Random(float("nan")), "`temperature` should be > 0"),
+        (lambda: sampling.Random(float("inf")), "`temperature` should be > 0"),
         (lambda: sampling.TopK(0), "`k` should be a positive integer"),
         (lambda: sampling.TopK(2.5), "`k` should be a positive integer"),
         (lambda: sampling.TopP(0.0), r"`p` should be in \(0, 1\]"),

@@ -226,6 +226,52 @@ def test_training_goes_on_from_averaged_weights():
     assert np.isfinite(fit(model, x)["loss"][0])
 
 
+def test_a_frozen_model_logs_its_loss():
+    model = line()
+    model.trainable = False
+    model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
+    logs = fit(model, column(1.0, 2.0))
+    assert (logs["loss"], logs["gradient_norm"], weight(model)) == ([7.0], [0.0], 1.0)
+
+
+class Failing(keras.utils.PyDataset):
+    """Two batches, the one at `at` of which cannot be read."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at = at
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        if index == self.at:
+            raise OSError("no such image")
+        return (column(1.0, 2.0),)
+
+
+@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_an_error_leaves_the_model_with_its_weights(method, at):
+    model = line()
+    model.compile(keras.optimizers.SGD(0.0))
+    fit(model, column(1.0, 2.0))
+    with pytest.raises(Exception, match="no such image"):
+        getattr(model, method)(Failing(at), verbose=0)
+    assert weight(model) == 1.0
+    assert int(model.optimizer.iterations) >= 1
+    assert fit(model, column(1.0, 2.0))["loss"] == [7.0]
+
+
+def test_an_error_in_validation_leaves_the_model_with_its_weights():
+    model = line()
+    model.compile(keras.optimizers.SGD(0.0))
+    with pytest.raises(Exception, match="no such image"):
+        fit(model, column(1.0, 2.0), validation_data=Failing(1))
+    assert weight(model) == 1.0
+    assert fit(model, column(1.0, 2.0))["loss"] == [7.0]
+
+
 def test_clipnorm_is_the_optimizers_and_the_norm_is_logged_before_it():
     model = line()
     model.compile(keras.optimizers.SGD(0.1, clipnorm=1.0), run_eagerly=True)
