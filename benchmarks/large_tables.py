@@ -129,7 +129,7 @@ def plot(results: dict[tuple[str, int], dict[str, float]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     sizes = sorted({size for _, size in results})
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
     for name, marker in zip(QUANTIZERS, "ovs*P^DdX", strict=True):
         tried = [size for size in sizes if (name, size) in results]
         for panel, key in zip(axes, ("perplexity", "MSE"), strict=True):
@@ -143,9 +143,8 @@ def plot(results: dict[tuple[str, int], dict[str, float]], path: Path) -> None:
         panel.set_xticks(sizes, [f"{size:,}".replace(",", " ") for size in sizes])
         panel.minorticks_off()
         panel.grid(alpha=0.3)
-    # Of both, where there is room.
     lines = axes[0].get_legend_handles_labels()
-    axes[1].legend(*lines, fontsize="small", loc="lower left", ncols=2)
+    figure.legend(*lines, fontsize="small", loc="outside right center")
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
