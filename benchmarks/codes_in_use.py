@@ -23,6 +23,7 @@ import keras
 from large_tables import (
     BATCH_SIZE,
     DIM,
+    FASTER,
     FROM_DATA,
     LEVELS,
     RATE,
@@ -46,8 +47,6 @@ TABLES = {
     "EMA, k-means": {"update": "ema", "embeddings_initializer": "kmeans"},
     "EMA, k-means, revival": {"update": "ema", **FROM_DATA},
 }
-# Codes that learn at ten times the rate of the networks.
-FASTER = ", 10 × rate"
 BINARY = {
     "w = 0": {"entropy_weight": 0.0},
     "w = 0.01": {"entropy_weight": 0.01},

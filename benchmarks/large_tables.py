@@ -55,7 +55,9 @@ def vector_quantizer(**options: Any) -> Callable[[int], layers.Quantizer]:
 
 
 FROM_DATA = {"embeddings_initializer": "kmeans", "revival": "replace_dead"}
-GRADIENT = "gradient, k-means, revival, 10 × rate"
+# Codes that learn at ten times the rate of the networks.
+FASTER = ", 10 × rate"
+GRADIENT = "gradient, k-means, revival" + FASTER
 QUANTIZERS: dict[str, Callable[[int], layers.Quantizer]] = {
     "EMA": vector_quantizer(update="ema"),
     "EMA, rotation trick": vector_quantizer(update="ema", estimator="rotation"),
@@ -67,7 +69,6 @@ QUANTIZERS: dict[str, Callable[[int], layers.Quantizer]] = {
     "FSP": lambda size: layers.FiniteScalarPerturbation(LEVELS[size]),
     "LFQ": lambda size: layers.LookupFreeQuantizer(int(math.log2(size))),
 }
-# Of codes, where it is not that of the networks.
 CODEBOOK_RATES = {GRADIENT: 10 * RATE}
 # A step has 3 136 vectors: no plan shares them among 65 536 codes.
 LARGEST = {"EMA, optimal transport": 4_096}

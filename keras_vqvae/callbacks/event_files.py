@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_vqvae.data.files import writing_to
+
 __all__ = ["EventFile"]
 
 _COUNTER = itertools.count()
@@ -51,14 +53,8 @@ class EventFile:
         self.log_dir = Path(log_dir)
         host, second = socket.gethostname(), int(time.time())
         name = f"events.out.tfevents.{second:010d}.{host}.{os.getpid()}.{next(_COUNTER)}"
-        try:
-            self.log_dir.mkdir(parents=True, exist_ok=True)
+        with writing_to(log_dir, "log_dir"):
             stream = (self.log_dir / name).open("xb")
-        except OSError as error:
-            raise OSError(
-                "`log_dir` should be a directory that can be written. "
-                f"Received: log_dir={str(log_dir)!r} ({error.strerror})"
-            ) from error
         self.path = self.log_dir / name
         self._records = RecordWriter(stream)
         self._users = 1

@@ -10,7 +10,7 @@ import numpy as np
 from keras_vqvae.callbacks.resuming import Arrays, Resuming, assign_all, values_of
 from keras_vqvae.callbacks.training_state import TrainingState
 from keras_vqvae.choices import check_count
-from keras_vqvae.data.files import remove_leftovers
+from keras_vqvae.data.files import remove_leftovers, writing_to
 from keras_vqvae.data.rows import RowBatches
 
 __all__ = ["ResumableTraining"]
@@ -123,7 +123,8 @@ class ResumableTraining(Resuming):
                 f"Model '{self.model.name}' should be built before `fit` with `ResumableTraining`. "
                 "Call `model.build(input_shape)`, or the model on a batch, first"
             )
-        self._check_directory()
+        with writing_to(self.directory, "directory"), tempfile.TemporaryFile(dir=self.directory):
+            pass  # an error now, and not when an epoch is trained
         for path in self._paths:
             remove_leftovers(path)
         state = TrainingState.newest(*self._paths)
@@ -157,18 +158,6 @@ class ResumableTraining(Resuming):
     def save_within_epoch(self, epoch: int, steps: int, metrics: Arrays) -> None:
         """Called within an epoch; writes a checkpoint."""
         self._write(epoch, steps, metrics)
-
-    def _check_directory(self) -> None:
-        """Raises now, and not when an epoch is trained."""
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.directory):
-                pass
-        except OSError as error:
-            raise OSError(
-                "`directory` should be a directory that can be written. "
-                f"Received: directory={str(self.directory)!r} ({error.strerror})"
-            ) from error
 
     def _write(self, epochs: int, steps: int, metrics: Arrays) -> None:
         variables = values_of(self.model.variables)

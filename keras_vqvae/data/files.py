@@ -91,6 +91,27 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     _flush_folder(target.parent)
 
 
+@contextmanager
+def writing_to(directory: str | os.PathLike[str], argument: str) -> Iterator[None]:
+    """Makes a directory; an error of making it, or of the block, names the argument.
+
+    Args:
+        directory: The directory, which may be there already.
+        argument: The name of the argument that it was given as.
+
+    Raises:
+        OSError: If it cannot be made, or the block raises one.
+    """
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise OSError(
+            f"`{argument}` should be a directory that can be written. "
+            f"Received: {argument}={str(directory)!r} ({error.strerror})"
+        ) from error
+
+
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
     """Removes what processes that were killed had begun to write to a file by `atomic_write`.
 

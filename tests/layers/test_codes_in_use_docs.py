@@ -52,6 +52,25 @@ def test_the_tables_by_size_are_those_of_the_results(results, sizes):
     assert missing == (results == "large_tables")
 
 
+def test_the_sentences_have_the_ratios_of_the_results():
+    """How many percent an error is above the lowest one."""
+    figures = figures_of("large_tables")
+
+    def above(name, *sizes):
+        lowest = [lowest_error(figures, f"K = {size}, ") for size in sizes]
+        errors = [figures[f"K = {size}, {name}: MSE"] for size in sizes]
+        *first, last = [f"{100 * (e / low - 1):.0f}" for e, low in zip(errors, lowest, strict=True)]
+        return f"{', '.join(first)} and {last} %"
+
+    gradient = above("gradient, k-means, revival, 10 × rate", *SIZES)
+    assert f"comes within {gradient} of it" in TEXT
+    transport = above("EMA, optimal transport", 512, 4_096)
+    assert f"an error {transport} above the lowest at 512 and 4 096" in TEXT
+    assert f"it is {above('FSQ', *SIZES)} above the lowest" in TEXT
+    sim_vq = above("SimVQ", 4_096, 65_536)
+    assert f"at 4 096 and 65 536 its error is {sim_vq} above the lowest" in TEXT
+
+
 def test_the_table_of_lfq_is_that_of_the_results():
     figures = figures_of("codes_in_use")
     names = dict.fromkeys(key.split(":")[0] for key in figures if key.startswith("LFQ"))
