@@ -197,13 +197,15 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         self.update_rule.reset(self, ops.broadcast_to(start, (self.num_embeddings,)), counts)
         self.initialized.assign(ops.maximum(done, ops.cast(start, "float32")))
 
-    def learn(self, vectors: Any, indices: Any, weights: Any = None) -> None:
+    def learn(self, vectors: Any, indices: Any, weights: Any = None, finite: Any = None) -> None:
         """One training step of everything but gradients: usage, update rule, revival.
 
         Args:
             vectors: float32 `(N, D)`, normalised, finite where masked; no gradient flows into them.
             indices: int32 `(N,)`, the code that each vector chose before this step.
             weights: float32 `(N,)`, 0 for masked rows, or `None`.
+            finite: what `all_finite(vectors)` is, where that is known without looking at them all
+                once more.
 
         A batch with values that are not finite is refused as a whole, on all replicas: it changes
         nothing but `refused_batches`. One without vectors changes nothing at all. A frozen codebook
@@ -214,7 +216,7 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         self._warn_of_lost_assignments()
         vectors = ops.stop_gradient(vectors)
         counts = all_reduce_sum(code_counts(indices, self.num_embeddings, weights))
-        finite = all_finite(vectors)
+        finite = all_finite(vectors) if finite is None else finite
         usable = ops.logical_and(finite, ops.sum(counts) > 0)
         self.code_counts.assign_add(ops.where(usable, counts, 0.0))
         self.refused_batches.assign_add(1.0 - ops.cast(finite, "float32"))

@@ -4,6 +4,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_vqvae.ops import take_rows
+
 __all__ = ["spread_rows", "uniform_rows"]
 
 
@@ -17,21 +19,21 @@ def _rows_at(vectors: Any, positions: Any, weights: Any) -> Any:
         return none()
     if vectors.shape[0] is None:  # a replica's last batch can be empty
         return ops.cond(
-            ops.shape(vectors)[0] > 0, lambda: _take_rows(vectors, positions, weights), none
+            ops.shape(vectors)[0] > 0, lambda: _chosen_rows(vectors, positions, weights), none
         )
-    return _take_rows(vectors, positions, weights)
+    return _chosen_rows(vectors, positions, weights)
 
 
-def _take_rows(vectors: Any, positions: Any, weights: Any) -> Any:
+def _chosen_rows(vectors: Any, positions: Any, weights: Any) -> Any:
     if weights is None:
         count = ops.shape(vectors)[0]
         rows = ops.cast(ops.floor(positions * ops.cast(count, "float32")), "int32")
-        return ops.take(vectors, ops.clip(rows, 0, count - 1), axis=0)
+        return take_rows(vectors, ops.clip(rows, 0, count - 1))
     upto = ops.cumsum(ops.cast(weights, "float32"))
     # The first row whose running count exceeds the target is a valid one.
     rows = ops.searchsorted(upto, ops.floor(positions * upto[-1]), side="right")
     rows = ops.minimum(ops.cast(rows, "int32"), ops.shape(vectors)[0] - 1)
-    return ops.take(vectors, rows, axis=0)
+    return take_rows(vectors, rows)
 
 
 def uniform_rows(vectors: Any, uniforms: Any, weights: Any = None) -> Any:

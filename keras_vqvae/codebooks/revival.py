@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE, Choice, check_count, check_number, check_share, get_choice
 from keras_vqvae.codebooks.draws import uniform_rows
-from keras_vqvae.ops import gather_rows, nearest_code
+from keras_vqvae.ops import gather_rows, nearest_code, take_rows
 
 if TYPE_CHECKING:
     from keras_vqvae.codebooks.codebook import Codebook
@@ -201,7 +201,7 @@ class AnchorRevival(Revival):
         if weights is not None:
             vectors = ops.where(ops.expand_dims(weights > 0, -1), vectors, valid)
         candidates = ops.concatenate([valid, vectors], axis=0)
-        return ops.take(candidates, nearest_code(codes, candidates, chunk_size), axis=0)
+        return take_rows(candidates, nearest_code(codes, candidates, chunk_size))
 
     def get_config(self) -> dict[str, Any]:
         return {"decay": self.decay}

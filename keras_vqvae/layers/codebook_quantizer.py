@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.scheduled_quantizer import ScheduledQuantizer
-from keras_vqvae.ops import mean_square
+from keras_vqvae.ops import finite_everywhere, mean_square
 
 __all__ = ["CodebookQuantizer"]
 
@@ -40,6 +40,11 @@ class CodebookQuantizer(ScheduledQuantizer):
         commitment = mean_square(x - ops.stop_gradient(codes), valid)
         losses["commitment_loss"] = self.number("beta") * commitment
         return losses
+
+    def learn_from(self, x: Any, indices: Any, valid: Any, losses: dict[str, Any]) -> None:
+        """A training step of the table; from `table_losses` it is known whether `x` is finite."""
+        finite = finite_everywhere(losses["commitment_loss"])
+        self.codebook.learn(x, indices, valid, finite)
 
     def codes_of(self, indices: Any) -> Any:
         return self.codebook.lookup(indices)

@@ -9,7 +9,7 @@ from keras_vqvae.choices import check_seed, derived_seed
 from keras_vqvae.codebooks import Codebook, DataInitializer
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
-from keras_vqvae.ops import mean_over_valid, with_soft_gradient
+from keras_vqvae.ops import mean_over_valid, take_rows, with_soft_gradient
 
 __all__ = ["DrawnCodeQuantizer"]
 
@@ -77,7 +77,7 @@ class DrawnCodeQuantizer(CodebookQuantizer):
         losses = {"kl_loss": self.number("kl_weight") * divergence}
         indices, probabilities = self.choose(logits, training)
         table = self.codebook.table_learning_from(x, training)
-        codes = ops.take(table, indices, axis=0)
+        codes = take_rows(table, indices)
         quantized = with_soft_gradient(codes, probabilities, table)
         if training:
             self.codebook.learn(x, indices, valid)

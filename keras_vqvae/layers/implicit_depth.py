@@ -16,6 +16,7 @@ from keras_vqvae.ops import (
     highest_score,
     map_chunks,
     straight_through,
+    take_rows,
 )
 
 __all__ = ["ImplicitDepth"]
@@ -118,13 +119,13 @@ class ImplicitDepth(CodebookQuantizer):
         if training:
             self.codebook.initialize(x, valid)
         indices = self.nearest_given(x, context)
-        codes = self.codes_given(ops.take(self.codebook.table(), indices, axis=0), context)
+        codes = self.codes_given(take_rows(self.codebook.table(), indices), context)
         if training:
             # A batch that is not finite would make table and network so.
             codes = ops.where(all_finite(x), codes, ops.stop_gradient(codes))
         losses = self.table_losses(x, codes, valid)
         if training:
-            self.codebook.learn(x, indices, valid)
+            self.learn_from(x, indices, valid, losses)
             self.advance(valid)
         return self.restore(z_e, valid, straight_through(x, codes), indices, losses, codes)
 

@@ -18,6 +18,7 @@ from keras_vqvae.ops import (
     map_chunks,
     mean_over_valid,
     mean_square,
+    take_rows,
     with_soft_gradient,
 )
 
@@ -120,7 +121,7 @@ class IndexBackpropQuantizer(CodebookQuantizer):
         table = self.codebook.table_learning_from(x, training)
         logits = ops.matmul(x, ops.transpose(table))
         indices = highest_score(logits)
-        codes = ops.take(table, indices, axis=0)
+        codes = take_rows(table, indices)
         quantized = with_soft_gradient(codes, ops.softmax(logits, axis=-1), table)
         losses = {
             "quantization_loss": mean_square(x - quantized, valid),
@@ -130,7 +131,7 @@ class IndexBackpropQuantizer(CodebookQuantizer):
             difference = self._entropy_difference(logits, valid)
             losses["entropy_loss"] = self.number("entropy_weight") * difference
         if training:
-            self.codebook.learn(x, indices, valid)
+            self.learn_from(x, indices, valid, losses)
             self.advance(valid)
         return self.restore(z_e, valid, quantized, indices, losses, codes)
 

@@ -21,6 +21,7 @@ from keras_vqvae.ops import (
     mean_square,
     resize_grid,
     straight_through,
+    take_rows,
 )
 from keras_vqvae.saved_generator import SavedGenerator
 
@@ -211,7 +212,7 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
         for i, scale in enumerate(self.scales):
             seen.append(ops.reshape(resize_grid(residual, self._down[i]), (-1, x.shape[-1])))
             index = codebook.search(seen[-1])
-            codes = ops.take(table, ops.reshape(index, (-1, *scale)), axis=0)
+            codes = take_rows(table, ops.reshape(index, (-1, *scale)))
             part = self._spread(codes, i)
             if kept[i] is not None:
                 part = part * self._of_images(kept[i])

@@ -12,6 +12,7 @@ from keras_vqvae.ops import (
     get_gradient_estimator,
     named_estimator,
     straight_through,
+    take_rows,
 )
 
 __all__ = ["NearestCodeQuantizer"]
@@ -65,7 +66,7 @@ class NearestCodeQuantizer(CodebookQuantizer):
             indices = assignment.choose(codebook, x, table, valid)
         else:
             indices = codebook.search(x, table)
-        codes = ops.take(table, indices, axis=0)
+        codes = take_rows(table, indices)
         return self._pass_gradient(x, codes, seed), codes, indices
 
     def indices_of(self, z_e: Any) -> Any:

@@ -157,7 +157,7 @@ class SimVQ(NearestCodeQuantizer):
         quantized, codes, indices = self.choose(x, training, valid)
         losses = self.table_losses(x, codes, valid)
         if training:
-            self.codebook.learn(x, indices, valid)
+            self.learn_from(x, indices, valid, losses)
             self.advance(valid)
         return self.restore(z_e, valid, quantized, indices, losses, codes)
 

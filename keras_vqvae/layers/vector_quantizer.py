@@ -11,7 +11,11 @@ from keras_vqvae.codebooks.regularizers import get_regularizers
 from keras_vqvae.layers.composite import part_config
 from keras_vqvae.layers.nearest_code_quantizer import NearestCodeQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
-from keras_vqvae.ops import all_reduce_sum, estimator_places_vectors, estimator_trains_codes
+from keras_vqvae.ops import (
+    all_reduce_sum,
+    estimator_places_vectors,
+    estimator_trains_codes,
+)
 
 __all__ = ["VectorQuantizer"]
 
@@ -186,7 +190,7 @@ class VectorQuantizer(NearestCodeQuantizer):
             loss = self.option_now(one.prefix, one).loss(codebook, x, indices, valid)
             losses[one.loss_name] = ops.where(all_reduce_sum(rows) > 0, loss, 0.0)
         if training and learn:
-            codebook.learn(x, indices, valid)
+            self.learn_from(x, indices, valid, losses)
             self.advance(valid)
         return self.restore(z_e, valid, quantized, indices, losses, codes)
 

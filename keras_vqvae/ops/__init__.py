@@ -13,6 +13,7 @@ from keras_vqvae.ops.bits import bits_per_dimension as bits_per_dimension
 from keras_vqvae.ops.causal_masks import causal_kernel_mask as causal_kernel_mask
 from keras_vqvae.ops.collectives import all_finite as all_finite
 from keras_vqvae.ops.collectives import all_reduce_sum as all_reduce_sum
+from keras_vqvae.ops.collectives import finite_everywhere as finite_everywhere
 from keras_vqvae.ops.collectives import gather_rows as gather_rows
 from keras_vqvae.ops.collectives import num_replicas as num_replicas
 from keras_vqvae.ops.collectives import within_batch as within_batch
@@ -43,6 +44,7 @@ from keras_vqvae.ops.nearest_code import default_chunk_size as default_chunk_siz
 from keras_vqvae.ops.nearest_code import highest_score as highest_score
 from keras_vqvae.ops.nearest_code import map_chunks as map_chunks
 from keras_vqvae.ops.nearest_code import nearest_code as nearest_code
+from keras_vqvae.ops.nearest_code import take_rows as take_rows
 from keras_vqvae.ops.noise_estimators import NSVQ as NSVQ
 from keras_vqvae.ops.noise_estimators import DiVeQ as DiVeQ
 from keras_vqvae.ops.noise_estimators import SFDiVeQ as SFDiVeQ
@@ -85,6 +87,7 @@ __all__ = [
     "estimator_places_vectors",
     "estimator_replaces_codebook_loss",
     "estimator_trains_codes",
+    "finite_everywhere",
     "gather_rows",
     "get_gradient_estimator",
     "highest_score",
@@ -110,6 +113,7 @@ __all__ = [
     "rotation_trick",
     "sampled_code",
     "straight_through",
+    "take_rows",
     "transported_code",
     "two_sum",
     "unpack_digits",

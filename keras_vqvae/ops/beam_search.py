@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_vqvae.ops.nearest_code import around_middle, default_chunk_size, map_chunks
+from keras_vqvae.ops.nearest_code import around_middle, default_chunk_size, map_chunks, take_rows
 
 __all__ = ["residual_beam_search"]
 
@@ -58,7 +58,7 @@ def _search(vectors: Any, tables: Sequence[Any], beam_size: int) -> Any:
         half_norms = 0.5 * ops.sum(ops.square(offsets), axis=-1)
         scores = ops.matmul(near, ops.transpose(offsets)) - half_norms
         nearest = ops.reshape(ops.top_k(scores, branches)[1], (-1, beams * branches))
-        left = ops.repeat(residuals, branches, axis=1) - ops.take(table, nearest, axis=0)
+        left = ops.repeat(residuals, branches, axis=1) - take_rows(table, nearest)
         errors = ops.sum(ops.square(left), axis=-1)
         kept = 1 if depth == len(tables) - 1 else min(beam_size, beams * branches)
         best = ops.top_k(-errors, kept)[1]

@@ -11,6 +11,7 @@ from keras import ops
 __all__ = [
     "all_finite",
     "all_reduce_sum",
+    "finite_everywhere",
     "gather_rows",
     "num_replicas",
     "sum_of_squares",
@@ -54,7 +55,18 @@ def all_finite(x: Any) -> Any:
     A boolean scalar. Losses of values whose squares are not would be infinite. In `within_batch`
     the batch is to be so, too.
     """
-    finite = ops.isfinite(all_reduce_sum(sum_of_squares(ops.stop_gradient(x))))
+    return finite_everywhere(sum_of_squares(ops.stop_gradient(x)))
+
+
+def finite_everywhere(loss: Any) -> Any:
+    """As `all_finite`, of a scalar that squares of all values went into, such as their loss.
+
+    Example:
+    >>> import numpy as np
+    >>> bool(finite_everywhere(np.float32(2.5))), bool(finite_everywhere(np.float32(np.inf)))
+    (True, False)
+    """
+    finite = ops.isfinite(all_reduce_sum(ops.stop_gradient(loss)))
     batch = _BATCH_IS_FINITE.get()
     return finite if batch is None else ops.logical_and(finite, batch)
 

@@ -13,12 +13,22 @@ from keras import ops
 
 from keras_vqvae.compilation import has_accelerator
 
-__all__ = ["around_middle", "default_chunk_size", "highest_score", "map_chunks", "nearest_code"]
+__all__ = [
+    "around_middle",
+    "default_chunk_size",
+    "highest_score",
+    "map_chunks",
+    "nearest_code",
+    "take_rows",
+]
 
 # Numbers that the chunks of one time make when the caller sets no bound, float32: 16 MiB on a CPU,
 # so that they are still in its caches when they are read; 32 MiB on an accelerator, to give it
 # enough to do.
 _ON_CPU, _ON_ACCELERATOR = 2**22, 2**23
+
+# Rows that JAX takes at one time on a CPU at the most: with few codes more of them are slower.
+_ROWS_OF_JAX = 2**12
 
 
 def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any:
@@ -107,7 +117,10 @@ def default_chunk_size(width: Any) -> Any:
     1
     """
     numbers = _ON_ACCELERATOR if has_accelerator() else _ON_CPU
-    return max(1, numbers // width) if isinstance(width, int) else ops.maximum(numbers // width, 1)
+    most = _ROWS_OF_JAX if keras.backend.backend() == "jax" and not has_accelerator() else numbers
+    if isinstance(width, int):
+        return min(max(1, numbers // width), most)
+    return ops.minimum(ops.maximum(numbers // width, 1), most)
 
 
 def _chunks_at_once() -> int:
@@ -163,7 +176,25 @@ def highest_score(scores: Any) -> Any:
     blocks = -(-count // block)
     best = highest_score(_max(ops.reshape(scores, (-1, blocks, block))))
     row = ops.arange(ops.shape(scores)[0], dtype="int32") * blocks + best
-    return best * block + _argmax(_rows(ops.reshape(scores, (-1, block)), row))
+    return best * block + _argmax(take_rows(ops.reshape(scores, (-1, block)), row))
+
+
+def take_rows(table: Any, indices: Any) -> Any:
+    """Rows of `table` `(K, ...)` at `indices` `(...)` that are known to lie in `[0, K)`.
+
+    `keras.ops.take` on JAX looks for indices that do not, and passes over all it took once more to
+    make rows of NaN of them.
+
+    Example:
+    >>> import numpy as np
+    >>> np.asarray(take_rows(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1, 1]))).tolist()
+    [[3.0, 4.0], [3.0, 4.0]]
+    """
+    if keras.backend.backend() == "jax":
+        import jax.numpy as jnp
+
+        return jnp.take(jnp.asarray(table), jnp.asarray(indices), axis=0, mode="clip")
+    return ops.take(table, indices, axis=0)
 
 
 def _block_length(count: int | None) -> int | None:
@@ -183,14 +214,6 @@ def _max(scores: Any) -> Any:
 
         return tf.reduce_max(scores, axis=-1)  # that of Keras refuses no rows at all
     return ops.max(scores, axis=-1)
-
-
-def _rows(table: Any, indices: Any) -> Any:
-    if keras.backend.backend() == "jax":
-        import jax.numpy as jnp
-
-        return jnp.take(table, indices, axis=0, mode="clip")  # the default looks for those outside
-    return ops.take(table, indices, axis=0)
 
 
 def _argmax(scores: Any) -> Any:

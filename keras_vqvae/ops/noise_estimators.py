@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE, Choice, check_number
-from keras_vqvae.ops.nearest_code import nearest_code
+from keras_vqvae.ops.nearest_code import nearest_code, take_rows
 from keras_vqvae.ops.with_value import with_value
 
 __all__ = ["NSVQ", "DiVeQ", "SFDiVeQ"]
@@ -128,12 +128,12 @@ class SFDiVeQ(DiVeQ):
         shares = keras.random.uniform((segments, 1), dtype="float32", seed=seed)
         points = (1.0 - shares) * table[:-1] + shares * table[1:]
         chosen = nearest_code(vectors, points, chunk_size)
-        share = ops.take(shares, chosen, axis=0)
-        first, second = (ops.take(table, chosen + i, axis=0) for i in (0, 1))
+        share = take_rows(shares, chosen)
+        first, second = (take_rows(table, chosen + i) for i in (0, 1))
         step = (1.0 - share) * self._step(vectors, first, seed)
         out = vectors + step + share * self._step(vectors, second, seed)
         indices = chosen + ops.cast(share[:, 0] > 0.5, "int32")
-        return out, ops.take(points, chosen, axis=0), indices
+        return out, take_rows(points, chosen), indices
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

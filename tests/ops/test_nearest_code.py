@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import gradients, normal, run_python, to_numpy
 
-from keras_vqvae.ops import nearest_code
+from keras_vqvae.ops import default_chunk_size, nearest_code, take_rows
 from keras_vqvae.ops.nearest_code import _augment, _map_any, _product, highest_score
 
 
@@ -235,3 +235,25 @@ def test_trap_23_memory_stays_bounded():
         "print(peak() - before)\n"
     )
     assert float(mebibytes.split()[-1]) < 300
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (6,), (2, 3)])
+def test_rows_at_indices_with_their_gradient(shape):
+    rng = np.random.default_rng(0)
+    table, indices = normal((5, 3)), rng.integers(0, 5, shape).astype("int32")
+    np.testing.assert_array_equal(to_numpy(take_rows(table, indices)), table[indices])
+
+    upstream = normal((*shape, 3), seed=1)
+    gradient, _ = gradients(
+        lambda t: keras.ops.sum(take_rows(t, keras.ops.convert_to_tensor(indices)) * upstream),
+        table,
+    )
+    expected = np.zeros_like(table)
+    np.add.at(expected, indices, upstream)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX alone has such a bound")
+def test_few_codes_make_no_long_chunks_on_jax():
+    assert default_chunk_size(2) == default_chunk_size(1_024) == 4_096
+    assert default_chunk_size(8_192) == 512
