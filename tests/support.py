@@ -1,5 +1,6 @@
 """Helpers of the tests: no test and no assertion of its own about the package."""
 
+import inspect
 import json
 import os
 import subprocess
@@ -9,8 +10,16 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from click.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def invoke(command, arguments):
+    """The result of a command of click in this process, `stderr` apart on every version of it."""
+    apart = "mix_stderr" in inspect.signature(CliRunner).parameters
+    runner = CliRunner(mix_stderr=False) if apart else CliRunner()
+    return runner.invoke(command, [str(argument) for argument in arguments])
 
 
 def to_numpy(x):

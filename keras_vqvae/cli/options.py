@@ -17,6 +17,10 @@ from keras_vqvae.runs import RunConfig
 if TYPE_CHECKING:
     from keras_vqvae.runs import Run
 
+    ParamType = click.ParamType[Any]
+else:
+    ParamType = click.ParamType  # of older versions than 8.4 it is not generic
+
 TITLES = {"vqvae": "VQ-VAE", "prior": "prior"}
 
 
@@ -38,7 +42,7 @@ class Command(click.Command):
         )
 
 
-class Numbers(click.ParamType[Any]):
+class Numbers(ParamType):
     """Numbers with commas between: `64` or `48,64`."""
 
     name = "numbers"

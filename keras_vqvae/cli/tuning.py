@@ -8,6 +8,7 @@ import click
 from keras_vqvae.cli.options import (
     Command,
     Interrupted,
+    ParamType,
     apply_options,
     config_options,
     fit_verbose,
@@ -26,7 +27,7 @@ _DEFAULT = RunConfig(
 _GROUPS = {"data": "", "vqvae": "", "vqvae_training": ""}
 
 
-class Searched(click.ParamType[Any]):
+class Searched(ParamType):
     """What is searched of a hyperparameter: `beta=0.1:1`, `width=64,128`, or `update=ema`."""
 
     name = "name=what"

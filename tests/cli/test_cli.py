@@ -3,9 +3,9 @@ import shutil
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 from runs_support import write_images
+from support import invoke
 
 from keras_vqvae.cli import main
 from keras_vqvae.data import load_codes, save_codes
@@ -19,7 +19,7 @@ TINY = [
 
 
 def call(*arguments):
-    return CliRunner().invoke(main, [str(a) for a in arguments])
+    return invoke(main, arguments)
 
 
 def fails(status, *arguments):

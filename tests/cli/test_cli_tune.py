@@ -5,8 +5,8 @@ import re
 import socket
 
 import pytest
-from click.testing import CliRunner
 from runs_support import write_images
+from support import invoke
 
 from keras_vqvae.cli import main
 from keras_vqvae.runs import Run
@@ -19,7 +19,7 @@ TINY = [
 
 
 def call(*arguments):
-    return CliRunner().invoke(main, ["tune", *(str(a) for a in arguments)])
+    return invoke(main, ["tune", *arguments])
 
 
 @pytest.fixture(scope="module")

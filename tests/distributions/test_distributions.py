@@ -3,6 +3,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.special
 import scipy.stats
 from models_for_tests import vqvae
@@ -163,7 +164,7 @@ def test_images_given_codes(two_stage):
     location = 255 * (to_numpy(model.decoder(model.decoder_input(codes))) + 0.5)
     normals = scipy.stats.norm(location[..., None], 255 * np.sqrt(1 / 32))
     inner = np.linspace(0, 255, 1001)
-    expected = np.trapezoid(normals.sf(inner), inner, axis=-1)
+    expected = scipy.integrate.trapezoid(normals.sf(inner), inner, axis=-1)
     assert np.abs(samples.mean(axis=0) - expected).max() < 5 * 45 / np.sqrt(300)
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-from click.testing import CliRunner
 from runs_support import tiny_config, write_images
+from support import invoke
 
 from keras_vqvae.cli import main
 from keras_vqvae.cli.application import _report
@@ -282,7 +282,7 @@ def damage_files(finished: Run, folder: Path) -> list:
             if command[0] == "decode":
                 codes = str(finished.files.codes("validation"))
                 arguments += [codes, "--output", str(folder / "decoded")]
-            result = CliRunner().invoke(main, arguments)
+            result = invoke(main, arguments)
             rows.append(
                 {
                     "fault": f"`{name}`: {({'bit': 'one bit changed'}).get(how, how)}",

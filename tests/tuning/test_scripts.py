@@ -4,9 +4,8 @@ import importlib.util
 import shlex
 
 import pytest
-from click.testing import CliRunner
 from PIL import Image
-from support import ROOT
+from support import ROOT, invoke
 
 from keras_vqvae.cli import main as command_line
 from keras_vqvae.hypermodels import SearchProcessError
@@ -32,7 +31,7 @@ def run_error(capsys, name, arguments):
 def refused(words, **changes):
     """What the command line says to the words, with other values for some options."""
     words += [f"--{name}={value}" for name, value in changes.items()]  # the last one counts
-    return CliRunner().invoke(command_line, words)
+    return invoke(command_line, words)
 
 
 @pytest.mark.slow
@@ -68,7 +67,7 @@ def test_a_search_for_a_prior(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "runs/search/trials.png").exists()
     words = shlex.split((tmp_path / "runs/search/train_best.sh").read_text())
     assert words[:3] == ["keras-vqvae", "prior", "runs/search_run"]
-    trained = CliRunner().invoke(command_line, words[1:])
+    trained = invoke(command_line, words[1:])
     assert trained.exit_code == 0, trained.output
     # Another family is none that a run has: the script itself trains the best of them.
     other = ["--run", "runs/search_run", "--smoke", "--output", "runs/other", "--trials", "1"]
