@@ -11,11 +11,7 @@ from keras_vqvae.codebooks.regularizers import get_regularizers
 from keras_vqvae.layers.composite import part_config
 from keras_vqvae.layers.nearest_code_quantizer import NearestCodeQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
-from keras_vqvae.ops import (
-    all_reduce_sum,
-    estimator_places_vectors,
-    estimator_trains_codes,
-)
+from keras_vqvae.ops import all_reduce_sum, estimator_places_vectors, estimator_trains_codes
 
 __all__ = ["VectorQuantizer"]
 
