@@ -62,6 +62,16 @@ class Figure:
         return f"{self.ours:.4g} [{low:.4g}, {high:.4g}]"
 
 
+def _results_file(argument: str) -> Path:
+    """A path that is no folder: better said now than when all is measured, which may be hours."""
+    path = Path(argument)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(
+            f"should be a file, such as {path / 'results.json'}. Received the folder {argument}"
+        )
+    return path
+
+
 def parser(description: str | None, name: str) -> argparse.ArgumentParser:
     """The arguments that all benchmarks take."""
     result = argparse.ArgumentParser(description=(description or "").split("\n", 1)[0])
@@ -71,7 +81,7 @@ def parser(description: str | None, name: str) -> argparse.ArgumentParser:
     )
     result.add_argument(
         "--output",
-        type=Path,
+        type=_results_file,
         help=f"results file (default: results/{name}.json for a full run, none for a reduced one)",
     )
     return result
