@@ -116,8 +116,9 @@ def default_chunk_size(width: Any) -> Any:
     >>> default_chunk_size(2**30)
     1
     """
-    numbers = _ON_ACCELERATOR if has_accelerator() else _ON_CPU
-    most = _ROWS_OF_JAX if keras.backend.backend() == "jax" and not has_accelerator() else numbers
+    on_cpu = not has_accelerator()
+    numbers = _ON_CPU if on_cpu else _ON_ACCELERATOR
+    most = _ROWS_OF_JAX if on_cpu and keras.backend.backend() == "jax" else numbers
     if isinstance(width, int):
         return min(max(1, numbers // width), most)
     return ops.minimum(ops.maximum(numbers // width, 1), most)
