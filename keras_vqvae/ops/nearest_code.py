@@ -2,9 +2,10 @@
 
 `keras.ops.argmin` is several times slower than the product it follows, and breaks ONNX and LiteRT
 export on TensorFlow; the backend's own argmax does neither. On a CPU that one, too, takes a number
-at a time: there the maxima of blocks are taken first.
+at a time: there the maxima of blocks are taken first, and of lanes in TensorFlow's XLA.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -65,20 +66,21 @@ def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any
     offsets = table - middle
     penalties = 0.5 * ops.sum(ops.square(offsets), axis=-1, keepdims=True)
     rows = ops.concatenate([offsets, -penalties], axis=-1)
-    block = _block_length(count)
-    if block is not None and count % block:
-        # Whole blocks: no finite vector is near to what fills the last one up.
-        padding = ops.zeros((block - count % block, rows.shape[1] - 1), "float32")
-        far = ops.full_like(padding[:, :1], -float("inf"))
-        rows = ops.concatenate([rows, ops.concatenate([padding, far], axis=-1)])
+    lanes, block = _lanes(count), _block_length(count)
+    if lanes:
+        rows = _laid_in_lanes(_filled_up(rows, math.prod(lanes)), lanes)
+    elif block:
+        rows = _filled_up(rows, -(-count // block) * block)  # a copy of all scores would cost more
+    filled = bool(lanes or block) and rows.shape[0] > count
     augmented_table = ops.transpose(rows)
-    # The constant 1 is appended to a chunk at a time, not to all of `vectors`: one copy less.
-    found = map_chunks(
-        lambda chunk: highest_score(_product(_augment(chunk - middle), augmented_table)),
-        vectors,
-        chunk_size,
-    )
-    return found if block is None or not count % block else ops.minimum(found, count - 1)
+
+    def nearest(chunk: Any) -> Any:
+        # The constant 1 is appended to a chunk at a time, not to all of `vectors`: one copy less.
+        scores = _product(_augment(chunk - middle), augmented_table)
+        return _highest_in_lanes(scores, lanes) if lanes else highest_score(scores)
+
+    found = map_chunks(nearest, vectors, chunk_size)
+    return ops.minimum(found, count - 1) if filled else found
 
 
 def around_middle(vectors: Any, table: Any) -> tuple[Any, Any]:
@@ -126,7 +128,9 @@ def default_chunk_size(width: Any) -> Any:
 
 def _chunks_at_once() -> int:
     """How many chunks are computed at one time: two hide what a turn of TensorFlow's loop costs."""
-    return 2 if keras.backend.backend() == "tensorflow" and not has_accelerator() else 1
+    if keras.backend.backend() != "tensorflow" or has_accelerator() or _in_xla_of_tensorflow():
+        return 1
+    return 2
 
 
 def map_chunks(
@@ -209,12 +213,71 @@ def _block_length(count: int | None) -> int | None:
     return 16 if count > 16 else None
 
 
-def _max(scores: Any) -> Any:
+def _filled_up(rows: Any, size: int) -> Any:
+    """`rows` `(K, D + 1)` and, up to `size`, others that no finite vector is near to."""
+    missing = size - rows.shape[0]
+    if not missing:
+        return rows
+    zeros = ops.zeros((missing, rows.shape[1] - 1), "float32")
+    far = ops.full_like(zeros[:, :1], -float("inf"))
+    return ops.concatenate([rows, ops.concatenate([zeros, far], axis=-1)])
+
+
+def _lanes(count: int | None) -> tuple[int, ...]:
+    """The factors of the number of codes by which TensorFlow's XLA compares them; `()` elsewhere.
+
+    Their product is `count` or little more. Maxima of numbers that lie next to one another take XLA
+    longer than those of numbers that lie a lane's width apart: of these, many are taken at once.
+    """
+    if count is None or count < 64 or has_accelerator() or not _in_xla_of_tensorflow():
+        return ()
+    inner = (8,) * max(0, math.ceil(math.log2(count / 128) / 3))
+    ways = [(first, *inner, -(-count // (first * math.prod(inner)))) for first in (8, 7, 6, 5)]
+    return min((way for way in ways if way[-1] <= 16), key=math.prod)
+
+
+def _in_xla_of_tensorflow() -> bool:
+    """Whether TensorFlow is tracing what XLA will compile."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    # What TensorFlow offers to libraries of layers, as `tensorflow.python` is none's to import.
+    return tf.__internal__.get_enclosing_xla_context() is not None
+
+
+def _laid_in_lanes(rows: Any, lanes: tuple[int, ...]) -> Any:
+    """Rows in the order in which `_highest_in_lanes` wants their scores.
+
+    The places of the first factor's lanes are neighbours, and hold codes that are as many apart as
+    the factor says; so for the next one within these lanes.
+    """
+    axes = range(len(lanes))
+    stacked = ops.reshape(rows, (*reversed(lanes), rows.shape[1]))
+    return ops.reshape(ops.transpose(stacked, (*reversed(axes), len(lanes))), rows.shape)
+
+
+def _highest_in_lanes(scores: Any, lanes: tuple[int, ...]) -> Any:
+    """The code of the highest score, the lowest one of equals, of rows laid in lanes."""
+    import tensorflow as tf
+
+    levels = []
+    for factor in lanes[:-1]:
+        levels.append(tf.reshape(scores, [-1, factor, scores.shape[1] // factor]))
+        scores = _max(levels[-1], axis=1)
+    place = code = _argmax(scores)
+    for level in reversed(levels):
+        best = _argmax(tf.gather(level, place, axis=2, batch_dims=1))
+        place, code = best * level.shape[2] + place, code * level.shape[1] + best
+    return code
+
+
+def _max(scores: Any, axis: int = -1) -> Any:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.reduce_max(scores, axis=-1)  # that of Keras refuses no rows at all
-    return ops.max(scores, axis=-1)
+        return tf.reduce_max(scores, axis=axis)  # that of Keras refuses no rows at all
+    return ops.max(scores, axis=axis)
 
 
 def _argmax(scores: Any) -> Any:

@@ -1,4 +1,6 @@
 import logging
+import math
+import sys
 
 import keras
 import numpy as np
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import gradients, normal, run_python, to_numpy
 
+from keras_vqvae.compilation import CompiledFunction
 from keras_vqvae.ops import default_chunk_size, nearest_code, take_rows
 from keras_vqvae.ops.nearest_code import _augment, _map_any, _product, highest_score
 
@@ -17,8 +20,15 @@ def brute_force(vectors, table):
     return np.square(difference).sum(-1).argmin(-1)
 
 
-def search(vectors, table, chunk_size=None):
-    return to_numpy(nearest_code(vectors, table, chunk_size))
+def search(vectors, table, chunk_size=None, compiled=False):
+    """The search as it is or compiled by XLA, which compares otherwise with TensorFlow on a CPU."""
+    if not compiled:
+        return to_numpy(nearest_code(vectors, table, chunk_size))
+    run = CompiledFunction(lambda v, t: nearest_code(v, t, chunk_size), variables=list)
+    return to_numpy(run(*map(keras.ops.convert_to_tensor, (vectors, table))))
+
+
+both_ways = pytest.mark.parametrize("compiled", [False, True])
 
 
 def test_by_hand():
@@ -44,38 +54,43 @@ def test_is_brute_force_and_ties_go_to_the_lowest_index(count, codes, dim, chunk
     np.testing.assert_array_equal(search(vectors, table, chunk_size), brute_force(vectors, table))
 
 
-@pytest.mark.parametrize("codes", [16, 17, 31, 32, 100, 127, 130, 512, 513, 1000, 4097])
-def test_in_blocks_ties_go_to_the_lowest_index_too(codes):
+@both_ways
+@pytest.mark.parametrize("codes", [16, 17, 32, 63, 64, 65, 100, 127, 257, 512, 513, 2049, 4097])
+def test_in_blocks_and_lanes_ties_go_to_the_lowest_index_too(codes, compiled):
     rng = np.random.default_rng(codes)
     vectors = rng.integers(-3, 4, (200, 3)).astype("float32")
     table = rng.integers(-3, 4, (codes, 3)).astype("float32")
     expected = brute_force(vectors, table)
-    np.testing.assert_array_equal(search(vectors, table), expected)
-    np.testing.assert_array_equal(search(vectors, table, 7), expected)
+    np.testing.assert_array_equal(search(vectors, table, compiled=compiled), expected)
+    np.testing.assert_array_equal(search(vectors, table, 7, compiled), expected)
     table[-1] = 9.0  # the last code of a block that is filled up
-    assert search(table[-1:], table).tolist() == [codes - 1]
+    assert search(table[-1:], table, compiled=compiled).tolist() == [codes - 1]
 
 
 @pytest.mark.parametrize(("count", "dim"), [(6, 3), (6, 4), (5, 4)])
-@pytest.mark.parametrize("codes", [8, 17, 100, 600, 1000])
+@pytest.mark.parametrize("codes", [8, 100, 1000])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
-def test_what_has_no_nearest_code_gets_one_of_the_table(codes, value, count, dim):
+@both_ways
+def test_what_has_no_nearest_code_gets_one_of_the_table(codes, value, count, dim, compiled):
     vectors, table = normal((count, dim), 0), normal((codes, dim), 1)
     vectors[2] = vectors[4, 1] = value
-    found = search(vectors, table)
+    found = search(vectors, table, compiled=compiled)
     assert ((found >= 0) & (found < codes)).all()
     usual = [0, 1, 3]
     np.testing.assert_array_equal(found[usual], search(vectors[usual], table))
 
 
-def test_is_brute_force_on_noise():
-    vectors, table = normal((1000, 8), 0), normal((64, 8), 1)
+@both_ways
+@pytest.mark.parametrize("codes", [64, 300])
+def test_is_brute_force_on_noise(codes, compiled):
+    vectors, table = normal((1000, 8), 0), normal((codes, 8), 1)
     squares = np.square(np.float64(vectors)[:, None] - np.float64(table)[None]).sum(-1)
     nearest, second = np.sort(squares, axis=-1)[:, :2].T
     # Scores of about 10 are rounded to 1e-6, so who is nearer by more than 1e-5 must be found.
     clear = second - nearest > 1e-5
     assert clear.mean() > 0.99
-    np.testing.assert_array_equal(search(vectors, table)[clear], squares.argmin(-1)[clear])
+    found = search(vectors, table, compiled=compiled)
+    np.testing.assert_array_equal(found[clear], squares.argmin(-1)[clear])
 
 
 @pytest.mark.parametrize("shift", [100.0, 1000.0, -1000.0])
@@ -164,10 +179,11 @@ def test_far_from_the_origin_the_nearest_code_is_still_found():
     assert search(vectors * 300, table * 300).tolist() == [3, 5]
 
 
+@both_ways
 @pytest.mark.parametrize("chunk_size", [None, 2])
 @pytest.mark.parametrize("codes", [4, 512])
-def test_no_vectors_give_no_indices(codes, chunk_size):
-    found = search(np.zeros((0, 3), "float32"), normal((codes, 3)), chunk_size)
+def test_no_vectors_give_no_indices(codes, chunk_size, compiled):
+    found = search(np.zeros((0, 3), "float32"), normal((codes, 3)), chunk_size, compiled)
     assert found.shape == (0,)
     assert found.dtype == np.int32
 
@@ -251,6 +267,32 @@ def test_rows_at_indices_with_their_gradient(shape):
     expected = np.zeros_like(table)
     np.add.at(expected, indices, upstream)
     np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("codes", [64, 65, 250, 257, 300, 513, 1000, 2049, 10_000, 65_536, 10**6])
+def test_lanes_fill_little_up_and_leave_few_to_compare_at_last(codes, monkeypatch):
+    module = sys.modules["keras_vqvae.ops.nearest_code"]
+    monkeypatch.setattr(module, "_in_xla_of_tensorflow", lambda: True)
+    monkeypatch.setattr(module, "has_accelerator", lambda: False)
+    lanes = module._lanes(codes)
+    assert codes <= math.prod(lanes) <= 1.12 * codes
+    assert max(lanes) <= 16
+    assert not module._lanes(63)
+
+
+@pytest.mark.tensorflow_only
+def test_xla_is_seen_where_it_compiles():
+    import tensorflow as tf
+
+    from keras_vqvae.ops.nearest_code import _in_xla_of_tensorflow
+
+    seen = []
+    for jit_compile in (False, True):
+        tf.function(
+            lambda: seen.append(_in_xla_of_tensorflow()) or tf.zeros(()), jit_compile=jit_compile
+        )()
+    assert seen == [False, True]
+    assert not _in_xla_of_tensorflow()
 
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX alone has such a bound")
