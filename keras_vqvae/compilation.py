@@ -10,7 +10,13 @@ from typing import Any
 
 import keras
 
-__all__ = ["CompiledFunction", "has_accelerator", "is_concrete", "resolve_jit_compile"]
+__all__ = [
+    "CompiledFunction",
+    "has_accelerator",
+    "in_xla_of_tensorflow",
+    "is_concrete",
+    "resolve_jit_compile",
+]
 
 
 class CompiledFunction:
@@ -80,6 +86,16 @@ def has_accelerator() -> bool:
     import torch
 
     return bool(torch.cuda.is_available())
+
+
+def in_xla_of_tensorflow() -> bool:
+    """Whether TensorFlow is tracing what XLA will compile."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    # What TensorFlow offers to libraries of layers, as `tensorflow.python` is none's to import.
+    return tf.__internal__.get_enclosing_xla_context() is not None
 
 
 def resolve_jit_compile(jit_compile: bool | str) -> bool | str:

@@ -6,6 +6,7 @@ from support import to_numpy
 from keras_vqvae.compilation import (
     CompiledFunction,
     has_accelerator,
+    in_xla_of_tensorflow,
     is_concrete,
     resolve_jit_compile,
 )
@@ -41,6 +42,24 @@ def test_jit_compile_is_checked_and_resolved():
     assert resolve_jit_compile("auto") == (False if on_cpu else "auto")
     with pytest.raises(ValueError, match="`jit_compile` should be"):
         resolve_jit_compile("yes")
+
+
+@pytest.mark.tensorflow_only
+def test_xla_is_seen_where_it_compiles():
+    import tensorflow as tf
+
+    seen = []
+
+    def function():
+        seen.append(in_xla_of_tensorflow())
+        return tf.zeros(())
+
+    for jit_compile in (False, True):
+        tf.function(function, jit_compile=jit_compile)()
+        # A function within is compiled with what calls it.
+        tf.function(tf.function(function), jit_compile=jit_compile)()
+    assert seen == [False, False, True, True]
+    assert not in_xla_of_tensorflow()
 
 
 def test_what_is_concrete():

@@ -41,6 +41,7 @@ class TwoStage:
         prior: a `CodePrior` for its codes. By default a `PixelCNN` of default size.
 
     Raises:
+        TypeError: for models of other kinds, such as the two in the wrong order.
         ValueError: if the prior is for another grid, another number of codes, or was fitted on the
             codes of another model.
 
@@ -62,10 +63,10 @@ class TwoStage:
     """
 
     def __init__(self, vqvae: VQVAE, prior: CodePrior | None = None) -> None:
-        self.vqvae = vqvae
+        self.vqvae = _checked("vqvae", vqvae, VQVAE)
         if prior is None:
             prior = PixelCNN(vqvae.code_shape, vqvae.num_embeddings)
-        self.prior = prior
+        self.prior = _checked("prior", prior, CodePrior)
         ours = vqvae.code_shape, vqvae.num_embeddings
         theirs = prior.code_shape, prior.num_embeddings
         if ours != theirs:
@@ -253,6 +254,12 @@ class TwoStage:
                 f"trained on): fingerprint {fitted_on[:12]}, not {self.vqvae.fingerprint()[:12]}. "
                 "Fit a new prior on the codes of this one."
             )
+
+
+def _checked(name: str, model: Any, kind: type[Any]) -> Any:
+    if not isinstance(model, kind):
+        raise TypeError(f"`{name}` should be a `models.{kind.__name__}`. Received: {model!r}")
+    return model
 
 
 def _compile_if_needed(model: keras.Model) -> None:

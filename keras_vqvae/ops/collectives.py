@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vqvae.compilation import has_accelerator, in_xla_of_tensorflow
+
 __all__ = [
     "all_finite",
     "all_reduce_sum",
@@ -90,12 +92,20 @@ def within_batch(vectors: Any) -> Iterator[None]:
 
 
 def sum_of_squares(x: Any) -> Any:
-    """`Σ x²`, on TensorFlow in one pass over the values, and one back."""
+    """`Σ x²` in float32, on TensorFlow in one pass over the values, and one back."""
     if keras.backend.backend() != "tensorflow":
         return ops.sum(ops.square(x))
     import tensorflow as tf
 
-    return 2.0 * tf.nn.l2_loss(x)
+    if has_accelerator() or not in_xla_of_tensorflow():
+        return 2.0 * tf.nn.l2_loss(x)
+    # XLA on a CPU writes out what it sums up, but for sums of at most 32 that it cannot take
+    # together: the factors, of no effect on the digits, keep these apart.
+    flat = tf.reshape(tf.square(x), [-1])
+    flat = tf.pad(flat, [[0, -tf.size(flat) % 1024]])
+    parts = tf.reduce_sum(tf.reshape(flat, [-1, 32]), axis=-1) * 2.0**-5
+    parts = tf.reduce_sum(tf.reshape(parts, [-1, 32]), axis=-1) * 2.0**-5
+    return tf.reduce_sum(parts) * 2.0**10
 
 
 def gather_rows(x: Any) -> Any:

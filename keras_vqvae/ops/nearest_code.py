@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.compilation import has_accelerator
+from keras_vqvae.compilation import has_accelerator, in_xla_of_tensorflow
 
 __all__ = [
     "around_middle",
@@ -128,7 +128,7 @@ def default_chunk_size(width: Any) -> Any:
 
 def _chunks_at_once() -> int:
     """How many chunks are computed at one time: two hide what a turn of TensorFlow's loop costs."""
-    if keras.backend.backend() != "tensorflow" or has_accelerator() or _in_xla_of_tensorflow():
+    if keras.backend.backend() != "tensorflow" or has_accelerator() or in_xla_of_tensorflow():
         return 1
     return 2
 
@@ -229,21 +229,11 @@ def _lanes(count: int | None) -> tuple[int, ...]:
     Their product is `count` or little more. Maxima of numbers that lie next to one another take XLA
     longer than those of numbers that lie a lane's width apart: of these, many are taken at once.
     """
-    if count is None or count < 64 or has_accelerator() or not _in_xla_of_tensorflow():
+    if count is None or count < 64 or has_accelerator() or not in_xla_of_tensorflow():
         return ()
     inner = (8,) * max(0, math.ceil(math.log2(count / 128) / 3))
     ways = [(first, *inner, -(-count // (first * math.prod(inner)))) for first in (8, 7, 6, 5)]
     return min((way for way in ways if way[-1] <= 16), key=math.prod)
-
-
-def _in_xla_of_tensorflow() -> bool:
-    """Whether TensorFlow is tracing what XLA will compile."""
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    # What TensorFlow offers to libraries of layers, as `tensorflow.python` is none's to import.
-    return tf.__internal__.get_enclosing_xla_context() is not None
 
 
 def _laid_in_lanes(rows: Any, lanes: tuple[int, ...]) -> Any:

@@ -41,6 +41,14 @@ def fitted(saved):
     return models.TwoStage.load(saved)
 
 
+def test_models_in_the_wrong_order_are_refused():
+    vqvae = _vqvae()
+    with pytest.raises(TypeError, match=r"`vqvae` should be a `models.VQVAE`. Received: <PixelCNN"):
+        models.TwoStage(_prior(vqvae), vqvae)
+    with pytest.raises(TypeError, match=r"`prior` should be a `models.CodePrior`.*<VQVAE"):
+        models.TwoStage(vqvae, vqvae)
+
+
 def test_fit_trains_both_stages_and_returns_both_histories():
     vqvae = _vqvae()
     model = models.TwoStage(vqvae, _prior(vqvae))

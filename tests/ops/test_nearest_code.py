@@ -272,27 +272,12 @@ def test_rows_at_indices_with_their_gradient(shape):
 @pytest.mark.parametrize("codes", [64, 65, 250, 257, 300, 513, 1000, 2049, 10_000, 65_536, 10**6])
 def test_lanes_fill_little_up_and_leave_few_to_compare_at_last(codes, monkeypatch):
     module = sys.modules["keras_vqvae.ops.nearest_code"]
-    monkeypatch.setattr(module, "_in_xla_of_tensorflow", lambda: True)
+    monkeypatch.setattr(module, "in_xla_of_tensorflow", lambda: True)
     monkeypatch.setattr(module, "has_accelerator", lambda: False)
     lanes = module._lanes(codes)
     assert codes <= math.prod(lanes) <= 1.12 * codes
     assert max(lanes) <= 16
     assert not module._lanes(63)
-
-
-@pytest.mark.tensorflow_only
-def test_xla_is_seen_where_it_compiles():
-    import tensorflow as tf
-
-    from keras_vqvae.ops.nearest_code import _in_xla_of_tensorflow
-
-    seen = []
-    for jit_compile in (False, True):
-        tf.function(
-            lambda: seen.append(_in_xla_of_tensorflow()) or tf.zeros(()), jit_compile=jit_compile
-        )()
-    assert seen == [False, True]
-    assert not _in_xla_of_tensorflow()
 
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX alone has such a bound")

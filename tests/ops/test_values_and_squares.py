@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from support import gradients, normal, to_numpy
 
+from keras_vqvae.compilation import CompiledFunction
 from keras_vqvae.ops import mean_square, with_value
 
 
@@ -13,6 +14,22 @@ def test_mean_square_and_its_gradient(shape):
     assert float(mean_square(x)) == pytest.approx(np.mean(exact**2), rel=1e-6)
     by_x, _ = gradients(mean_square, x)
     np.testing.assert_allclose(by_x, 2 * exact / x.size, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (7, 3), (70, 33), (64, 48)])
+def test_mean_square_and_its_gradient_compiled(shape):
+    """XLA on a CPU sums in parts, the last of which is filled up."""
+    x = normal(shape)
+    exact = np.float64(x)
+    compiled = CompiledFunction(mean_square, variables=list)
+    expected = np.mean(exact**2) if x.size else 0.0
+    assert float(compiled(keras.ops.convert_to_tensor(x))) == pytest.approx(expected, rel=1e-6)
+    by_x, _ = gradients(compiled, x)
+    np.testing.assert_allclose(by_x, 2 * exact / max(x.size, 1), rtol=1e-6)
+    if x.size:
+        for value in (np.nan, np.inf, -np.inf, 3e38):
+            x[3, 2] = value
+            assert not np.isfinite(float(compiled(keras.ops.convert_to_tensor(x))))
 
 
 def test_mean_square_of_valid_rows_and_of_none():
