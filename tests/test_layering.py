@@ -47,6 +47,7 @@ BACKENDS = {
         "compilation.py",
         "ops/nearest_code.py",
         "ops/histogram.py",
+        "ops/random_numbers.py",
         "ops/with_value.py",
         "ops/collectives.py",
         "data/tf_data.py",

@@ -14,7 +14,7 @@ from keras_vqvae.choices import (
     check_schedulable,
     get_choice,
 )
-from keras_vqvae.ops import sampled_code, transported_code
+from keras_vqvae.ops import random_uniform, sampled_code, transported_code
 
 if TYPE_CHECKING:
     from keras_vqvae.codebooks.codebook import Codebook
@@ -70,9 +70,7 @@ class SampledCode(Assignment):
         self.temperature = check_schedulable("temperature", temperature, above_zero=True)
 
     def choose(self, codebook: "Codebook", vectors: Any, table: Any, weights: Any = None) -> Any:
-        uniforms = keras.random.uniform(
-            (ops.shape(vectors)[0],), dtype="float32", seed=codebook.seed_generator
-        )
+        uniforms = random_uniform((ops.shape(vectors)[0],), codebook.seed_generator)
         temperature = as_divisor(self.temperature)
         return sampled_code(vectors, table, uniforms, temperature, codebook.chunk_size)
 

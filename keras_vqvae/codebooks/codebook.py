@@ -14,7 +14,14 @@ from keras_vqvae.codebooks.revival import get_revival
 from keras_vqvae.codebooks.update_rules import get_update_rule
 from keras_vqvae.compilation import is_concrete
 from keras_vqvae.kept_assignments import are_assignments_kept
-from keras_vqvae.ops import all_finite, all_reduce_sum, code_counts, gather_rows, nearest_code
+from keras_vqvae.ops import (
+    all_finite,
+    all_reduce_sum,
+    code_counts,
+    gather_rows,
+    nearest_code,
+    random_uniform,
+)
 from keras_vqvae.saved_generator import SavedGenerator
 
 __all__ = ["Codebook"]
@@ -176,9 +183,7 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         vectors = gather_rows(ops.stop_gradient(vectors))
         weights = None if weights is None else gather_rows(weights)
         old_table = ops.convert_to_tensor(self.embeddings)
-        uniforms = keras.random.uniform(
-            (self.num_embeddings,), dtype="float32", seed=self.seed_generator
-        )
+        uniforms = random_uniform((self.num_embeddings,), self.seed_generator)
         valid = ops.shape(vectors)[0] if weights is None else ops.sum(weights)
         usable = ops.logical_and(valid > 0, finite)
         done = ops.convert_to_tensor(self.initialized)

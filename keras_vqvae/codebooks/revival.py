@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE, Choice, check_count, check_number, check_share, get_choice
 from keras_vqvae.codebooks.draws import uniform_rows
-from keras_vqvae.ops import gather_rows, nearest_code, take_rows
+from keras_vqvae.ops import gather_rows, nearest_code, random_normal, random_uniform, take_rows
 
 if TYPE_CHECKING:
     from keras_vqvae.codebooks.codebook import Codebook
@@ -78,7 +78,7 @@ class ReplaceDead(Revival):
         old_share = ops.convert_to_tensor(codebook.revival_state["share"])
         decay = ops.power(self.decay, ops.minimum(4.0 * total / K, 1.0))
         share = decay * old_share + (1.0 - decay) * counts / ops.maximum(total, 1.0)
-        uniforms = keras.random.uniform((K,), dtype="float32", seed=codebook.seed_generator)
+        uniforms = random_uniform((K,), codebook.seed_generator)
         rows = _rows_of_all(vectors, uniforms, weights)
         dead = ops.logical_and(share < self.threshold / K, usable)
         codebook.replace(dead, rows)
@@ -121,11 +121,9 @@ class ReplaceUnused(Revival):
     def step(
         self, codebook: "Codebook", vectors: Any, weights: Any, counts: Any, usable: Any
     ) -> None:
-        uniforms = keras.random.uniform(
-            (codebook.num_embeddings,), dtype="float32", seed=codebook.seed_generator
-        )
+        uniforms = random_uniform((codebook.num_embeddings,), codebook.seed_generator)
         rows = _rows_of_all(vectors, uniforms, weights)
-        noise = keras.random.normal(ops.shape(rows), dtype="float32", seed=codebook.seed_generator)
+        noise = random_normal(ops.shape(rows), codebook.seed_generator)
         length = ops.sqrt(ops.sum(ops.square(rows), axis=-1, keepdims=True))
         rows = rows + self.noise_scale * length * noise
         variable = codebook.revival_state["unused_steps"]

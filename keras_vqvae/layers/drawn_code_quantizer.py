@@ -9,7 +9,7 @@ from keras_vqvae.choices import check_seed, derived_seed
 from keras_vqvae.codebooks import Codebook, DataInitializer
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
 from keras_vqvae.layers.quantizer import QuantizerOutput
-from keras_vqvae.ops import mean_over_valid, take_rows, with_soft_gradient
+from keras_vqvae.ops import mean_over_valid, random_uniform, take_rows, with_soft_gradient
 
 __all__ = ["DrawnCodeQuantizer"]
 
@@ -86,9 +86,7 @@ class DrawnCodeQuantizer(CodebookQuantizer):
 
     def uniforms(self, logits: Any) -> Any:
         """A number in [0, 1) for each logit."""
-        return keras.random.uniform(
-            ops.shape(logits), dtype="float32", seed=self.codebook.seed_generator
-        )
+        return random_uniform(ops.shape(logits), self.codebook.seed_generator)
 
     @property
     def loss_names(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE, check_number, check_seed
 from keras_vqvae.layers.scalar_quantizer import ScalarQuantizer
-from keras_vqvae.ops import all_reduce_sum
+from keras_vqvae.ops import all_reduce_sum, random_uniform
 from keras_vqvae.saved_generator import SavedGenerator
 
 __all__ = ["FiniteScalarPerturbation"]
@@ -105,9 +105,7 @@ class FiniteScalarPerturbation(SavedGenerator, ScalarQuantizer):
     def passed_on(self, steps: Any, digits: Any, training: bool) -> Any:
         if not training:
             return super().passed_on(steps, digits, training)
-        noise = keras.random.uniform(
-            ops.shape(steps), -0.5, 0.5, dtype="float32", seed=self.seed_generator
-        )
+        noise = random_uniform(ops.shape(steps), self.seed_generator, -0.5, 0.5)
         moved = steps + noise
         inside = ops.logical_and(moved > -0.5, moved < self.sizes - 0.5)
         return steps + ops.where(inside, noise, 0.0)

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE, check_seed, check_share
 from keras_vqvae.layers.scalar_quantizer import ScalarQuantizer
-from keras_vqvae.ops import with_value
+from keras_vqvae.ops import random_uniform, with_value
 from keras_vqvae.saved_generator import SavedGenerator
 
 __all__ = ["FiniteScalarQuantizer"]
@@ -123,7 +123,7 @@ class FiniteScalarQuantizer(SavedGenerator, ScalarQuantizer):
     def passed_on(self, steps: Any, digits: Any, training: bool) -> Any:
         if not training or self.seed_generator is None:
             return super().passed_on(steps, digits, training)
-        draw = keras.random.uniform(ops.shape(steps), dtype="float32", seed=self.seed_generator)
+        draw = random_uniform(ops.shape(steps), self.seed_generator)
         # A number below p is, divided by p, uniform again.
         noise = draw / self.noise_dropout - 0.5
         moved = ops.clip(steps + noise, 0.0, self.sizes - 1.0)

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE, Choice, check_count, check_share
+from keras_vqvae.ops import random_uniform
 
 __all__ = ["QuantizeDropout", "get_quantize_dropout"]
 
@@ -57,7 +58,7 @@ class QuantizeDropout(Choice):
         """The n ≤ `count` of each position: int32 `(N,)` for positions of shape `shape`."""
         # One draw for each entry of the first axis, or one for all.
         size = tuple(shape[i] if self.per == "sample" and i == 0 else 1 for i in range(len(shape)))
-        u = keras.random.uniform(size, dtype="float32", seed=seed)
+        u = random_uniform(size, seed)
         # Below `rate`, a draw is itself uniform; above, it makes n too large.
         kept = self.minimum + ops.floor(u / self.rate * (count - self.minimum + 1))
         kept = ops.ceil(kept / self.multiple_of) * self.multiple_of

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vqvae.ops import random_uniform
 from keras_vqvae.saved_generator import SavedGenerator
 
 __all__ = ["CodeConditions"]
@@ -75,7 +76,7 @@ class CodeConditions(SavedGenerator, keras.layers.Layer):
             if self.label_dropout:
                 labels = ops.where(labels < 0, self.num_classes, labels)
             if self.label_dropout and training:
-                u = keras.random.uniform(ops.shape(labels), seed=self.seed_generator)
+                u = random_uniform(ops.shape(labels), self.seed_generator)
                 labels = ops.where(u < self.label_dropout, self.num_classes, labels)
             parts.append(self.class_embedding(labels)[:, None, None])
         if self.project is not None:

@@ -10,7 +10,7 @@ from keras import ops
 from keras_vqvae.choices import PACKAGE, check_count, check_seed, sampling_seed
 from keras_vqvae.layers.scheduled_numbers import ScheduledNumbers
 from keras_vqvae.models.autoencoder import Autoencoder, BottleneckOutput
-from keras_vqvae.ops import draw_normals, normal_kl
+from keras_vqvae.ops import draw_normals, normal_kl, random_normal
 from keras_vqvae.saved_generator import SavedGenerator
 
 __all__ = ["VAE"]
@@ -114,7 +114,7 @@ class VAE(SavedGenerator, ScheduledNumbers, Autoencoder):
         mean, log_variance = self.posterior(z_e)
         noise = self._evaluation_noise
         if training:
-            noise = keras.random.normal(ops.shape(mean), dtype=mean.dtype, seed=self.seed_generator)
+            noise = random_normal(ops.shape(mean), self.seed_generator, mean.dtype)
         axes = tuple(range(1, len(mean.shape)))
         divergence = ops.mean(ops.sum(normal_kl(mean, log_variance), axis=axes))
         kl_loss = self.number("beta") * divergence / math.prod(self.image_shape)

@@ -49,6 +49,8 @@ from keras_vqvae.ops.noise_estimators import NSVQ as NSVQ
 from keras_vqvae.ops.noise_estimators import DiVeQ as DiVeQ
 from keras_vqvae.ops.noise_estimators import SFDiVeQ as SFDiVeQ
 from keras_vqvae.ops.normal_kl import normal_kl as normal_kl
+from keras_vqvae.ops.random_numbers import random_normal as random_normal
+from keras_vqvae.ops.random_numbers import random_uniform as random_uniform
 from keras_vqvae.ops.reductions import mean_over_valid as mean_over_valid
 from keras_vqvae.ops.sampled_code import sampled_code as sampled_code
 from keras_vqvae.ops.soft_choice import categorical_entropy as categorical_entropy
@@ -108,6 +110,8 @@ __all__ = [
     "num_replicas",
     "pack_digits",
     "perplexity",
+    "random_normal",
+    "random_uniform",
     "residual_beam_search",
     "resize_grid",
     "rotation_trick",

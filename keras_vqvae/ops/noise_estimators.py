@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE, Choice, check_number
 from keras_vqvae.ops.nearest_code import nearest_code, take_rows
+from keras_vqvae.ops.random_numbers import random_normal, random_uniform
 from keras_vqvae.ops.with_value import with_value
 
 __all__ = ["NSVQ", "DiVeQ", "SFDiVeQ"]
@@ -59,7 +60,7 @@ class DiVeQ(Choice):
     def _step(self, vectors: Any, codes: Any, seed: Any) -> Any:
         towards = codes - vectors
         if seed is not None and self.noise_std > 0:
-            noise = keras.random.normal(ops.shape(towards), dtype=towards.dtype, seed=seed)
+            noise = random_normal(ops.shape(towards), seed, towards.dtype)
             towards = towards + self.noise_std * noise
         return _step_along(vectors, codes, towards)
 
@@ -125,7 +126,7 @@ class SFDiVeQ(DiVeQ):
                 f"`estimator={self!r}` joins codes by lines, so the table should have at least two "
                 f"codes. Received: a table of shape {tuple(table.shape)}"
             )
-        shares = keras.random.uniform((segments, 1), dtype="float32", seed=seed)
+        shares = random_uniform((segments, 1), seed)
         points = (1.0 - shares) * table[:-1] + shares * table[1:]
         chosen = nearest_code(vectors, points, chunk_size)
         share = take_rows(shares, chosen)
@@ -162,5 +163,5 @@ class NSVQ(Choice):
         vectors, codes = ops.convert_to_tensor(vectors), ops.convert_to_tensor(codes)
         if seed is None:
             return with_value(vectors + _step_along(vectors, codes, codes - vectors), codes)
-        noise = keras.random.normal(ops.shape(codes), dtype=codes.dtype, seed=seed)
+        noise = random_normal(ops.shape(codes), seed, codes.dtype)
         return vectors + _step_along(vectors, codes, noise)
