@@ -78,3 +78,32 @@ def test_the_table_of_lfq_is_that_of_the_results():
     for name in names:
         cells = cells_of(figures, name, lowest_error(figures, "LFQ"))
         assert f"| {name.split(', ', 2)[2]} | {' | '.join(cells)} |" in TEXT, name
+
+
+def test_the_shares_of_time_with_xla_are_those_of_the_results():
+    figures = figures_of("quantizers")
+    plain = [key for key in figures if key.endswith("step, TF")]
+    shares = {key.split(":")[0]: figures[f"{key} XLA"] / figures[key] for key in plain}
+    named = {
+        "of VQ by moving averages {:.2f} at 8 192 × 64 × 512": "ema, 8192 × 64, 512",
+        "QINCo's takes {:.2f}": "implicit, 1024 × 64, 128 4 128",
+        "VQ at 65 536 × 64 × 8 192 {:.2f}": "ema, 65536 × 64, 8192",
+        "FSP's {:.2f}": "fsp, 65536 × 4, [8,5,5,5]",
+    }
+    for sentence, case in named.items():
+        assert sentence.format(shares[case]) in TEXT, case
+    others = [share for case, share in shares.items() if case not in [*named.values()][1:]]
+    assert f"XLA takes {min(others):.2f} to {max(others):.2f} of the time" in TEXT
+
+
+def test_the_missed_bound_is_told_as_it_was_measured():
+    page = (ROOT / "benchmarks/README.md").read_text("utf-8")
+    figures = figures_of("quantizers")
+    case = "ema, 8192 × 64, 512"
+    jax, xla, plain = (figures[f"{case}: {way}"] for way in ("JAX", "TF XLA", "TF"))
+    assert (
+        f"{jax:.1f} × on JAX, {xla:.1f} × on TensorFlow with XLA and {plain:.1f} × without" in page
+    )
+    product = figures[f"{case}: that product"]
+    assert f"step takes {product:.1f} of TensorFlow's matrix products" in page
+    assert f"into {product / 10 - 1:.1f} of the time of the product" in " ".join(page.split())
