@@ -1,9 +1,11 @@
 """KerasTuner's tuners, with the defaults as the first trial, and promotions that lose nothing."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
+import grpc
 import keras
 import keras_tuner
 
@@ -39,8 +41,42 @@ class _KeepLast(keras.callbacks.Callback):
         os.replace(temporary, self.path)
 
 
+class _Patient:
+    """A worker's requests to the chief, made once more where the chief died over them.
+
+    KerasTuner takes the error for one of the trial and gives up on it. No request does harm twice:
+    the chief gives a worker the trial that it has, and knows those that have ended.
+    """
+
+    def __init__(self, requests: Any, pause: float = 1.0) -> None:
+        self._requests = requests
+        self._pause = pause
+
+    def __getattr__(self, name: str) -> Any:
+        request = getattr(self._requests, name)
+
+        def made(*args: Any, **kwargs: Any) -> Any:
+            while True:
+                try:
+                    return request(*args, **kwargs)  # waits for a chief, as KerasTuner asks it to
+                except grpc.RpcError as error:
+                    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                        raise
+                time.sleep(self._pause)
+
+        return made
+
+
 class _Tuner(keras_tuner.Tuner):
-    """A tuner whose state files are written whole, from before the first trial on."""
+    """A tuner whose state files are written whole, from before the first trial on.
+
+    As a worker it goes on when the chief dies and is started again.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self._is_worker():
+            self.oracle.stub = _Patient(self.oracle.stub)
 
     def save(self) -> None:
         if not self._is_worker():

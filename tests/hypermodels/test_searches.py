@@ -3,13 +3,19 @@
 import json
 import os
 import signal
+from concurrent import futures
+from types import SimpleNamespace
 
+import grpc
 import keras
 import keras_tuner
 import pytest
+from keras_tuner.src import protos
+from keras_tuner.src.distribute import oracle_chief
 from support import run_python
 
 from keras_vqvae.hypermodels import VQVAEHyperModel, make_tuner, read_trials, state_files
+from keras_vqvae.hypermodels.tuners import _Patient
 from keras_vqvae.runs import RunConfig, RunExistsError, TrainingConfig
 
 MODEL = None
@@ -132,6 +138,58 @@ def test_trials_are_read_in_the_order_they_were_begun(tmp_path):
     names = [trial.name for trial in read_trials(tmp_path / "w")]
     assert names == tuner.oracle.start_order
     assert names[7:] == ["7", "8", "09", "10", "11"]
+
+
+@pytest.mark.parametrize("answered", [False, True])
+@pytest.mark.parametrize("request_name", ["CreateTrial", "UpdateTrial", "EndTrial"])
+def test_a_chief_that_dies_over_a_request_costs_no_trial(
+    request_name, answered, tmp_path, monkeypatch
+):
+    """The chief, or what takes its calls, is gone before or after it has done what was asked."""
+    chief = make_tuner("random", Quick(tmp_path / "log"), tmp_path / "s", 3, 3, "val_loss").oracle
+    died = []
+
+    class Dying(oracle_chief.OracleServicer):
+        pass
+
+    def once(self, message, context):
+        dies = not died
+        died.extend([request_name] * dies)
+        if not dies or answered:
+            answer = getattr(oracle_chief.OracleServicer, request_name)(self, message, context)
+        if dies:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+        return answer
+
+    setattr(Dying, request_name, once)
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
+    protos.get_service_grpc().add_OracleServicer_to_server(Dying(chief), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(port))
+    monkeypatch.setattr("keras_vqvae.hypermodels.tuners.time.sleep", lambda seconds: None)
+    try:
+        search(tmp_path)
+    finally:
+        server.stop(None)
+    assert died == [request_name]
+    assert [trial.status for trial in chief.trials.values()] == ["COMPLETED"] * 3
+    assert sorted(chief.end_order) == sorted(chief.start_order)
+    assert len((tmp_path / "log").read_text().splitlines()) == 3
+
+
+def test_other_errors_of_requests_are_raised():
+    class Refused(grpc.RpcError):
+        def code(self):
+            return grpc.StatusCode.DEADLINE_EXCEEDED
+
+    def refuse(message):
+        raise Refused
+
+    with pytest.raises(Refused):
+        _Patient(SimpleNamespace(EndTrial=refuse)).EndTrial(None)
 
 
 @pytest.mark.slow
