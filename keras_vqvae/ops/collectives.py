@@ -92,7 +92,7 @@ def within_batch(vectors: Any) -> Iterator[None]:
 
 
 def sum_of_squares(x: Any) -> Any:
-    """`Σ x²` in float32, on TensorFlow in one pass over the values, and one back."""
+    """`Σ x²`, on TensorFlow in one pass over the values, and one back."""
     if keras.backend.backend() != "tensorflow":
         return ops.sum(ops.square(x))
     import tensorflow as tf

@@ -239,8 +239,8 @@ def _lanes(count: int | None) -> tuple[int, ...]:
 def _laid_in_lanes(rows: Any, lanes: tuple[int, ...]) -> Any:
     """Rows in the order in which `_highest_in_lanes` wants their scores.
 
-    The places of the first factor's lanes are neighbours, and hold codes that are as many apart as
-    the factor says; so for the next one within these lanes.
+    For lanes (2, 3) it is 0 2 4 1 3 5: the first maxima are those of 0 and 1, 2 and 3, 4 and 5, so
+    that the lowest lane has the lowest codes.
     """
     axes = range(len(lanes))
     stacked = ops.reshape(rows, (*reversed(lanes), rows.shape[1]))
