@@ -55,7 +55,9 @@ def test_is_brute_force_and_ties_go_to_the_lowest_index(count, codes, dim, chunk
 
 
 @both_ways
-@pytest.mark.parametrize("codes", [16, 17, 32, 63, 64, 65, 100, 127, 257, 512, 513, 2049, 4097])
+@pytest.mark.parametrize(
+    "codes", [16, 17, 31, 32, 63, 64, 65, 100, 127, 130, 257, 512, 513, 1000, 2049, 4097]
+)
 def test_in_blocks_and_lanes_ties_go_to_the_lowest_index_too(codes, compiled):
     rng = np.random.default_rng(codes)
     vectors = rng.integers(-3, 4, (200, 3)).astype("float32")
@@ -68,7 +70,7 @@ def test_in_blocks_and_lanes_ties_go_to_the_lowest_index_too(codes, compiled):
 
 
 @pytest.mark.parametrize(("count", "dim"), [(6, 3), (6, 4), (5, 4)])
-@pytest.mark.parametrize("codes", [8, 100, 1000])
+@pytest.mark.parametrize("codes", [8, 17, 100, 600, 1000])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 @both_ways
 def test_what_has_no_nearest_code_gets_one_of_the_table(codes, value, count, dim, compiled):
