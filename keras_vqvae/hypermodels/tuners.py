@@ -27,6 +27,9 @@ __all__ = ["TUNERS", "make_tuner"]
 
 _LAST = "last.keras"
 
+# Between two requests of a worker whose chief has died.
+_PAUSE_SECONDS = 1.0
+
 
 class _KeepLast(keras.callbacks.Callback):
     """Writes the whole model, optimizer and all, at the end of training."""
@@ -48,9 +51,8 @@ class _Patient:
     the chief gives a worker the trial that it has, and knows those that have ended.
     """
 
-    def __init__(self, requests: Any, pause: float = 1.0) -> None:
+    def __init__(self, requests: Any) -> None:
         self._requests = requests
-        self._pause = pause
 
     def __getattr__(self, name: str) -> Any:
         request = getattr(self._requests, name)
@@ -62,7 +64,7 @@ class _Patient:
                 except grpc.RpcError as error:
                     if error.code() is not grpc.StatusCode.UNAVAILABLE:
                         raise
-                time.sleep(self._pause)
+                time.sleep(_PAUSE_SECONDS)
 
         return made
 

@@ -13,8 +13,8 @@ def random_uniform(
 ) -> Any:
     """Uniform numbers in [`minval`, `maxval`), those of `keras.random.uniform`.
 
-    Left to itself, XLA of TensorFlow takes half a microsecond for each number on a CPU. Asked for
-    Philox by name, it draws the same numbers, as quickly as TensorFlow does without it.
+    Left to itself, XLA of TensorFlow draws them slowly on a CPU. Asked for Philox by name, it
+    draws the same numbers many times as fast.
 
     Args:
         shape: of the numbers; sizes may be unknown when traced.

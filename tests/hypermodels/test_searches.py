@@ -149,9 +149,6 @@ def test_a_chief_that_dies_over_a_request_costs_no_trial(
     chief = make_tuner("random", Quick(tmp_path / "log"), tmp_path / "s", 3, 3, "val_loss").oracle
     died = []
 
-    class Dying(oracle_chief.OracleServicer):
-        pass
-
     def once(self, message, context):
         dies = not died
         died.extend([request_name] * dies)
@@ -161,15 +158,15 @@ def test_a_chief_that_dies_over_a_request_costs_no_trial(
             context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
         return answer
 
-    setattr(Dying, request_name, once)
+    dying = type("Dying", (oracle_chief.OracleServicer,), {request_name: once})
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=1))
-    protos.get_service_grpc().add_OracleServicer_to_server(Dying(chief), server)
+    protos.get_service_grpc().add_OracleServicer_to_server(dying(chief), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
     monkeypatch.setenv("KERASTUNER_ORACLE_PORT", str(port))
-    monkeypatch.setattr("keras_vqvae.hypermodels.tuners.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("keras_vqvae.hypermodels.tuners._PAUSE_SECONDS", 0.0)
     try:
         search(tmp_path)
     finally:

@@ -98,8 +98,11 @@ def test_the_shares_of_time_with_xla_are_those_of_the_results():
 
 def test_the_missed_bound_is_told_as_it_was_measured():
     page = (ROOT / "benchmarks/README.md").read_text("utf-8")
+    results = json.loads((ROOT / "benchmarks/results/quantizers.json").read_text("utf-8"))
     figures = figures_of("quantizers")
     case = "ema, 8192 × 64, 512"
+    (interval,) = (f["interval"] for f in results["figures"] if f["name"] == f"{case}: TF XLA")
+    assert "interval is {:.1f} to {:.1f}".format(*interval) in " ".join(page.split())
     jax, xla, plain = (figures[f"{case}: {way}"] for way in ("JAX", "TF XLA", "TF"))
     assert (
         f"{jax:.1f} × on JAX, {xla:.1f} × on TensorFlow with XLA and {plain:.1f} × without" in page

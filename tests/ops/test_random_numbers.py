@@ -68,7 +68,7 @@ def test_the_size_may_be_unknown():
 
 @pytest.mark.tensorflow_only
 def test_xla_is_asked_for_philox():
-    """Without its name XLA on a CPU takes a hundred times as long for the same numbers."""
+    """Without its name XLA on a CPU takes far longer for the same numbers."""
     import tensorflow as tf
 
     generator = _generator()
