@@ -51,7 +51,6 @@ BACKENDS = {
         "ops/with_value.py",
         "ops/collectives.py",
         "data/tf_data.py",
-        "callbacks/*.py",
         "distributions/*.py",
     ],
     "jax": [
@@ -61,7 +60,7 @@ BACKENDS = {
         "ops/with_value.py",
         "ops/collectives.py",
     ],
-    "torch": ["training/torch_step.py", "compilation.py", "ops/nearest_code.py"],
+    "torch": ["compilation.py"],
     "tensorflow_probability": ["distributions/*.py"],
     "tf_keras": [],
     "keras_tuner": ["hypermodels/*.py"],

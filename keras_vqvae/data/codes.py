@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +20,7 @@ from keras_vqvae.data.files import (
     unpacks_to_too_much,
 )
 from keras_vqvae.data.loading import load_images
+from keras_vqvae.data.source import ImageSource
 
 _FORMAT = "keras_vqvae.codes"
 VERSION = 1
@@ -195,6 +197,7 @@ def encode_to_file(
     source: Any,
     path: str | os.PathLike[str],
     batch_size: int = 128,
+    verbose: int = 0,
 ) -> CodeFile:
     """Encodes all images of a source and writes the codes, with the source's labels.
 
@@ -204,6 +207,7 @@ def encode_to_file(
         source: The images, as `load_images` takes them: an `ImageSource`, an array, a path, a name.
         path: File to write; an existing one is replaced when all is encoded.
         batch_size: Images to read and encode at once. Defaults to `128`.
+        verbose: 1 for a progress bar. Defaults to `0`.
 
     Returns:
         What was written.
@@ -218,15 +222,23 @@ def encode_to_file(
             "model, its `CodeIndices` for example, with `save_codes`"
         )
     batch_size = checked_integer("batch_size", batch_size, 1)
-    source = load_images(source)
+    file = encode_source(model, load_images(source), batch_size, verbose)
+    save_code_file(path, file)
+    return file
+
+
+def encode_source(
+    model: Encoder, source: ImageSource, batch_size: int = 128, verbose: int = 0
+) -> CodeFile:
+    """What `encode_to_file` writes, written nowhere."""
+    progress = keras.utils.Progbar(len(source), verbose=verbose)
     parts = []
     for start in range(0, len(source), batch_size):
         images = source.read(np.arange(start, min(start + batch_size, len(source))))
         parts.append(np.asarray(model.encode(images)))
+        progress.add(len(images))
     codes = np.concatenate(parts).astype(np.int32, copy=False)
-    file = CodeFile(codes, model.num_embeddings, model.fingerprint(), source.labels)
-    save_code_file(path, file)
-    return file
+    return CodeFile(codes, model.num_embeddings, model.fingerprint(), source.labels)
 
 
 def _read(

@@ -172,20 +172,22 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         codes, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         self.refuse_weights(sample_weight=sample_weight)
         nats, logits = self._nats_and_logits(codes, *self._split(y), training)
-        loss, axes = nats, tuple(range(1, len(self.code_shape) + 1))
-        if self.label_smoothing:
-            sizes = np.asarray(self.table_sizes)
-            there = (np.arange(sizes.max()) < sizes[:, None]).astype("float32")
-            there = (there / sizes[:, None]).astype("float32")
-            if len(self.code_shape) == 2:
-                there = there[0]
-            even = ops.logsumexp(logits, axis=-1) - ops.sum(logits * there, axis=-1)
-            loss = (1.0 - self.label_smoothing) * nats + self.label_smoothing * even
+        loss = self._smoothed(nats, logits) if self.label_smoothing else nats
+        axes = tuple(range(1, len(self.code_shape) + 1))
         return StepOutput(
             terms={"cross_entropy": ops.mean(loss)},
             batch_size=ops.shape(codes)[0],
             observations={"bits_per_code": ops.mean(nats, axis=axes) / math.log(2.0)},
         )
+
+    def _smoothed(self, nats: Any, logits: Any) -> Any:
+        """The cross-entropy with targets that are mixed with the uniform distribution."""
+        sizes = np.asarray(self.table_sizes)[:, None]  # of each of the Q codes of a position
+        uniform = np.where(np.arange(sizes.max()) < sizes, 1.0 / sizes, 0.0).astype("float32")
+        if len(self.code_shape) == 2:
+            uniform = uniform[0]
+        with_uniform = ops.logsumexp(logits, axis=-1) - ops.sum(logits * uniform, axis=-1)
+        return (1.0 - self.label_smoothing) * nats + self.label_smoothing * with_uniform
 
     def compile(
         self,

@@ -207,11 +207,11 @@ def first_batch(data: Any, argument: str, item_shape: Any, kind: str) -> Any:
     return None
 
 
-def _are_equal(images: np.ndarray, targets: Any, rows: int = 256) -> bool:
+def _are_equal(images: np.ndarray, targets: Any) -> bool:
     # In parts: either may be a memory-mapped file.
     return all(
-        np.array_equal(images[i : i + rows], np.asarray(targets[i : i + rows]))
-        for i in range(0, len(images), rows)
+        np.array_equal(images[i : i + 256], np.asarray(targets[i : i + 256]))
+        for i in range(0, len(images), 256)
     )
 
 

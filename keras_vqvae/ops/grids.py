@@ -26,8 +26,8 @@ def area_matrix(size: int, new_size: int) -> np.ndarray:
     return matrix
 
 
-def _cubic_weight(x: float, a: float = -0.75) -> float:
-    x = abs(x)
+def _cubic_weight(x: float) -> float:
+    a, x = -0.75, abs(x)
     if x <= 1.0:
         return (a + 2.0) * x**3 - (a + 3.0) * x**2 + 1.0
     return a * (x**3 - 5.0 * x**2 + 8.0 * x - 4.0) if x < 2.0 else 0.0

@@ -85,7 +85,6 @@ def save_model(
     model: Any,
     path: Path,
     progress: Progress | None = None,
-    metrics: Sequence[Any] | None = None,
 ) -> None:
     """Writes a `.keras` file, whole or not at all.
 
@@ -96,13 +95,12 @@ def save_model(
         model: what to save.
         path: the file; an existing one is replaced.
         progress: how far it has come, for a checkpoint.
-        metrics: values of the metrics' variables, in mid-epoch.
 
     Raises:
         OSError: if it cannot be written.
     """
     with atomic_write(path) as temporary:
-        _write_model(model, temporary, progress, metrics)
+        _write_model(model, temporary, progress)
 
 
 def _write_model(

@@ -149,8 +149,7 @@ class Quantized:
     def run(self) -> Run:
         """Its run, which is made if it is not there."""
         if self._made is None:
-            self._made = Run.create(self._directory, self.config)
-            self._made.parts = self._parts  # the same images: they are read once
+            self._made = Run.create(self._directory, self.config, parts=self._parts)
         return self._made
 
     def train(self, verbose: Any, report: Callable[[str], None]) -> None:

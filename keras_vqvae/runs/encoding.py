@@ -1,4 +1,4 @@
-"""Images to codes and back, with a progress bar."""
+"""Codes that a run kept, and the images of codes."""
 
 import os
 from collections.abc import Iterator
@@ -10,33 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_vqvae import models
-from keras_vqvae.data import CodeFile, ImageBatches, ImageSource, load_codes
-from keras_vqvae.data.codes import save_code_file
-
-
-def encode_images(
-    model: models.VQVAE,
-    source: ImageSource,
-    path: str | os.PathLike[str] | None = None,
-    batch_size: int = 128,
-    verbose: int = 0,
-) -> CodeFile:
-    """The codes of all images of a source, with its labels; written to `path` if there is one."""
-    batches = ImageBatches(source, batch_size)
-    progress = keras.utils.Progbar(len(batches), verbose=verbose)
-    parts = []
-    for step in range(len(batches)):
-        parts.append(model.encode(np.asarray(batches[step]), batch_size))
-        progress.add(1)
-    codes = np.concatenate(parts).astype(np.int32, copy=False)
-    file = CodeFile(codes, model.num_embeddings, model.fingerprint(), source.labels)
-    if path is not None:
-        save_code_file(path, file)
-    return file
+from keras_vqvae.data import CodeFile, load_codes
 
 
 def kept_codes(model: models.VQVAE, path: Path) -> CodeFile:
-    """What a file holds that `encode_images` wrote.
+    """What a file holds that `Run.codes` wrote.
 
     Raises:
         ValueError: if it is damaged or of another model, with the remedy.

@@ -24,6 +24,7 @@ def figure_rows(figures: dict[str, Any], part: str | None = None) -> list[_Row]:
     bits, samples = figures.get("bits_per_dimension", {}), figures.get("samples", {})
     nearest = figures.get("nearest_training_image", {})
     given = ", given the class" if prior.get("given_labels") else ""
+    per_dimension = "bits per dimension"
     table = (
         (f"{error}MSE", vqvae.get("mse"), ".4f", "on the [0, 1] scale"),
         (f"{error}PSNR", vqvae.get("psnr_db"), ".2f", "dB"),
@@ -35,11 +36,11 @@ def figure_rows(figures: dict[str, Any], part: str | None = None) -> list[_Row]:
         ("codes of an image", vqvae.get("bits_per_image"), ".0f", "bits, codes equally likely"),
         ("  under the prior", prior.get("bits_per_image"), ".0f", f"bits{given}"),
         ("prior", prior.get("bits_per_code"), ".3f", f"bits per code{given}"),
-        ("codes, equally likely", bits.get("codes_uniform"), ".3f", "bits per dimension"),
-        ("codes under the prior", bits.get("codes_prior"), ".3f", f"bits per dimension{given}"),
-        (f"{error}images, given codes", bits.get("reconstruction"), ".3f", "bits per dimension"),
-        ("  with codes, equally likely", bits.get("total_uniform"), ".3f", "bits per dimension"),
-        ("  with codes under the prior", bits.get("total_prior"), ".3f", f"the same{given}"),
+        ("codes, equally likely", bits.get("codes_uniform"), ".3f", per_dimension),
+        ("codes under the prior", bits.get("codes_prior"), ".3f", f"{per_dimension}{given}"),
+        (f"{error}images, given codes", bits.get("reconstruction"), ".3f", per_dimension),
+        ("  with codes, equally likely", bits.get("total_uniform"), ".3f", per_dimension),
+        ("  with codes under the prior", bits.get("total_prior"), ".3f", f"{per_dimension}{given}"),
     )
     return [
         (name, format(value, form), unit)
@@ -53,6 +54,7 @@ def _sample_rows(
 ) -> list[tuple[str, Any, str, str]]:
     features = samples.get("feature_extractor", "")
     count = f"of {samples.get('samples', 0)} samples"
+    distance = "median distance, on the [0, 1] scale"
     return [
         ("Fréchet distance of samples", samples.get("frechet_distance"), ".3g", f"by {features}"),
         (
@@ -69,14 +71,9 @@ def _sample_rows(
         ),
         ("precision of samples", samples.get("precision"), ".3f", f"{count}, like real images"),
         ("recall of samples", samples.get("recall"), ".3f", "of real images, like samples"),
-        (
-            "nearest training image",
-            nearest.get("samples"),
-            ".3f",
-            "median distance of samples, on the [0, 1] scale",
-        ),
-        ("  of held-out images", nearest.get("held_out_images"), ".3f", "the same"),
-        ("  of their reconstructions", nearest.get("their_reconstructions"), ".3f", "the same"),
+        ("nearest training image of samples", nearest.get("samples"), ".3f", distance),
+        ("  of held-out images", nearest.get("held_out_images"), ".3f", distance),
+        ("  of their reconstructions", nearest.get("their_reconstructions"), ".3f", distance),
     ]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_vqvae import evaluation
 from keras_vqvae.data import CodeFile
-from keras_vqvae.runs.encoding import encode_images
+from keras_vqvae.data.codes import encode_source
 
 if TYPE_CHECKING:
     from keras_vqvae.runs.run import Run
@@ -78,7 +78,7 @@ class HeldOut:
         return figures
 
     def _new_codes(self, verbose: int) -> CodeFile:
-        return encode_images(self._run.vqvae(), self.source, verbose=verbose)
+        return encode_source(self._run.vqvae(), self.source, verbose=verbose)
 
     def _kept_codes(self, verbose: int) -> CodeFile:
         found = self._run.codes(self.part, verbose)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_vqvae import data, models
+from keras_vqvae.data.codes import encode_source
 from keras_vqvae.data.splits import PARTS
 from keras_vqvae.runs import creating, evaluating, training
 from keras_vqvae.runs.checkpoints import Progress, newest_progress, save_model
@@ -17,7 +18,7 @@ from keras_vqvae.runs.commands import prior_command
 from keras_vqvae.runs.config import PriorConfig, RunConfig, TrainingConfig
 from keras_vqvae.runs.describing import describe
 from keras_vqvae.runs.directory import STAGES, RunDirectory, read_json, stages_named
-from keras_vqvae.runs.encoding import decode_codes, encode_images, kept_codes
+from keras_vqvae.runs.encoding import decode_codes, kept_codes
 from keras_vqvae.runs.figure_rows import figure_rows
 from keras_vqvae.runs.held_out import HeldOut
 from keras_vqvae.runs.labels import class_number
@@ -53,6 +54,7 @@ class Run:
     Args:
         directory: where the run is.
         config: its settings.
+        parts: its images, where they are loaded already, as in a comparison.
 
     Example:
     >>> import tempfile
@@ -62,16 +64,25 @@ class Run:
     (False, True)
     """
 
-    def __init__(self, directory: str | os.PathLike[str], config: RunConfig) -> None:
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        config: RunConfig,
+        parts: DataParts | None = None,
+    ) -> None:
         self.directory = Path(directory)
         self.config = config
         self.files = RunDirectory(directory)
-        self.parts = DataParts(config.data, config.seed)
+        self.parts = DataParts(config.data, config.seed) if parts is None else parts
         self._models = TrainedModels(self.files, config)
 
     @classmethod
     def create(
-        cls, directory: str | os.PathLike[str], config: RunConfig, overwrite: bool = False
+        cls,
+        directory: str | os.PathLike[str],
+        config: RunConfig,
+        overwrite: bool = False,
+        parts: DataParts | None = None,
     ) -> Self:
         """A new run, or the one that is there if it has the same settings.
 
@@ -83,6 +94,7 @@ class Run:
             config: the settings.
             overwrite: whether to remove what a run that is there has made, and begin anew.
                 Defaults to `False`.
+            parts: the images that the settings name, where they are loaded already.
 
         Raises:
             RunExistsError: if the directory holds a run with other settings, or other files.
@@ -91,7 +103,7 @@ class Run:
         config = creating.with_absolute_source(config)
         files = RunDirectory(directory)
         overwrite = overwrite and files.is_run()
-        run = cls(directory, config)
+        run = cls(directory, config, parts)
         if not overwrite and creating.is_same_run(files, config):
             return run
         creating.check_fit(config, run.parts)
@@ -114,8 +126,9 @@ class Run:
                 f"{str(directory)!r} should be the directory of a run, and has no config.json. "
                 "`keras-vqvae train --output` makes one"
             )
+        settings = read_json(files.config)
         try:
-            return cls(directory, RunConfig.from_dict(read_json(files.config)))
+            return cls(directory, RunConfig.from_dict(settings))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{str(files.config)!r}: {error}") from error
 
@@ -300,7 +313,7 @@ class Run:
                 f"`part` should be one that the data of {str(self.directory)!r} has. "
                 f"Received: part={part!r}"
             )
-        return encode_images(self.vqvae(), source, path, verbose=verbose)
+        return data.encode_to_file(self.vqvae(), source, path, verbose=verbose)
 
     def encode(
         self, images: Any, path: str | os.PathLike[str] | None = None, verbose: int = 0
@@ -314,7 +327,9 @@ class Run:
         """
         vqvae = self.vqvae()
         source = self.parts.other(images, vqvae.image_shape)
-        return encode_images(vqvae, source, path, verbose=verbose)
+        if path is None:
+            return encode_source(vqvae, source, verbose=verbose)
+        return data.encode_to_file(vqvae, source, path, verbose=verbose)
 
     def decode(self, codes: Any, verbose: int = 0) -> npt.NDArray[np.float32]:
         """The images of codes: an array `(N, h, w)`, or a file of this run's VQ-VAE."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from runs_support import tiny_config, write_images
 
-from keras_vqvae import evaluation, models
+from keras_vqvae import data, evaluation, models
 from keras_vqvae.runs import (
     Comparison,
     Run,
@@ -18,6 +18,7 @@ from keras_vqvae.runs import (
     VQVAEConfig,
     comparing,
     comparison_rows,
+    parts,
 )
 from keras_vqvae.runs.building import build_quantizer
 from keras_vqvae.runs.config import QUANTIZERS
@@ -184,6 +185,20 @@ def test_images_that_have_changed_are_refused(tmp_path):
     del content["fingerprint"]
     first.figures_file.write_text(json.dumps(content))
     Comparison.create(tmp_path / "c", config_for(images), ["autoencoder"])
+
+
+def test_all_models_share_images_that_are_loaded_once(folder, tmp_path, monkeypatch):
+    loaded = []
+
+    def counted(source, part="train", *args):
+        loaded.append(part)
+        return data.load_images(source, part, *args)
+
+    monkeypatch.setattr(parts, "load_images", counted)
+    quantized = ["vqvae", "lookup_free", "finite_scalar"]
+    comparison = Comparison.create(tmp_path, config_for(folder), quantized)
+    assert all(one.run().finished("vqvae") is False for one in comparison.contenders)
+    assert loaded.count("train") == 1
 
 
 def test_a_finished_comparison_needs_no_checkpoints(folder, tmp_path):

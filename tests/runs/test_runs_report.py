@@ -138,9 +138,9 @@ def test_other_images_change_nothing_in_the_run(run, tmp_path):
 
 
 def test_other_images_are_encoded_once_for_a_prior_and_the_page(run, tmp_path, monkeypatch):
-    calls, encode = [], held_out.encode_images
+    calls, encode = [], held_out.encode_source
     monkeypatch.setattr(
-        held_out, "encode_images", lambda *a, **k: calls.append(a) or encode(*a, **k)
+        held_out, "encode_source", lambda *a, **k: calls.append(a) or encode(*a, **k)
     )
     other = grey_images(5), np.array([0, 1, 0, 1, 1])
     run.write_report(other, samples=0, path=tmp_path / "other.html")
