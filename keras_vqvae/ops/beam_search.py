@@ -5,7 +5,9 @@ from typing import Any
 
 from keras import ops
 
-from keras_vqvae.ops.nearest_code import around_middle, default_chunk_size, map_chunks, take_rows
+from keras_vqvae.ops.nearest_code import around_middle
+from keras_vqvae.ops.row_chunks import default_chunk_size, map_chunks
+from keras_vqvae.ops.take_rows import take_rows
 
 __all__ = ["residual_beam_search"]
 

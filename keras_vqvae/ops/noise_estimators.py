@@ -6,8 +6,9 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE, Choice, check_number
-from keras_vqvae.ops.nearest_code import nearest_code, take_rows
+from keras_vqvae.ops.nearest_code import nearest_code
 from keras_vqvae.ops.random_numbers import random_normal, random_uniform
+from keras_vqvae.ops.take_rows import take_rows
 from keras_vqvae.ops.with_value import with_value
 
 __all__ = ["NSVQ", "DiVeQ", "SFDiVeQ"]

@@ -5,7 +5,8 @@ from typing import Any
 from keras import ops
 
 from keras_vqvae.ops.cumulative import invert_cumulative
-from keras_vqvae.ops.nearest_code import around_middle, default_chunk_size, map_chunks
+from keras_vqvae.ops.nearest_code import around_middle
+from keras_vqvae.ops.row_chunks import default_chunk_size, map_chunks
 
 __all__ = ["sampled_code"]
 

@@ -6,7 +6,8 @@ from typing import Any
 from keras import ops
 
 from keras_vqvae.ops.collectives import all_reduce_sum, gather_rows
-from keras_vqvae.ops.nearest_code import default_chunk_size, highest_score, map_chunks
+from keras_vqvae.ops.highest_score import highest_score
+from keras_vqvae.ops.row_chunks import default_chunk_size, map_chunks
 
 __all__ = ["transported_code"]
 

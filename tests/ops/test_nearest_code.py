@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from support import gradients, normal, run_python, to_numpy
 
 from keras_vqvae.compilation import CompiledFunction
-from keras_vqvae.ops import default_chunk_size, nearest_code, take_rows
-from keras_vqvae.ops.nearest_code import _augment, _map_any, _product, highest_score
+from keras_vqvae.ops import default_chunk_size, highest_score, nearest_code, take_rows
+from keras_vqvae.ops.nearest_code import _augment, _product
+from keras_vqvae.ops.row_chunks import _map_any
 
 
 def brute_force(vectors, table):
@@ -273,13 +274,13 @@ def test_rows_at_indices_with_their_gradient(shape):
 
 @pytest.mark.parametrize("codes", [64, 65, 250, 257, 300, 513, 1000, 2049, 10_000, 65_536, 10**6])
 def test_lanes_fill_little_up_and_leave_few_to_compare_at_last(codes, monkeypatch):
-    module = sys.modules["keras_vqvae.ops.nearest_code"]
+    module = sys.modules["keras_vqvae.ops.highest_score"]
     monkeypatch.setattr(module, "in_xla_of_tensorflow", lambda: True)
     monkeypatch.setattr(module, "has_accelerator", lambda: False)
-    lanes = module._lanes(codes)
+    lanes = module.lanes_for(codes)
     assert codes <= math.prod(lanes) <= 1.12 * codes
     assert max(lanes) <= 16
-    assert not module._lanes(63)
+    assert not module.lanes_for(63)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX alone has such a bound")
