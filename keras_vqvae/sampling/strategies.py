@@ -51,7 +51,9 @@ class Sampler(Choice):
 
     def filter(self, logits: Any, settings: dict[str, Any]) -> Any:
         """Logits `(batch, K)` at temperature 1 to those that are drawn from."""
-        return logits / as_divisor(settings["temperature"])
+        # Codes that a table does not have stay excluded however hot it is.
+        excluded = logits <= EXCLUDED / 2
+        return ops.where(excluded, EXCLUDED, logits / as_divisor(settings["temperature"]))
 
     def draw(self, logits: Any, uniforms: Any, settings: dict[str, Any]) -> Any:
         """One code for each row: the inverse of the cumulative distribution at `uniforms`.
@@ -149,9 +151,12 @@ class TopP(Sampler):
         logits = super().filter(logits, settings)
         K = logits.shape[-1]
         ordered, indices = ops.top_k(logits, K)
-        weights = ops.softmax(ordered)
+        # Not divided by their sum: some processors round that, and equal codes would not be equal
+        # shares. The first is 1.
+        weights = ops.exp(ordered - ordered[..., :1])
+        total = ops.sum(weights, axis=-1, keepdims=True)
         # A code is kept while those before it hold less than p: the first always is.
-        kept = ops.cumsum(weights, axis=-1) - weights < settings["p"]
+        kept = ops.cumsum(weights, axis=-1) - weights < settings["p"] * total
         rank = ops.argsort(indices, axis=-1)
         kept = ops.take_along_axis(ops.cast(kept, "float32"), rank, axis=-1)
         return ops.where(kept > 0, logits, EXCLUDED)
