@@ -23,7 +23,8 @@ class CompiledFunction:
     """A function of tensors, compiled on the backend in use.
 
     It is compiled once for each combination of argument shapes and dtypes; later calls pay no
-    tracing. Arguments and results may be nested structures of tensors.
+    tracing. Where `variables` become others (a layer gets low-rank factors, or is replaced), it is
+    compiled anew. Arguments and results may be nested structures of tensors.
 
     Args:
         function: a function of tensors that may read, but not write, `variables`.
@@ -50,10 +51,16 @@ class CompiledFunction:
     ) -> None:
         self._variables = variables
         self._backend = keras.backend.backend()
+        self._compiled: Callable[..., Any]
         if self._backend == "tensorflow":
             import tensorflow as tf
 
-            self._compiled = tf.function(function, jit_compile=jit_compile, autograph=False)
+            def trace_anew() -> Any:
+                return tf.function(function, jit_compile=jit_compile, autograph=False)
+
+            self._trace_anew = trace_anew
+            self._compiled = trace_anew()
+            self._compiled_with: list[Any] | None = None
         elif self._backend == "jax":
             import jax
 
@@ -69,6 +76,13 @@ class CompiledFunction:
     def __call__(self, *args: Any) -> Any:
         if self._backend == "jax":
             return self._compiled([v.value for v in self._variables()], *args)
+        if self._backend == "tensorflow":
+            variables = list(self._variables())
+            before = variables if self._compiled_with is None else self._compiled_with
+            if [*map(id, variables)] != [*map(id, before)]:
+                # What is traced goes on reading the variables that it met then.
+                self._compiled = self._trace_anew()
+            self._compiled_with = variables
         return self._compiled(*args)
 
 

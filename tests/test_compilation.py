@@ -35,6 +35,18 @@ def test_a_compiled_function_is_traced_once_for_a_shape():
     assert traces == [(2,), (3,)]
 
 
+def test_a_compiled_function_sees_that_a_layer_has_got_other_variables():
+    layer = keras.layers.Dense(2, use_bias=False)
+    layer.build((None, 2))
+    x = keras.ops.ones((1, 2))
+    compiled = CompiledFunction(lambda x: layer(x), lambda: layer.variables)
+    before = to_numpy(compiled(x))
+    layer.enable_lora(1)
+    layer.lora_kernel_a.assign(np.ones((2, 1)))
+    layer.lora_kernel_b.assign(np.ones((1, 2)))
+    np.testing.assert_allclose(to_numpy(compiled(x)), before + 2.0, rtol=1e-6)
+
+
 def test_jit_compile_is_checked_and_resolved():
     assert resolve_jit_compile(True) is True
     assert resolve_jit_compile(False) is False

@@ -12,6 +12,7 @@ from keras_vqvae.models.decoder_checks import warn_of_activation
 from keras_vqvae.models.image_layers import FromUnitScale, ToUnitScale
 from keras_vqvae.models.image_views import ImageViews
 from keras_vqvae.models.images import check_image_data, check_training_data
+from keras_vqvae.ops import mean_over_valid
 from keras_vqvae.training import StepModel, StepOutput
 from keras_vqvae.training.step import evaluate_arguments, fit_arguments
 
@@ -80,8 +81,8 @@ class Autoencoder(ImageViews, StepModel):
                 )
         self.encoder = encoder
         self.decoder = decoder
-        self.likelihood = get_likelihood(likelihood)
-        self.value_range = check_value_range(value_range)
+        self._likelihood = get_likelihood(likelihood)
+        self._value_range = check_value_range(value_range)
         self.to_unit_scale = ToUnitScale(self.value_range, name="to_unit_scale")
         self.from_unit_scale = FromUnitScale(
             self.likelihood, self.value_range, name="from_unit_scale"
@@ -89,6 +90,30 @@ class Autoencoder(ImageViews, StepModel):
         self._image_shape: Any = None
         self._latent_shape: Any = None
         self.track(("reconstruction_loss",), {})
+
+    @property
+    def likelihood(self) -> Any:
+        """The likelihood of images given the decoder's output."""
+        return self._likelihood
+
+    @likelihood.setter
+    def likelihood(self, value: Any) -> None:
+        raise self._fixed("likelihood", value)
+
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """What black and white are in the images."""
+        return self._value_range
+
+    @value_range.setter
+    def value_range(self, value: Any) -> None:
+        raise self._fixed("value_range", value)
+
+    def _fixed(self, name: str, value: Any) -> AttributeError:
+        return AttributeError(
+            f"`{name}` of model '{self.name}' is fixed: what is compiled already would go on with "
+            f"the old one. Make a new model of the same parts, with `{name}={value!r}`"
+        )
 
     # -- the model --------------------------------------------------------------------------------
 
@@ -159,7 +184,7 @@ class Autoencoder(ImageViews, StepModel):
         images, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         self.refuse_weights(sample_weight=sample_weight)
         if not self.built:  # Keras leaves it to the first step on TensorFlow
-            self.build(images.shape)
+            self.build(tuple(images.shape))
         unit = self.to_unit_scale(images)
         z_e = self.encoder(unit - 0.5, training=training)
         terms, observations, parameters = self._costs(z_e, unit, training)
@@ -175,7 +200,7 @@ class Autoencoder(ImageViews, StepModel):
         """Loss terms and observations of the encoder's output, and the decoder's."""
         latent, terms, observations = self.through_bottleneck(z_e, training)
         parameters = self.parameters_of(latent, unit, training)
-        likelihood_loss = ops.mean(self.likelihood.loss(unit, parameters))
+        likelihood_loss = mean_over_valid(self.likelihood.loss(unit, parameters))
         return {"reconstruction_loss": likelihood_loss, **terms}, observations, parameters
 
     # -- training ---------------------------------------------------------------------------------
@@ -263,6 +288,16 @@ class Autoencoder(ImageViews, StepModel):
         check_image_data(images, self.value_range, self._image_shape, argument)
 
     # -- saving -----------------------------------------------------------------------------------
+
+    def export(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.export`: images to their reconstructions.
+
+        `encoder_model`, `decoder_model` and, of a `VQVAE`, `codes_model` give models of the parts,
+        which can be exported too.
+        """
+        if self._image_shape is not None:
+            self(keras.KerasTensor((None, *self._image_shape)))  # steps of training do not call it
+        return super().export(*args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object

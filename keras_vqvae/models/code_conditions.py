@@ -73,6 +73,11 @@ class CodeConditions(SavedGenerator, keras.layers.Layer):
     def call(self, labels: Any = None, condition: Any = None, training: bool | None = None) -> Any:
         parts = []
         if self.class_embedding is not None:
+            if len(labels.shape) != 1:
+                raise ValueError(
+                    f"`labels` should have shape (batch,). Received: {tuple(labels.shape)}"
+                )
+            labels = ops.cast(labels, "int32")  # "no label" may be more than a uint8 holds
             if self.label_dropout:
                 labels = ops.where(labels < 0, self.num_classes, labels)
             if self.label_dropout and training:

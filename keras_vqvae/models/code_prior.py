@@ -16,6 +16,7 @@ from keras_vqvae.models.code_head import CodeEmbedding, CodeHead
 from keras_vqvae.models.codes import check_codes
 from keras_vqvae.models.prior_inputs import PriorInputs, fingerprint_of
 from keras_vqvae.models.prior_sampling import PriorSampling
+from keras_vqvae.ops import mean_over_valid
 from keras_vqvae.training import StepModel, StepOutput
 from keras_vqvae.training.step import evaluate_arguments, fit_arguments
 
@@ -163,6 +164,9 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         return self._nats_and_logits(codes, labels, condition, training)[0]
 
     def _nats_and_logits(self, codes: Any, *arguments: Any) -> tuple[Any, Any]:
+        dtype = keras.backend.standardize_dtype(codes.dtype)
+        if not dtype.startswith(("int", "uint")):
+            raise TypeError(f"`codes` should be integers. Received: dtype {dtype}")
         codes = ops.cast(codes, "int32")
         labels, condition, training = arguments
         logits = self(codes, labels=labels, condition=condition, training=training)
@@ -175,7 +179,7 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         loss = self._smoothed(nats, logits) if self.label_smoothing else nats
         axes = tuple(range(1, len(self.code_shape) + 1))
         return StepOutput(
-            terms={"cross_entropy": ops.mean(loss)},
+            terms={"cross_entropy": mean_over_valid(loss)},
             batch_size=ops.shape(codes)[0],
             observations={"bits_per_code": ops.mean(nats, axis=axes) / math.log(2.0)},
         )
@@ -238,13 +242,21 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         given["x"], given["y"] = self._check_data(x, y)
         validation = given.get("validation_data")
         if validation is not None:
-            pair = validation if isinstance(validation, tuple) else (validation,)
+            pair = self._as_pair(validation)
             codes, conditions, weights = keras.utils.unpack_x_y_sample_weight(pair)
             self.refuse_weights(sample_weight=weights)
             checked = self._check_data(codes, conditions, "validation_data", fingerprint)
             given["validation_data"] = checked if checked[1] is not None else checked[0]
         self.codes_fingerprint = fingerprint
         return super().fit(**given)
+
+    def _as_pair(self, validation: Any) -> tuple[Any, ...]:
+        """Codes and conditions, which may be a list of the two; a list of grids is none."""
+        dims = len(self.code_shape) + 1
+        is_list = isinstance(validation, list) and len(validation) in (2, 3)
+        if is_list and np.ndim(validation[0]) == dims:
+            return tuple(validation)
+        return validation if isinstance(validation, tuple) else (validation,)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`, after the checks of `fit`."""

@@ -104,7 +104,7 @@ class TwoStage:
             The two histories, as `keras.Model.fit` returns them; `None` for a stage of 0 epochs.
 
         Raises:
-            TypeError: for labels that are no integers.
+            TypeError: for images that are no array, and labels that are no integers.
             ValueError: for labels that the prior needs and are missing, or of another shape or out
                 of range, before anything is trained; and what the `fit` of either stage refuses.
         """
@@ -114,12 +114,19 @@ class TwoStage:
                     f"`{name}` should be two, for the VQ-VAE and for the prior. "
                     f"Received: {name}={both!r}"
                 )
-        pair = validation_data if isinstance(validation_data, tuple) else (validation_data, None)
-        if epochs[1]:
-            # Now, and not after the first stage, which may take hours.
-            for given, y in ((images, labels), pair):
-                if hasattr(given, "__array__"):
-                    self.prior.check_y(y, len(given))
+        several = isinstance(validation_data, list | tuple)
+        pair = tuple(validation_data) if several else (validation_data, None)
+        named = (("images", images, labels), ("validation_data", *pair))
+        for name, given, y in named:
+            if given is None and name == "validation_data":
+                continue
+            if not hasattr(given, "__array__"):
+                raise TypeError(
+                    f"`{name}` should be an array of images. Received: {given!r}. Of batches, fit "
+                    "the VQ-VAE first, and the prior on `models.EncodedBatches(vqvae, batches)`."
+                )
+            if epochs[1]:  # now, and not after the first stage, which may take hours
+                self.prior.check_y(y, len(given))
         histories: list[Any] = [None, None]
         common = {"batch_size": batch_size, "verbose": verbose}
         if epochs[0]:

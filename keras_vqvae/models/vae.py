@@ -10,7 +10,7 @@ from keras import ops
 from keras_vqvae.choices import PACKAGE, check_count, check_seed, sampling_seed
 from keras_vqvae.layers.scheduled_numbers import ScheduledNumbers
 from keras_vqvae.models.autoencoder import Autoencoder, BottleneckOutput
-from keras_vqvae.ops import draw_normals, normal_kl, random_normal
+from keras_vqvae.ops import draw_normals, mean_over_valid, normal_kl, random_normal
 from keras_vqvae.saved_generator import SavedGenerator
 
 __all__ = ["VAE"]
@@ -116,7 +116,7 @@ class VAE(SavedGenerator, ScheduledNumbers, Autoencoder):
         if training:
             noise = random_normal(ops.shape(mean), self.seed_generator, mean.dtype)
         axes = tuple(range(1, len(mean.shape)))
-        divergence = ops.mean(ops.sum(normal_kl(mean, log_variance), axis=axes))
+        divergence = mean_over_valid(ops.sum(normal_kl(mean, log_variance), axis=axes))
         kl_loss = self.number("beta") * divergence / math.prod(self.image_shape)
         if training:
             self.advance()

@@ -128,9 +128,14 @@ class TrainedModel(keras.Model):
         # In the instance's dict, past Keras's tracking.
         functions = self.__dict__.setdefault("_compiled_functions", {})
         if key not in functions:
-            functions[key] = CompiledFunction(function, lambda: self.variables, jit_compile)
+            functions[key] = CompiledFunction(function, self._variables_but_metrics, jit_compile)
         compiled: CompiledFunction = functions[key]
         return compiled
+
+    def _variables_but_metrics(self) -> list[Any]:
+        """What functions of the model may read; `compile` and `fit` add metrics to the others."""
+        of_metrics = {id(variable) for variable in self.metrics_variables}
+        return [variable for variable in self.variables if id(variable) not in of_metrics]
 
     def step_loss(self, output: StepOutput, regularization: list[Any]) -> Any:
         """The loss: the sum of the terms and of what the layers added."""

@@ -390,3 +390,12 @@ def test_config_holds_likelihood_and_value_range(tmp_path):
     assert again.value_range == (0.0, 1.0)
     x = np.random.default_rng(0).random((2, 8, 8, 1)).astype("float32")
     np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+@pytest.mark.parametrize(("name", "value"), [("likelihood", "bernoulli"), ("value_range", (0, 1))])
+def test_what_compiled_code_rests_on_is_fixed(name, value):
+    model = autoencoder()
+    before = getattr(model, name)
+    with pytest.raises(AttributeError, match=f"`{name}` of model '{model.name}' is fixed.*Make a"):
+        setattr(model, name, value)
+    assert getattr(model, name) is before

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from models_for_tests import autoencoder
 
 from keras_vqvae import models
 
@@ -46,3 +47,16 @@ def test_onnx_at_batch_sizes_it_was_not_traced_with(trained, tmp_path):
         (got,) = to_images.run(None, {"codes": codes[:n]})
         # Another library's convolutions, on a scale of 255: float32 rounding.
         np.testing.assert_allclose(got, decoded[:n], atol=1e-3)
+
+
+def test_a_model_is_exported_after_fit_alone(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    model = autoencoder()
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 1)).astype("uint8")
+    model.fit(images, verbose=0)
+    model.export(tmp_path / "model", verbose=False)
+    exported = tf.saved_model.load(tmp_path / "model")
+    for n in (1, 4):
+        given = images[:n].astype("float32")
+        expected = model.reconstruct(images[:n])
+        np.testing.assert_allclose(exported.serve(given).numpy(), expected, atol=1e-3)

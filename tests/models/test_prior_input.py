@@ -1,9 +1,10 @@
 """What priors refuse, before any compute, and what they say."""
 
+import keras
 import numpy as np
 import pytest
 from prior_cases import KINDS, SMALL, one_kind
-from support import normal
+from support import normal, to_numpy
 
 from keras_vqvae import models, sampling
 
@@ -229,3 +230,41 @@ def test_pipelines_of_nothing_and_of_single_grids(silent):
         silent.fit(grids)
     with pytest.raises(ValueError, match="`x` should hold at least one batch"):
         silent.fit(grids.take(0).batch(2))
+
+
+def batches_of(codes, labels):
+    """A generator, which nothing looks into before the first step."""
+    while True:
+        yield codes, labels
+
+
+@pytest.mark.parametrize(
+    ("codes", "labels", "error", "message"),
+    [
+        (CODES + 0.7, LABELS, TypeError, "`codes` should be integers. Received: dtype float"),
+        (CODES, LABELS[:, None], ValueError, r"`labels` should have shape \(batch,\)"),
+    ],
+)
+def test_what_a_generator_gives(codes, labels, error, message):
+    prior = KINDS["gated"].make(num_classes=3, scale=None)
+    prior.compile("adam")
+    with pytest.raises(error, match=message):
+        prior.fit(batches_of(codes, labels), steps_per_epoch=1, verbose=0)
+
+
+def test_validation_data_may_be_a_list():
+    prior = KINDS["gated"].make(num_classes=3, scale=None)
+    prior.compile("adam")
+    prior.fit(CODES, LABELS, validation_data=[CODES, LABELS], verbose=0)
+
+
+def test_no_label_is_beyond_what_a_small_integer_holds():
+    prior = KINDS["gated"].make(num_classes=256, label_dropout=0.999)
+    labels = np.array([3, 255] * 4)
+    dropped = [
+        to_numpy(prior.conditions(keras.ops.cast(labels, dtype), training=True))[:, 0, 0]
+        for dtype in ("uint8", "int32")
+    ]
+    unlabelled = to_numpy(prior.conditions.class_embedding.embeddings)[256]
+    for rows in dropped:
+        np.testing.assert_allclose(rows, np.tile(unlabelled, (8, 1)), rtol=1e-6)

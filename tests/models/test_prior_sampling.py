@@ -254,3 +254,26 @@ def test_state_grows_with_the_grid_and_not_with_its_square(case):
 
     # From 4×4 to 16×16 positions, 16 times as many.
     assert size(16) <= 16 * size(4)
+
+
+def test_low_rank_factors_added_after_a_first_sample_count():
+    prior = KINDS["pixelcnn"].make()
+    before = prior.sample(4, seed=0)
+    to_logits = prior.head.to_logits[0]
+    to_logits.enable_lora(1)
+    to_logits.lora_kernel_a.assign(np.ones(to_logits.lora_kernel_a.shape))
+    # A large share of the features, whatever its sign, for or against code 0 and 1.
+    to_logits.lora_kernel_b.assign(np.array([[1e4, -1e4, 0.0, 0.0, 0.0]]))
+    codes = prior.sample(4, seed=0)
+    assert not np.array_equal(codes, before)
+    nats = to_numpy(prior.nats(codes))
+    np.testing.assert_allclose(prior.log_prob(codes), -nats.sum((1, 2)), rtol=1e-4, atol=1e-4)
+    assert set(np.unique(codes)) <= {0, 1}
+
+
+@pytest.mark.parametrize("sampler", [sampling.Random(1e31), sampling.TopP(1.0, 1e31)])
+def test_no_heat_draws_codes_that_a_table_lacks(sampler):
+    prior = KINDS["pixelcnn"].make(depth=2, num_embeddings=(9, 2))
+    codes = prior.sample(32, sampler=sampler, seed=0)
+    assert codes[..., 0].max() > 1
+    assert codes[..., 1].max() == 1

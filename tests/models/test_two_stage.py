@@ -201,3 +201,14 @@ def test_a_prior_for_another_grid_is_refused():
     prior = models.PixelCNN((3, 2), vqvae.num_embeddings, filters=8, residual_blocks=1)
     with pytest.raises(ValueError, match=r"\(2, 2\)"):
         models.TwoStage(vqvae, prior)
+
+
+def test_batches_are_refused_before_the_first_stage():
+    """Their order may be another one than that of the labels."""
+    vqvae = _vqvae()
+    model = models.TwoStage(vqvae, _prior(vqvae))
+    batches = Pairs(_images())
+    for images, validation, name in ((batches, None, "images"), (_images(), batches, "val")):
+        with pytest.raises(TypeError, match=rf"`{name}.* should be an array.*EncodedBatches"):
+            model.fit(images, epochs=(1, 1), validation_data=validation, verbose=0)
+    assert not vqvae.compiled

@@ -87,6 +87,37 @@ def plain(strategy):
 found["plain"] = {name: plain(strategy) for name, strategy in both.items()}
 """
 
+UNEVEN = """
+# Nine in batches of four: of the last one, a replica has none.
+def uneven(strategy):
+    keras.utils.set_random_seed(0)
+    images = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 1)).astype("uint8")
+    codes = np.random.default_rng(1).integers(0, 4, (9, 2, 2))
+    encoder = lambda dim: keras.Sequential(
+        [keras.Input((8, 8, 1)), keras.layers.Conv2D(dim, 4, 4)]
+    )
+    decoder = lambda: keras.Sequential(
+        [keras.Input((2, 2, 2)), keras.layers.Conv2DTranspose(1, 4, 4)]
+    )
+    with strategy.scope():
+        trained = {
+            "vae": (models.VAE(encoder(4), decoder()), images),
+            "prior": (models.PixelCNN((2, 2), 4, filters=4, residual_blocks=1), codes),
+        }
+        for model, _ in trained.values():
+            model.compile(keras.optimizers.SGD(0.0))
+    options = {"batch_size": 4, "verbose": 0}
+    return {
+        name: {
+            "logs": model.fit(x, shuffle=False, epochs=2, **options).history,
+            "evaluation": model.evaluate(x, return_dict=True, **options),
+        }
+        for name, (model, x) in trained.items()
+    }
+
+found["uneven"] = {name: uneven(strategy) for name, strategy in both.items()}
+"""
+
 LOSSES = """
 
 # Losses alone, of vectors divided among replicas.
@@ -184,7 +215,7 @@ def trained(*kinds, then=""):
 
 @pytest.fixture(scope="module")
 def few():
-    return trained("gradient", "revival", then=PLAIN)
+    return trained("gradient", "revival", then=PLAIN + UNEVEN)
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +239,17 @@ def test_the_usage_of_a_plain_keras_model_is_that_of_both_replicas(few):
     assert one.keys() >= {"perplexity", "val_perplexity", "codebook_usage", "refused_batches"}
     for name in one.keys() - {"loss"}:  # of which docs/quantizers.md says what it counts twice
         np.testing.assert_allclose(one[name], two[name], rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("model", ["vae", "prior"])
+def test_a_replica_without_rows_makes_no_loss_nan(few, model):
+    one, two = few["uneven"]["one"][model], few["uneven"]["two"][model]
+    assert one["logs"].keys() == two["logs"].keys() >= {"loss"}
+    for name, values in two["logs"].items():
+        assert np.isfinite(values).all(), name
+    # Nothing was learned, and evaluation draws no noise: the means are those of one device.
+    for name, value in one["evaluation"].items():
+        assert two["evaluation"][name] == pytest.approx(value, rel=1e-5), name
 
 
 @pytest.mark.slow
