@@ -3,6 +3,7 @@
 Those of the comparison are checked in `evaluation/`, those of the quantizers in `layers/`.
 """
 
+import pytest
 from support import ROOT, figures_of, says
 
 
@@ -108,3 +109,91 @@ def test_how_often_labels_are_seen_in_samples():
     assert len(classes) == 9
     sentence = "Of shirts it names # %, of the other classes # to # %"
     assert says(PRIORS, sentence, shirts, min(classes.values()), max(classes.values()))
+
+
+# -- the bounds of benchmarks ---------------------------------------------------------------------
+
+BOUNDS = {
+    "fashion_mnist": ("#; # %", ["test MSE", "codes in use, test images"]),
+    "training_step": ("# × (# to #)", ["median step"]),
+    "sampling_vs_recipe": ("# ×", ["speed of sampling"]),
+    "quantizers": ("Search # × (# to #)", ["search alone: TF"]),
+    "sampling": (
+        "# ×; #; #",
+        [
+            "PixelCNN 32×32: against the compiled naive loop",
+            "PixelCNN 32×32: samples",
+            "GatedPixelCNN 32×32: samples",
+        ],
+    ),
+    "priors": (
+        "# % and # of the cost do not; # % does",
+        [
+            "GatedPixelCNN: fewer bits",
+            "GatedPixelCNN, small: training on a grid",
+            "GatedPixelCNN, small: fewer bits",
+        ],
+    ),
+    "bits_per_dimension": ("# against", ["both"]),
+    "comparison": (
+        "# and # against",
+        ["codes equally likely", "codes under the prior"],
+    ),
+    "tensorboard_callbacks": (
+        "# × (# to #), a bias of the measurement; # ×; # ×",
+        [
+            "training of 10 epochs",
+            "inside the callbacks",
+            "inside the callbacks, first training",
+        ],
+    ),
+    "labels": ("# %", ["samples named as they were asked for"]),
+}
+WITHOUT = {"large_tables", "codes_in_use"}
+
+
+def rows_of_benchmarks():
+    rows = {}
+    for line in page("benchmarks/README.md").splitlines():
+        if line.startswith("| `python benchmarks/"):
+            name = line.removeprefix("| `python benchmarks/").partition(".py")[0]
+            rows[name] = line.split(" | ")[-1]
+    return rows
+
+
+def test_every_benchmark_has_a_row():
+    scripts = {
+        path.stem
+        for path in (ROOT / "benchmarks").glob("*.py")
+        if "__main__" in path.read_text("utf-8")
+    }
+    assert set(rows_of_benchmarks()) == scripts == set(BOUNDS) | WITHOUT
+
+
+@pytest.mark.parametrize("name", sorted(BOUNDS))
+def test_the_result_of_a_benchmark_is_that_of_its_file(name):
+    cell = rows_of_benchmarks()[name]
+    figures = figures_of(name)
+    judged = [figure["holds"] for figure in figures.values() if figure["holds"] is not None]
+    held = f"{sum(judged)} of {len(judged)} hold"
+    assert cell.startswith((f"{held}:", f"{held}s:", f"{held};"))
+    pattern, names = BOUNDS[name]
+    values = [v for n in names for v in (figures[n]["ours"], *(figures[n]["interval"] or ()))]
+    assert says(cell, pattern, *values)
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT))
+def test_benchmarks_without_a_bound_judge_nothing(name):
+    assert {figure["holds"] for figure in figures_of(name).values()} == {None}
+
+
+def test_what_results_are_against():
+    rows = rows_of_benchmarks()
+    recipe = figures_of("bits_per_dimension")["both"]["recipe"]
+    assert says(rows["bits_per_dimension"], "against #", recipe)
+    vae = figures_of("comparison")
+    distance = vae["Fréchet distance of samples"]
+    expected = (vae["codes under the prior"]["recipe"], distance["ours"], distance["recipe"])
+    assert says(rows["comparison"], "against #; # against #", *expected)
+    missed = figures_of("quantizers")["ema, 8192 × 64, 512: TF"]
+    assert says(rows["quantizers"], "on TensorFlow without XLA, # ×", missed["ours"])
