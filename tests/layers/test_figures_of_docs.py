@@ -1,10 +1,11 @@
-"""The figures of docs/quantizers.md are those of the results files."""
+"""Figures of the pages on quantizers are those of the results files."""
 
 import pytest
 from support import ROOT, figures_of, says
 
 SIZES = (512, 4_096, 65_536)
-TEXT = (ROOT / "docs/quantizers.md").read_text("utf-8")
+TEXT = (ROOT / "docs/choosing_a_quantizer.md").read_text("utf-8")
+PERFORMANCE = (ROOT / "docs/performance.md").read_text("utf-8")
 
 
 def ours_of(benchmark):
@@ -88,9 +89,17 @@ def test_the_shares_of_time_with_xla_are_those_of_the_results():
         "FSP's {:.2f}": "fsp, 65536 × 4, [8,5,5,5]",
     }
     for sentence, case in named.items():
-        assert sentence.format(shares[case]) in TEXT, case
+        assert sentence.format(shares[case]) in PERFORMANCE, case
     others = [share for case, share in shares.items() if case not in [*named.values()][1:]]
-    assert f"XLA takes {min(others):.2f} to {max(others):.2f} of the time" in TEXT
+    assert f"XLA takes {min(others):.2f} to {max(others):.2f} of the time" in PERFORMANCE
+
+
+def test_the_memory_of_a_search_is_that_of_the_results():
+    figures = ours_of("quantizers")
+    ways = ("TF", "TF XLA", "JAX")
+    peaks = [figures[f"ema, 65536 × 64, 8192: peak memory, {way}"] for way in ways]
+    sentence = "takes # GB at the most on TensorFlow, # GB with XLA and # GB on JAX"
+    assert says(PERFORMANCE, sentence, *peaks)
 
 
 def test_the_missed_bound_is_told_as_it_was_measured():
