@@ -152,3 +152,22 @@ def figures_of(benchmark):
     """The figures in the results of a benchmark, by name: a dictionary each."""
     path = ROOT / "benchmarks" / "results" / f"{benchmark}.json"
     return {f["name"]: f for f in json.loads(path.read_text("utf-8"))["figures"]}
+
+
+def python_blocks(page):
+    """The blocks of Python on a page."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+
+
+def block_with(page, text):
+    """The one block of Python on a page that holds this text."""
+    (found,) = [block for block in python_blocks(page) if text in block]
+    return found
+
+
+def made_small(code, changes):
+    """The code with each text, which it has once, replaced by the other."""
+    for text, other in changes.items():
+        assert code.count(text) == 1, text
+        code = code.replace(text, other)
+    return code
