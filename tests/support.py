@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -129,3 +130,44 @@ def run_python(code, backend=None, **environment):
     if done.returncode:
         raise RuntimeError(f"exit status {done.returncode}:\n{done.stderr[-4000:]}")
     return done.stdout
+
+
+def says(text, sentence, *values):
+    """Whether a text has this sentence once, with these numbers for its `#`, rounded as printed.
+
+    Line breaks and bold type are not looked at.
+    """
+    pattern = re.escape(sentence).replace(re.escape("#"), r"(\d+(?:\.\d+)?)")
+    (found,) = re.findall(pattern, " ".join(text.replace("**", "").split()))
+    printed = [found] if isinstance(found, str) else list(found)
+    assert len(printed) == len(values) == sentence.count("#")
+    return all(
+        # Half of the last digit that is printed; the rest is for halves that binary has not.
+        abs(float(number) - value) <= 0.5000001 * 10.0 ** -len(number.partition(".")[2])
+        for number, value in zip(printed, values, strict=True)
+    )
+
+
+def figures_of(benchmark):
+    """The figures in the results of a benchmark, by name: a dictionary each."""
+    path = ROOT / "benchmarks" / "results" / f"{benchmark}.json"
+    return {f["name"]: f for f in json.loads(path.read_text("utf-8"))["figures"]}
+
+
+def python_blocks(page):
+    """The blocks of Python on a page."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+
+
+def block_with(page, text):
+    """The one block of Python on a page that holds this text."""
+    (found,) = [block for block in python_blocks(page) if text in block]
+    return found
+
+
+def made_small(code, changes):
+    """The code with each text, which it has once, replaced by the other."""
+    for text, other in changes.items():
+        assert code.count(text) == 1, text
+        code = code.replace(text, other)
+    return code

@@ -2,7 +2,7 @@
 
 import json
 
-from support import ROOT
+from support import ROOT, says
 
 RESULTS = json.loads((ROOT / "benchmarks/results/comparison.json").read_text("utf-8"))
 MODELS = RESULTS["settings"]["models"]
@@ -51,6 +51,22 @@ def test_the_sentences_have_its_ratios():
     assert f"within {100 * (ours['total_uniform'] / vae - 1):.1f} % of the VAE" in PAGE
     assert f"with its prior it is {100 * (1 - ours['total_prior'] / vae):.1f} % below it" in PAGE
     readme = (ROOT / "README.md").read_text("utf-8")
-    assert (
-        f"takes {vae:.3f} bits per dimension under the VAE, and {ours['total_prior']:.3f}" in readme
+    prior = MODELS["vqvae"]["prior_parameters"] / 1_000
+    sentence = (
+        "takes # bits per dimension under the VAE, and # under the VQ-VAE if all codes are equally "
+        "likely. A PixelCNN that is fitted to the codes, with another # 000 parameters, lowers "
+        "that to # ("
     )
+    assert says(readme, sentence, vae, ours["total_uniform"], prior, ours["total_prior"])
+    sentence = (
+        "another # 000 parameters beside the # 000 of the VQ-VAE; the VAE has # 000, and nothing is"
+    )
+    parameters = [MODELS[name]["parameters"] / 1_000 for name in ("vqvae", "vae")]
+    assert says(PAGE, sentence, prior, *parameters)
+
+
+def test_a_row_without_a_figure_says_so():
+    rows = [line for line in PAGE.splitlines() if line.startswith("| VAE, ")]
+    rows += [line for line in PAGE.splitlines() if line.startswith("| VQ-VAE, codes ")]
+    assert len(rows) == 5
+    assert not any("| |" in row for row in rows)

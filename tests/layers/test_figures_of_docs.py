@@ -1,17 +1,15 @@
-"""The figures of docs/quantizers.md are those of the results files."""
-
-import json
+"""Figures of the pages on quantizers are those of the results files."""
 
 import pytest
-from support import ROOT
+from support import ROOT, figures_of, says
 
 SIZES = (512, 4_096, 65_536)
-TEXT = (ROOT / "docs/quantizers.md").read_text("utf-8")
+TEXT = (ROOT / "docs/choosing_a_quantizer.md").read_text("utf-8")
+PERFORMANCE = (ROOT / "docs/performance.md").read_text("utf-8")
 
 
-def figures_of(name):
-    results = json.loads((ROOT / f"benchmarks/results/{name}.json").read_text("utf-8"))
-    return {figure["name"]: figure["ours"] for figure in results["figures"]}
+def ours_of(benchmark):
+    return {name: figure["ours"] for name, figure in figures_of(benchmark).items()}
 
 
 def cells_of(figures, row, best):
@@ -32,7 +30,7 @@ def lowest_error(figures, start):
     ("results", "sizes"), [("large_tables", SIZES), ("codes_in_use", (16, 64))]
 )
 def test_the_tables_by_size_are_those_of_the_results(results, sizes):
-    figures = figures_of(results)
+    figures = ours_of(results)
     names = dict.fromkeys(
         key.split(", ", 1)[1].split(":")[0] for key in figures if key.startswith("K = ")
     )
@@ -54,7 +52,7 @@ def test_the_tables_by_size_are_those_of_the_results(results, sizes):
 
 def test_the_sentences_have_the_ratios_of_the_results():
     """How many percent an error is above the lowest one."""
-    figures = figures_of("large_tables")
+    figures = ours_of("large_tables")
 
     def above(name, *sizes):
         lowest = [lowest_error(figures, f"K = {size}, ") for size in sizes]
@@ -72,7 +70,7 @@ def test_the_sentences_have_the_ratios_of_the_results():
 
 
 def test_the_table_of_lfq_is_that_of_the_results():
-    figures = figures_of("codes_in_use")
+    figures = ours_of("codes_in_use")
     names = dict.fromkeys(key.split(":")[0] for key in figures if key.startswith("LFQ"))
     assert len(names) == 6
     for name in names:
@@ -81,7 +79,7 @@ def test_the_table_of_lfq_is_that_of_the_results():
 
 
 def test_the_shares_of_time_with_xla_are_those_of_the_results():
-    figures = figures_of("quantizers")
+    figures = ours_of("quantizers")
     plain = [key for key in figures if key.endswith("step, TF")]
     shares = {key.split(":")[0]: figures[f"{key} XLA"] / figures[key] for key in plain}
     named = {
@@ -91,22 +89,31 @@ def test_the_shares_of_time_with_xla_are_those_of_the_results():
         "FSP's {:.2f}": "fsp, 65536 × 4, [8,5,5,5]",
     }
     for sentence, case in named.items():
-        assert sentence.format(shares[case]) in TEXT, case
+        assert sentence.format(shares[case]) in PERFORMANCE, case
     others = [share for case, share in shares.items() if case not in [*named.values()][1:]]
-    assert f"XLA takes {min(others):.2f} to {max(others):.2f} of the time" in TEXT
+    assert f"XLA takes {min(others):.2f} to {max(others):.2f} of the time" in PERFORMANCE
+
+
+def test_the_memory_of_a_search_is_that_of_the_results():
+    figures = ours_of("quantizers")
+    ways = ("TF", "TF XLA", "JAX")
+    peaks = [figures[f"ema, 65536 × 64, 8192: peak memory, {way}"] for way in ways]
+    sentence = "takes # GB at the most on TensorFlow, # GB with XLA and # GB on JAX"
+    assert says(PERFORMANCE, sentence, *peaks)
 
 
 def test_the_missed_bound_is_told_as_it_was_measured():
     page = (ROOT / "benchmarks/README.md").read_text("utf-8")
-    results = json.loads((ROOT / "benchmarks/results/quantizers.json").read_text("utf-8"))
     figures = figures_of("quantizers")
     case = "ema, 8192 × 64, 512"
-    (interval,) = (f["interval"] for f in results["figures"] if f["name"] == f"{case}: TF XLA")
-    assert "interval is {:.1f} to {:.1f}".format(*interval) in " ".join(page.split())
-    jax, xla, plain = (figures[f"{case}: {way}"] for way in ("JAX", "TF XLA", "TF"))
-    assert (
-        f"{jax:.1f} × on JAX, {xla:.1f} × on TensorFlow with XLA and {plain:.1f} × without" in page
+    (missed,) = (name for name, figure in figures.items() if figure["holds"] is False)
+    assert missed == f"{case}: TF"
+    sentence = (
+        "It is # × (# to #) on JAX, # × (# to #) on TensorFlow with XLA and # × (# to #) without, "
+        "where the peer's step takes # of TensorFlow's matrix products of that size"
     )
-    product = figures[f"{case}: that product"]
-    assert f"step takes {product:.1f} of TensorFlow's matrix products" in page
-    assert f"into {product / 10 - 1:.1f} of the time of the product" in " ".join(page.split())
+    ways = [figures[f"{case}: {way}"] for way in ("JAX", "TF XLA", "TF")]
+    ratios = [number for way in ways for number in (way["ours"], *way["interval"])]
+    product = figures[f"{case}: that product"]["ours"]
+    assert says(page, sentence, *ratios, product)
+    assert says(page, "would have to fit into # of its time", product / 10 - 1)

@@ -1,11 +1,20 @@
-"""The code in docs/quantizers.md does what the page says."""
+"""The code in docs/quantizers.md and docs/from_vector_quantize_pytorch.md does what they say."""
 
 import re
 
 import keras
 import numpy as np
 import pytest
-from support import ROOT, gradients, grey_images, normal, same_bits, to_numpy, train_often
+from support import (
+    ROOT,
+    block_with,
+    gradients,
+    grey_images,
+    normal,
+    same_bits,
+    to_numpy,
+    train_often,
+)
 
 import keras_vqvae
 from keras_vqvae import callbacks, codebooks, layers, models
@@ -13,17 +22,14 @@ from keras_vqvae import callbacks, codebooks, layers, models
 TEXT = (ROOT / "docs" / "quantizers.md").read_text(encoding="utf-8")
 
 
-def block_with(text):
-    """The one block of Python on the page that holds this text."""
-    (found,) = [b for b in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL) if text in b]
-    return found
+PAGE = "docs/quantizers.md"
 
 
 def run(*texts):
     """The names that the blocks with these texts leave behind, run one after another."""
     names = {"keras": keras, "layers": layers, "ops": keras.ops}
     for text in texts:
-        exec(block_with(text), names)
+        exec(block_with(PAGE, text), names)
     return names
 
 
@@ -46,7 +52,7 @@ def test_every_quantizer_is_in_the_table():
 
 
 def test_the_constructors_of_the_docs_work():
-    block = block_with("layers.GroupedQuantizer(")
+    block = block_with(PAGE, "layers.GroupedQuantizer(")
     made = [eval(line, {"layers": layers}) for line in block.splitlines() if "layers." in line[:8]]
     assert [len(layer.table_sizes) for layer in made] == [1, 8, 2, 8, 4, 1, 1, 1, 2, 4, 4, 9]
     bits = [layer.uniform_bits_per_position for layer in made]
@@ -127,7 +133,7 @@ def test_a_table_loses_its_unused_codes_as_the_page_says(tmp_path):
     quantizer.embeddings.assign(np.where(np.arange(32)[:, None] % 3 == 0, 4.0, table))
     names = {"keras": keras, "layers": layers, "models": models, "np": np}
     names.update(vqvae=vqvae, images=images)
-    exec(block_with("np.unique(vqvae.encode(images))"), names)
+    exec(block_with(PAGE, "np.unique(vqvae.encode(images))"), names)
     used, smaller, codes = names["used"], names["smaller"], names["codes"]
     assert 1 < len(used) < 22
     assert smaller.quantizer.num_embeddings == len(used)
@@ -142,7 +148,7 @@ def test_a_vae_becomes_a_vq_vae_as_the_page_says():
     vae = models.convolutional_vae((8, 8, 1), embedding_dim=4, widths=(4, 4))
     images = grey_images(3)
     names = {"keras": keras, "layers": layers, "vae": vae, "images": images}
-    exec(block_with("quantizer.encode(vae"), names)
+    exec(block_with(PAGE, "quantizer.encode(vae"), names)
     means, table = vae.encode(images), to_numpy(names["quantizer"].quantizers[0].embeddings)
     assert table.shape == (512, 1)
     assert table.std() == pytest.approx(1.0, abs=0.15)  # of 512: three standard errors are 0.1
@@ -189,9 +195,8 @@ def test_the_temperature_is_a_weight_in_any_case():
 
 
 def test_the_tensorboard_callback_of_the_docs_writes_the_temperature(tmp_path, monkeypatch):
-    page = (ROOT / "docs" / "tensorboard.md").read_text(encoding="utf-8")
     names = {"callbacks": callbacks}
-    exec(re.search(r"```python\n(class Temperature.*?)```", page, re.DOTALL)[1], names)
+    exec(block_with("docs/tensorboard.md", "class Temperature"), names)
     model = small_vqvae(layers.GumbelQuantizer(4, temperature=HALVING))
     model.compile("adam")
     written = []
@@ -227,9 +232,8 @@ def test_what_the_page_says_of_cosine_and_frozen_tables_and_padding():
 
 # -- from vector-quantize-pytorch -----------------------------------------------------------------
 
-ROWS = re.findall(
-    r"^\| (.+?) \| (.+) \|$", TEXT.split("## From vector-quantize-pytorch")[1], re.MULTILINE
-)[1:]
+PEER = (ROOT / "docs" / "from_vector_quantize_pytorch.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| (.+?) \| (.+) \|$", PEER, re.MULTILINE)[1:]
 NAMES = {
     "layers": layers,
     "codebooks": codebooks,

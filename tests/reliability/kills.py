@@ -189,7 +189,8 @@ def progress(directory: Path) -> str:
                 with zipfile.ZipFile(path) as archive:
                     about = json.loads(archive.read("keras_vqvae_progress.json"))
                 step = f", step {about['steps']}" if about["steps"] else ""
-                found.append(f"{stage}: {len(about['history'])} epochs{step}")
+                epochs = len(about["history"])
+                found.append(f"{stage}: {epochs} epoch{'' if epochs == 1 else 's'}{step}")
                 break
     return "; ".join(found) or "nothing"
 

@@ -1,6 +1,7 @@
 """The tables of docs/reliability.md, out of results.json."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -39,12 +40,31 @@ def tables(results: dict) -> dict:
 
 
 def kills_table(cases: list) -> str:
-    rows = ["| killed | what was kept | differences from the run that was not |", "|---|---|---|"]
-    for case in cases:
-        different = ", ".join(case["different"]) or f"none of {case['compared']}"
-        rows.append(f"| {case['killed']} | {case['kept']} | {different} |")
-    equal = sum(not case["different"] for case in cases)
-    return "\n".join([*rows, "", f"{equal} of {len(cases)} end alike to the last bit."])
+    """How many cases of each phase; the cases themselves are in the results."""
+    phases = Counter(_phase(case) for case in cases)
+    alike = Counter(_phase(case) for case in cases if not case["different"])
+    rows = ["| killed while | cases | end alike to the last bit |", "|---|---|---|"]
+    rows += [f"| {phase} | {count} | {alike[phase]} |" for phase, count in phases.most_common()]
+    things = sorted({case["compared"] for case in cases})
+    said = (
+        f"{alike.total()} of {len(cases)} end alike to the last bit, in all "
+        f"{' or '.join(map(str, things))} things that are compared. "
+        "`tests/reliability/results.json` has each case."
+    )
+    return "\n".join([*rows, "", said])
+
+
+def _phase(case: dict) -> str:
+    """What the command did when it was killed, from the line that it had printed last."""
+    line = case["killed"].partition(",")[0]
+    epoch = re.match(r"Epoch (\d+)/(\d+)$", line)
+    if epoch is None:
+        return f"{line[:1].lower()}{line[1:]}"
+    number, last = epoch.groups()
+    # An epoch of the prior comes after all those of the VQ-VAE; the last one ends with all kept.
+    all_of_first = re.match(rf"vqvae: {last} epochs?(;|$)", case["kept"])
+    prior = "prior:" in case["kept"] or (all_of_first and number != last)
+    return f"training the {'prior' if prior else 'VQ-VAE'}"
 
 
 def faults_table(found: list) -> str:
@@ -57,8 +77,18 @@ def faults_table(found: list) -> str:
 
 
 def files_table(found: list) -> str:
-    rows = ["| file | the one line |", "|---|---|"]
-    return "\n".join(rows + [f"| {r['fault']} | {_code(r['line'])} |" for r in found])
+    """Faults that have the same line share a row."""
+    alike: dict[str, list[str]] = {}
+    for one in found:
+        name = one["fault"].replace("`", "").partition(": ")[0]
+        # Each damage was done in a copy of the run that is named by it.
+        line = re.sub(rf"…/{re.escape(name)} \w+/", "…/", one["line"])
+        alike.setdefault(line.replace(name, "FILE"), []).append(one["fault"])
+    rows = ["| file | the one line, of the first file where several share it |", "|---|---|"]
+    for line, faults in alike.items():
+        name = faults[0].replace("`", "").partition(": ")[0]
+        rows.append(f"| {'; '.join(faults)} | {_code(line.replace('FILE', name))} |")
+    return "\n".join(rows)
 
 
 def fuzz_table(found: dict) -> str:
@@ -93,4 +123,11 @@ def _growth(part: dict) -> str:
 
 
 def _code(line: str) -> str:
-    return line if line.startswith("(") else f"`{line.replace('|', '¦').replace('`', '’')}`"
+    """A span of code in a cell, where a bar needs a backslash; of two backticks around single ones.
+
+    Words in parentheses are no line of a program.
+    """
+    line = line.replace("|", "\\|")
+    if line.startswith("("):
+        return line
+    return f"`` {line} ``" if "`" in line else f"`{line}`"

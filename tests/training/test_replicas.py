@@ -237,7 +237,7 @@ def test_the_usage_of_a_plain_keras_model_is_that_of_both_replicas(few):
     one, two = few["plain"]["one"], few["plain"]["two"]
     assert one.keys() == two.keys()
     assert one.keys() >= {"perplexity", "val_perplexity", "codebook_usage", "refused_batches"}
-    for name in one.keys() - {"loss"}:  # of which docs/quantizers.md says what it counts twice
+    for name in one.keys() - {"loss"}:  # of which docs/performance.md says what it counts twice
         np.testing.assert_allclose(one[name], two[name], rtol=1e-5, err_msg=name)
 
 
