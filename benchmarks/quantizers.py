@@ -36,7 +36,7 @@ from typing import Any
 
 import numpy as np
 from reporting import Figure, parser, report
-from training_step import ratio_interval, time_rounds
+from timing import ratio_interval, time_rounds
 from turns import Contestant
 
 AS_FAST = "× as fast"

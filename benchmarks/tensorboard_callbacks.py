@@ -24,6 +24,7 @@ import keras
 import numpy as np
 from fashion_mnist import BATCH_SIZE, make_ours
 from reporting import Figure, parser, report, require_tensorflow
+from timing import ratio_interval
 
 from keras_vqvae import callbacks, data
 
@@ -72,15 +73,6 @@ def timed_fit(model: Any, images: np.ndarray, epochs: int, used: list[Any]) -> t
     )
     seconds = time.perf_counter() - start
     return seconds, float(np.sum(np.array(after.times) - np.array(before.times)))
-
-
-def ratio_interval(ours: np.ndarray, peer: np.ndarray, seed: int) -> tuple[float, float]:
-    """A 95 % interval of the ratio of the medians, from 2 000 bootstrap draws of rounds."""
-    generator = np.random.default_rng(seed)
-    rows = generator.integers(len(ours), size=(2000, len(ours)))
-    ratios = np.median(ours[rows], axis=1) / np.median(peer[rows], axis=1)
-    low, high = np.percentile(ratios, (2.5, 97.5))
-    return float(low), float(high)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,17 +14,16 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-import gc
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 from fashion_mnist import BATCH_SIZE, make_ours, make_recipe
 from reporting import Figure, parser, report, require_tensorflow
+from timing import Step, ratio_interval, time_rounds
 
 from keras_vqvae import data
 
@@ -32,9 +31,6 @@ ROUNDS = 200
 STEPS = 5
 WARM_UP_STEPS = 60
 RELATIVE = "× the recipe"
-
-
-Step = Callable[[], tuple[float, float]]
 
 
 def make_step(model: keras.Model, batch: np.ndarray) -> Step:
@@ -54,35 +50,6 @@ def make_step(model: keras.Model, batch: np.ndarray) -> Step:
         return time.perf_counter() - start, time.process_time() - processor_start
 
     return step
-
-
-def time_rounds(
-    steps: dict[str, Step], rounds: int, steps_in_a_round: int = STEPS
-) -> dict[str, np.ndarray]:
-    """Seconds and processor seconds `(rounds, steps, 2)` of each, in alternating blocks."""
-    seconds: dict[str, list[Any]] = {name: [] for name in steps}
-    names = list(steps)
-    gc.collect()
-    gc.disable()
-    for _ in range(rounds):
-        for name in names:
-            steps[name]()
-            seconds[name].append([steps[name]() for _ in range(steps_in_a_round)])
-        names.reverse()
-    gc.enable()
-    return {name: np.array(values) for name, values in seconds.items()}
-
-
-def ratio_interval(ours: np.ndarray, recipe: np.ndarray, seed: int) -> tuple[float, float]:
-    """A 95 % interval of the ratio of the medians, from 2 000 bootstrap draws of whole rounds."""
-    generator = np.random.default_rng(seed)
-    rounds = len(ours)
-    ratios = []
-    for _ in range(2000):
-        rows = generator.integers(rounds, size=rounds)
-        ratios.append(np.median(ours[rows]) / np.median(recipe[rows]))
-    low, high = np.percentile(ratios, (2.5, 97.5))
-    return float(low), float(high)
 
 
 def milliseconds(name: str, times: dict[str, np.ndarray]) -> Figure:
@@ -118,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for _ in range(2 if args.smoke else WARM_UP_STEPS):
         for step in steps.values():
             step()
-    times = time_rounds(steps, rounds)
+    times = time_rounds(steps, rounds, STEPS)
 
     wall = {name: values[..., 0] for name, values in times.items()}
     processor = {name: values[..., 1] for name, values in times.items()}
