@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import keras
-from large_tables import (
+from images import load_train_and_test
+from reporting import Figure, parser, report
+from table_training import (
     BATCH_SIZE,
     DIM,
     FASTER,
@@ -30,10 +32,8 @@ from large_tables import (
     STEPS,
     UNITS,
     evaluate,
-    load_images,
     train,
 )
-from reporting import Figure, parser, report
 
 from keras_vqvae import layers
 
@@ -85,7 +85,7 @@ def rows(smoke: bool) -> dict[str, Row]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser(__doc__, "codes_in_use").parse_args(argv)
-    images, test = load_images(args.smoke)
+    images, test = load_train_and_test(args.smoke, 128 if args.smoke else None)
     steps = 3 if args.smoke else STEPS
     figures = []
     for name, row in rows(args.smoke).items():

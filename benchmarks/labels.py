@@ -19,10 +19,11 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
-from fashion_mnist import make_ours
+from images import load_labelled
 from reporting import RESULTS, Figure, parser, report
+from vqvaes import make_ours
 
-from keras_vqvae import data, evaluation, models
+from keras_vqvae import evaluation, models
 
 NAMES = (
     *("T-shirt", "trouser", "pullover", "dress", "coat"),
@@ -30,13 +31,6 @@ NAMES = (
 )
 SAMPLES = 200
 VQVAE_EPOCHS, PRIOR_EPOCHS, CLASSIFIER_EPOCHS = 4, 6, 4
-
-
-def load(split: str, smoke: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Images, float32 in [0, 1], and labels."""
-    source = data.load_images("fashion_mnist_mini" if smoke else "fashion_mnist", split=split)
-    indices = np.arange(min(len(source), 256) if smoke else len(source))
-    return source.read(indices).astype("float32") / 255.0, source.labels[indices]
 
 
 def train_prior(
@@ -61,7 +55,9 @@ def train_prior(
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser(__doc__, "labels").parse_args(argv)
     keras.utils.set_random_seed(args.seed)
-    (train, train_labels), (test, test_labels) = (load(s, args.smoke) for s in ("train", "test"))
+    limit = 256 if args.smoke else None
+    train, train_labels = load_labelled("train", args.smoke, limit)
+    test, test_labels = load_labelled("test", args.smoke, limit)
     epochs = (1, 1, 1) if args.smoke else (VQVAE_EPOCHS, PRIOR_EPOCHS, CLASSIFIER_EPOCHS)
     vqvae = make_ours(float(train.var()))
     vqvae.fit(train, batch_size=128, epochs=epochs[0], verbose=2)

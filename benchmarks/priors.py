@@ -18,71 +18,24 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-import math
 import statistics
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
-from fashion_mnist import make_ours
+from images import load_train_and_test
 from keras_io_recipe import CODE_SHAPE, NUM_EMBEDDINGS, make_pixel_cnn
+from prior_training import Contestant, bits_per_code, endless, ours
 from reporting import RESULTS, Figure, parser, report, require_tensorflow
+from vqvaes import make_ours
 
-from keras_vqvae import data, models
+from keras_vqvae import models
 
 SECONDS = 300.0
 SLICES = 10
 VQVAE_EPOCHS = 4
-
-
-@dataclass
-class Contestant:
-    """A prior in training.
-
-    Attributes:
-        name: as in the table.
-        model: compiled.
-        batch_size: of its training.
-        peak: highest learning rate of the cosine; `None` leaves the rate alone.
-        at_least: the bound on how much fewer bits per code than the recipe it needs, in percent.
-    """
-
-    name: str
-    model: keras.Model
-    batch_size: int
-    peak: float | None = None
-    at_least: float | None = None
-    seconds: float = 0.0
-    steps: list[float] = field(default_factory=list)
-    curve: list[tuple[float, float]] = field(default_factory=list)
-
-    def train(self, batches: Iterator[np.ndarray], until: float, total: float) -> None:
-        """Trains until its clock shows `until`."""
-        while self.seconds < until:
-            if self.peak is not None:
-                done = self.seconds / total
-                warm = min(1.0, done / 0.02)
-                rate = self.peak * warm * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
-                self.model.optimizer.learning_rate = max(rate, 1e-6)
-            codes = next(batches)
-            start = time.perf_counter()
-            if self.peak is None:
-                self.model.train_on_batch(codes, codes)
-            else:
-                self.model.train_on_batch(codes)
-            self.steps.append(time.perf_counter() - start)
-            self.seconds += self.steps[-1]
-
-
-def ours(
-    name: str, prior: models.CodePrior, peak: float, at_least: float | None = None
-) -> Contestant:
-    prior.compile(keras.optimizers.AdamW(peak, weight_decay=0.01, clipnorm=1.0))
-    return Contestant(name, prior, batch_size=32, peak=peak, at_least=at_least)
 
 
 def make_contestants() -> list[Contestant]:
@@ -113,40 +66,13 @@ def make_codes(smoke: bool, path: Path | None) -> tuple[np.ndarray, np.ndarray]:
     if path is not None and path.exists():
         with np.load(path, allow_pickle=False) as file:
             return file["train"], file["test"]
-    name = "fashion_mnist_mini" if smoke else "fashion_mnist"
-    arrays = []
-    for split in ("train", "test"):
-        source = data.load_images(name, split=split)
-        count = min(len(source), 256) if smoke else len(source)
-        arrays.append(source.read(np.arange(count)).astype("float32") / 255.0)
-    train, test = arrays
+    train, test = load_train_and_test(smoke, 256 if smoke else None)
     vqvae = make_ours(float(train.var()))
     vqvae.fit(train, batch_size=128, epochs=1 if smoke else VQVAE_EPOCHS, verbose=2)
     codes = vqvae.encode(train), vqvae.encode(test)
     if path is not None:
         np.savez_compressed(path, train=codes[0], test=codes[1])
     return codes
-
-
-def endless(codes: np.ndarray, batch_size: int, seed: int) -> Iterator[np.ndarray]:
-    """Shuffled batches, epoch after epoch."""
-    rng = np.random.default_rng(seed)
-    while True:
-        order = rng.permutation(len(codes))
-        for first in range(0, len(codes) - batch_size + 1, batch_size):
-            yield codes[order[first : first + batch_size]]
-
-
-def bits_per_code(model: keras.Model, codes: np.ndarray) -> float:
-    """Mean of −log2 p over all codes, from the logits of either kind of model."""
-    total = 0.0
-    for first in range(0, len(codes), 500):
-        batch = codes[first : first + 500]
-        logits = model.predict_on_batch(batch).astype("float64")
-        logits -= logits.max(axis=-1, keepdims=True)
-        log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
-        total -= np.take_along_axis(log_p, batch[..., None], axis=-1).sum()
-    return total / codes.size / math.log(2.0)
 
 
 def plot(contestants: Sequence[Contestant], path: Path) -> None:

@@ -22,11 +22,12 @@ from typing import Any
 
 import keras
 import numpy as np
-from fashion_mnist import BATCH_SIZE, make_ours
+from images import load_labelled
 from reporting import Figure, parser, report, require_tensorflow
 from timing import ratio_interval
+from vqvaes import BATCH_SIZE, make_ours
 
-from keras_vqvae import callbacks, data
+from keras_vqvae import callbacks
 
 EPOCHS = 10
 ROUNDS = 8
@@ -85,9 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rounds = args.rounds or (1 if args.smoke else ROUNDS)
     epochs = args.epochs or (2 if args.smoke else EPOCHS)
 
-    source = data.load_images("fashion_mnist_mini")
-    count = 5 * BATCH_SIZE if args.smoke else len(source)
-    images = source.read(np.arange(count)).astype("float32") / 255.0
+    images, _ = load_labelled("train", bundled=True, limit=5 * BATCH_SIZE if args.smoke else None)
     keras.utils.set_random_seed(args.seed)
     model = make_ours(float(np.var(images, dtype="float64")))
     timed_fit(model, images, 1, [])  # compiles the step
@@ -132,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     settings = {
         "batch_size": BATCH_SIZE,
-        "images": count,
+        "images": len(images),
         "images_shown": SHOWN,
         "codes": 128,
         "epochs": epochs,

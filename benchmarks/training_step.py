@@ -21,11 +21,10 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 import tensorflow as tf
-from fashion_mnist import BATCH_SIZE, make_ours, make_recipe
+from images import load_labelled
 from reporting import Figure, parser, report, require_tensorflow
 from timing import Step, ratio_interval, time_rounds
-
-from keras_vqvae import data
+from vqvaes import BATCH_SIZE, make_ours, make_recipe
 
 ROUNDS = 200
 STEPS = 5
@@ -74,8 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rounds = args.rounds or (3 if args.smoke else ROUNDS)
     full = not args.smoke and rounds >= ROUNDS
 
-    source = data.load_images("fashion_mnist_mini")
-    batch = source.read(np.arange(BATCH_SIZE)).astype("float32") / 255.0
+    batch, _ = load_labelled("train", bundled=True, limit=BATCH_SIZE)
     variance = float(np.var(batch))
     keras.utils.set_random_seed(args.seed)
     recipe = make_recipe(variance)
