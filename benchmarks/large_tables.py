@@ -28,6 +28,7 @@ from typing import Any
 
 import keras
 from images import load_train_and_test
+from plotting import saved_figure
 from reporting import RESULTS, Figure, parser, report
 from table_training import (
     BATCH_SIZE,
@@ -71,30 +72,24 @@ LARGEST = {"EMA, optimal transport": 4_096}
 
 def plot(results: dict[tuple[str, int], dict[str, float]], path: Path) -> None:
     """Usage and error against the size of the table, a line for each quantizer."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     sizes = sorted({size for _, size in results})
-    figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
-    for name, marker in zip(QUANTIZERS, "ovs*P^DdX", strict=True):
-        tried = [size for size in sizes if (name, size) in results]
-        for panel, key in zip(axes, ("perplexity", "MSE"), strict=True):
-            values = [results[name, size][key] for size in tried]
-            panel.plot(tried, values, marker=marker, label=name)
-    axes[0].plot(sizes, sizes, "k:", label="all codes equally often")
-    axes[0].set(ylabel="perplexity, test images (codes)", yscale="log")
-    axes[1].set(ylabel="MSE, test images, [0, 1] scale", ylim=(0, None))
-    for panel in axes:
-        panel.set(xscale="log", xlabel="size of the table, K", xticks=sizes)
-        panel.set_xticks(sizes, [f"{size:,}".replace(",", " ") for size in sizes])
-        panel.minorticks_off()
-        panel.grid(alpha=0.3)
-    lines = axes[0].get_legend_handles_labels()
-    figure.legend(*lines, fontsize="small", loc="outside right center")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    with saved_figure(path, (12, 4.2), panels=2) as figure:
+        axes = figure.axes
+        for name, marker in zip(QUANTIZERS, "ovs*P^DdX", strict=True):
+            tried = [size for size in sizes if (name, size) in results]
+            for panel, key in zip(axes, ("perplexity", "MSE"), strict=True):
+                values = [results[name, size][key] for size in tried]
+                panel.plot(tried, values, marker=marker, label=name)
+        axes[0].plot(sizes, sizes, "k:", label="all codes equally often")
+        axes[0].set(ylabel="perplexity, test images (codes)", yscale="log")
+        axes[1].set(ylabel="MSE, test images, [0, 1] scale", ylim=(0, None))
+        for panel in axes:
+            panel.set(xscale="log", xlabel="size of the table, K", xticks=sizes)
+            panel.set_xticks(sizes, [f"{size:,}".replace(",", " ") for size in sizes])
+            panel.minorticks_off()
+            panel.grid(alpha=0.3)
+        lines = axes[0].get_legend_handles_labels()
+        figure.legend(*lines, fontsize="small", loc="outside right center")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

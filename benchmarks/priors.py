@@ -27,6 +27,7 @@ import keras
 import numpy as np
 from images import load_train_and_test
 from keras_io_recipe import CODE_SHAPE, NUM_EMBEDDINGS, make_pixel_cnn
+from plotting import saved_figure
 from prior_training import Contestant, bits_per_code, endless, ours
 from reporting import RESULTS, Figure, parser, report, require_tensorflow
 from vqvaes import make_ours
@@ -76,20 +77,14 @@ def make_codes(smoke: bool, path: Path | None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def plot(contestants: Sequence[Contestant], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4.6), layout="constrained")
-    for i, c in enumerate(contestants):
-        axes.plot(*zip(*c.curve, strict=True), "k--" if i == 0 else "o-", ms=3, label=c.name)
-    axes.set(xlabel="seconds of training", ylabel="bits per code, test images")
-    axes.set_ylim(top=min(c.curve[0][1] for c in contestants) + 0.5)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    with saved_figure(path, (7, 4.6)) as figure:
+        (axes,) = figure.axes
+        for i, c in enumerate(contestants):
+            axes.plot(*zip(*c.curve, strict=True), "k--" if i == 0 else "o-", ms=3, label=c.name)
+        axes.set(xlabel="seconds of training", ylabel="bits per code, test images")
+        axes.set_ylim(top=min(c.curve[0][1] for c in contestants) + 0.5)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
