@@ -24,12 +24,22 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass
 class Figure:
-    """One figure of both contestants. A bound and an interval, if there are any, are of ours."""
+    """One figure of both contestants. A bound and an interval, if there are any, are of ours.
+
+    Attributes:
+        name: what was measured.
+        unit: of both.
+        ours: the figure of `keras_vqvae`.
+        peer: that of whom `report` names as the peer; `None` if there is none.
+        at_most: the most that ours may be.
+        at_least: the least that ours may be.
+        interval: in which ours lies.
+    """
 
     name: str
     unit: str
     ours: float
-    recipe: float | None = None
+    peer: float | None = None
     at_most: float | None = None
     at_least: float | None = None
     interval: tuple[float, float] | None = None
@@ -37,7 +47,7 @@ class Figure:
     def __post_init__(self) -> None:
         # NumPy's numbers go into no JSON.
         self.ours = float(self.ours)
-        self.recipe = None if self.recipe is None else float(self.recipe)
+        self.peer = None if self.peer is None else float(self.peer)
 
     @property
     def holds(self) -> bool | None:
@@ -105,7 +115,7 @@ def report(
         output: the results file, or `None` for the usual one.
         full: whether this is the run that the bounds are for. A reduced run is not judged, and
             writes a file only where `output` says.
-        peer: who the figures called `recipe` are of.
+        peer: who the figures called `peer` are of.
         peer_packages: distributions whose versions belong to the results, where installed.
 
     Returns:
@@ -114,14 +124,14 @@ def report(
     table = Table(title=name if full else f"{name} (reduced run: not judged)")
     for column in ("figure", "unit"):
         table.add_column(column)
-    with_peer = any(figure.recipe is not None for figure in figures)
+    with_peer = any(figure.peer is not None for figure in figures)
     for column in ("keras_vqvae", *([peer] if with_peer else []), "bound"):
         table.add_column(column, justify="right")
     table.add_column("holds")
     for figure in figures:
         holds = {None: "", True: "yes", False: "NO"}[figure.holds if full else None]
-        recipe = "" if figure.recipe is None else f"{figure.recipe:.4g}"
-        values = [escape(figure.ours_text), *([recipe] if with_peer else [])]
+        theirs = "" if figure.peer is None else f"{figure.peer:.4g}"
+        values = [escape(figure.ours_text), *([theirs] if with_peer else [])]
         table.add_row(figure.name, figure.unit, *values, figure.bound, holds)
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
