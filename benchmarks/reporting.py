@@ -9,6 +9,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class Figure:
     """One figure of both contestants. A bound and an interval, if there are any, are of ours.
 
     Attributes:
-        name: what was measured.
+        name: what was measured; in no other figure of a results file.
         unit: of both.
         ours: the figure of `keras_vqvae`.
         peer: that of whom `report` names as the peer; `None` if there is none.
@@ -120,6 +121,9 @@ def report(
 
     Returns:
         The exit status: 1 if a bound of a full run does not hold.
+
+    Raises:
+        ValueError: if two figures have one name. The table is printed before.
     """
     table = Table(title=name if full else f"{name} (reduced run: not judged)")
     for column in ("figure", "unit"):
@@ -135,6 +139,7 @@ def report(
         table.add_row(figure.name, figure.unit, *values, figure.bound, holds)
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
+    check_names(figures)
     if full or output:
         path = output or RESULTS / f"{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -154,6 +159,17 @@ def report(
         path.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         console.print(f"Results written to {path.name}.")
     return int(full and any(figure.holds is False for figure in figures))
+
+
+def check_names(figures: Sequence[Figure]) -> None:
+    """A name stands for one figure, so that who reads a results file can ask for it."""
+    counts = Counter(figure.name for figure in figures)
+    for name, count in counts.items():
+        if count > 1:
+            raise ValueError(
+                f"Each figure should have a name of its own. Received {count} figures that are "
+                f"called {name!r}: say in the name what tells them apart."
+            )
 
 
 def machine() -> dict[str, Any]:

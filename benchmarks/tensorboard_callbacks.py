@@ -112,10 +112,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     ratio = float(np.median(seconds) / np.median(without))
     interval = ratio_interval(seconds, without, args.seed)
     relative = "× without"
-    training = f"training of {epochs} epochs"
     figures = [
-        Figure(training, "s", np.median(seconds), np.median(without)),
-        Figure(training, relative, ratio, 1.0, at_most=1.05, interval=interval),
+        Figure(f"training of {epochs} epochs", "s", np.median(seconds), np.median(without)),
+        Figure(
+            f"ratio of trainings of {epochs} epochs",
+            relative,
+            ratio,
+            1.0,
+            at_most=1.05,
+            interval=interval,
+        ),
         Figure(
             "inside the callbacks",
             relative,

@@ -95,8 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     figures = [
         milliseconds("median step", wall),
         milliseconds("median step, processor time", processor),
-        compared("median step", wall, args.seed, at_most=1.05),
-        compared("median step, processor time", processor, args.seed),
+        compared("ratio of median steps", wall, args.seed, at_most=1.05),
+        compared("ratio of median steps, processor time", processor, args.seed),
         quartiles,
     ]
     settings = {
