@@ -25,7 +25,7 @@ import numpy as np
 from images import load_train_and_test
 from keras_io_recipe import CODE_SHAPE, NUM_EMBEDDINGS, make_pixel_cnn
 from prior_training import Contestant, bits_per_code, endless, ours
-from reporting import Figure, parser, report, require_tensorflow
+from reporting import Figure, parser, report, require_commit, require_tensorflow
 from vqvaes import make_ours, make_recipe, train_in_turns
 
 from keras_vqvae import likelihoods, models, ops
@@ -80,6 +80,8 @@ def train_priors(
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser(__doc__, "bits_per_dimension").parse_args(argv)
     require_tensorflow()
+    full = not args.smoke
+    require_commit(full, args.output)
     train, test = load_train_and_test(args.smoke, 640 if args.smoke else None)
     variance = float(np.var(train, dtype="float64"))
     keras.utils.set_random_seed(args.seed)
@@ -126,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "num_embeddings": NUM_EMBEDDINGS,
         "seed": args.seed,
     }
-    return report("bits_per_dimension", figures, settings, args.output, not args.smoke)
+    return report("bits_per_dimension", figures, settings, args.output, full)
 
 
 if __name__ == "__main__":

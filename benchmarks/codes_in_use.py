@@ -21,7 +21,7 @@ from functools import partial
 
 import keras
 from images import load_train_and_test
-from reporting import Figure, parser, report
+from reporting import Figure, parser, report, require_commit
 from table_training import (
     BATCH_SIZE,
     DIM,
@@ -85,6 +85,8 @@ def rows(smoke: bool) -> dict[str, Row]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser(__doc__, "codes_in_use").parse_args(argv)
+    full = not args.smoke
+    require_commit(full, args.output)
     images, test = load_train_and_test(args.smoke, 128 if args.smoke else None)
     steps = 3 if args.smoke else STEPS
     figures = []
@@ -101,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "levels": {str(size): LEVELS[size] for size in (16, 64)},
         "seed": args.seed,
     }
-    return report("codes_in_use", figures, settings, args.output, full=not args.smoke)
+    return report("codes_in_use", figures, settings, args.output, full)
 
 
 if __name__ == "__main__":

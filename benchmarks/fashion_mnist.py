@@ -21,7 +21,7 @@ import keras
 import numpy as np
 from images import load_train_and_test
 from keras_io_recipe import LATENT_DIM, NUM_EMBEDDINGS
-from reporting import Figure, parser, report, require_tensorflow
+from reporting import Figure, parser, report, require_commit, require_tensorflow
 from vqvaes import BATCH_SIZE, make_ours, make_recipe, train_in_turns
 
 EPOCHS = 10
@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments.parse_args(argv)
     require_tensorflow()
     full = not args.smoke and args.epochs in (None, EPOCHS) and args.limit is None
+    require_commit(full, args.output)
     if args.smoke:
         args.epochs, args.limit = args.epochs or 1, args.limit or 5 * BATCH_SIZE
     epochs = args.epochs or EPOCHS

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 from images import load_labelled
-from reporting import RESULTS, Figure, parser, report
+from reporting import Figure, parser, report, require_commit, results_file
 from vqvaes import make_ours
 
 from keras_vqvae import evaluation, models
@@ -54,6 +54,8 @@ def train_prior(
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser(__doc__, "labels").parse_args(argv)
+    full = not args.smoke
+    require_commit(full, args.output)
     keras.utils.set_random_seed(args.seed)
     limit = 256 if args.smoke else None
     train, train_labels = load_labelled("train", args.smoke, limit)
@@ -83,16 +85,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         Figure("prior, given the class", "bits per code", bits),
         *(Figure(f"samples: {n}", "%", v) for n, v in zip(NAMES, by_class, strict=True)),
     ]
-    if not args.smoke:
+    if path := results_file("labels", args.output, full):
         first = np.concatenate([samples[asked == c][:16] for c in range(10)])
-        path = (args.output or RESULTS / "labels.json").with_suffix(".png")
-        evaluation.image_grid(first, columns=16, value_range=(0, 1), path=path)
+        picture = path.with_suffix(".png")
+        evaluation.image_grid(first, columns=16, value_range=(0, 1), path=picture)
     settings = {
         "samples_of_a_class": len(asked) // 10,
         "epochs": dict(zip(("vqvae", "prior", "classifier"), epochs, strict=True)),
         "seed": args.seed,
     }
-    return report("labels", figures, settings, args.output, full=not args.smoke)
+    return report("labels", figures, settings, args.output, full)
 
 
 if __name__ == "__main__":

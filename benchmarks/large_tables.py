@@ -29,7 +29,7 @@ from typing import Any
 import keras
 from images import load_train_and_test
 from plotting import saved_figure
-from reporting import RESULTS, Figure, parser, report
+from reporting import Figure, parser, report, require_commit, results_file
 from table_training import (
     BATCH_SIZE,
     DIM,
@@ -94,6 +94,8 @@ def plot(results: dict[tuple[str, int], dict[str, float]], path: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser(__doc__, "large_tables").parse_args(argv)
+    full = not args.smoke
+    require_commit(full, args.output)
     images, test = load_train_and_test(args.smoke, 128 if args.smoke else None)
     steps = 3 if args.smoke else STEPS
     results, figures = {}, []
@@ -111,8 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 Figure(f"K = {size}, {name}: {key}", UNITS[key], value)
                 for key, value in measured.items()
             ]
-    if not args.smoke:
-        plot(results, (args.output or RESULTS / "large_tables.json").with_suffix(".png"))
+    if path := results_file("large_tables", args.output, full):
+        plot(results, path.with_suffix(".png"))
     settings = {
         "steps": steps,
         "batch_size": BATCH_SIZE,
@@ -120,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "levels": {str(size): LEVELS[size] for size in SIZES},
         "seed": args.seed,
     }
-    return report("large_tables", figures, settings, args.output, full=not args.smoke)
+    return report("large_tables", figures, settings, args.output, full)
 
 
 if __name__ == "__main__":

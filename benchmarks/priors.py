@@ -29,7 +29,7 @@ from images import load_train_and_test
 from keras_io_recipe import CODE_SHAPE, NUM_EMBEDDINGS, make_pixel_cnn
 from plotting import saved_figure
 from prior_training import Contestant, bits_per_code, endless, ours
-from reporting import RESULTS, Figure, parser, report, require_tensorflow
+from reporting import Figure, parser, report, require_commit, require_tensorflow, results_file
 from vqvaes import make_ours
 
 from keras_vqvae import models
@@ -96,6 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_tensorflow()
     keras.utils.set_random_seed(args.seed)
     total = args.seconds or (1.0 if args.smoke else SECONDS)
+    full = not args.smoke and total >= SECONDS and not args.only
+    require_commit(full, args.output)
     train, test = make_codes(args.smoke, args.codes)
     used = len(np.unique(train))
     print(f"{used} of {NUM_EMBEDDINGS} codes in use", flush=True)
@@ -116,7 +118,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             c.curve.append((c.seconds, bits_per_code(c.model, test)))
             print(f"{c.name}: {c.seconds:.0f} s, {c.curve[-1][1]:.4f} bits per code", flush=True)
 
-    full = not args.smoke and total >= SECONDS and not args.only
     recipe = contestants[0]
     recipe_bits, recipe_step = recipe.curve[-1][1], statistics.median(recipe.steps)
     figures = [Figure("codes in use", "%", 100 * used / NUM_EMBEDDINGS, at_least=100.0)]
@@ -132,8 +133,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             figures.append(
                 Figure(f"{c.name}: training on a grid", "× the recipe's", ratio, at_most=0.5)
             )
-    if not args.smoke:
-        plot(contestants, (args.output or RESULTS / "priors.json").with_suffix(".png"))
+    if path := results_file("priors", args.output, full):
+        plot(contestants, path.with_suffix(".png"))
     settings = {
         "seconds": total,
         "slices": slices,

@@ -35,7 +35,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from reporting import Figure, parser, report
+from reporting import Figure, parser, report, require_commit
 from timing import ratio_interval, time_rounds
 from turns import Contestant
 
@@ -262,6 +262,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ways = [way for way in WAYS if with_jax or way.backend != "jax"]
     rounds = args.rounds or (1 if args.smoke else ROUNDS)
     full = not args.smoke and not args.only and rounds >= ROUNDS
+    require_commit(full, args.output)
 
     figures = []
     cases = [tiny(case) for case in CASES] if args.smoke else CASES

@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import functools
 import importlib.metadata
 import json
 import os
@@ -20,7 +21,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+# What results depend on, as git takes it. The results themselves are none of it.
+MEASURED = ("keras_vqvae", "benchmarks/*.py")
 
 
 @dataclass
@@ -98,6 +102,11 @@ def parser(description: str | None, name: str) -> argparse.ArgumentParser:
     return result
 
 
+def results_file(name: str, output: Path | None, full: bool) -> Path | None:
+    """Where the results go, and pictures beside them; `None` for a reduced run without `output`."""
+    return output or (RESULTS / f"{name}.json" if full else None)
+
+
 def report(
     name: str,
     figures: Sequence[Figure],
@@ -124,6 +133,8 @@ def report(
 
     Raises:
         ValueError: if two figures have one name. The table is printed before.
+        SystemExit: if the usual file would be of no commit, as `require_commit` says. Call that
+            before the measurement, so that it is not in vain.
     """
     table = Table(title=name if full else f"{name} (reduced run: not judged)")
     for column in ("figure", "unit"):
@@ -140,8 +151,9 @@ def report(
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     check_names(figures)
-    if full or output:
-        path = output or RESULTS / f"{name}.json"
+    require_commit(full, output)
+    path = results_file(name, output, full)
+    if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         results = {
             "benchmark": name,
@@ -219,15 +231,20 @@ def version_of(distribution: str) -> str | None:
         return None
 
 
+@functools.cache
 def commit() -> str | None:
-    """The checkout's commit, with a `+` if the package was changed after it."""
-    git = ["git", "-C", str(Path(__file__).parent.parent)]
+    """The checkout's commit, with a `+` if package or benchmarks were changed after it.
+
+    Asked once, before the measurement: what is changed or committed later has been loaded as it
+    was then. Files that git does not know are in no commit, and may be anything; they do not count.
+    """
+    git = ["git", "-C", str(ROOT)]
     try:
         head = subprocess.run(
             [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
         )
         changes = subprocess.run(
-            [*git, "status", "--porcelain", "--", "keras_vqvae", "benchmarks/*.py"],
+            [*git, "status", "--porcelain", "--untracked-files=no", "--", *MEASURED],
             capture_output=True,
             text=True,
             check=True,
@@ -235,6 +252,22 @@ def commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return head.stdout.strip() + ("+" if changes.stdout.strip() else "")
+
+
+def require_commit(full: bool, output: Path | None) -> None:
+    """Refuses to measure what no commit holds for the usual results file of a full run.
+
+    Args:
+        full: whether it is one.
+        output: the results file, or `None` for the usual one.
+    """
+    found = commit()
+    if full and output is None and found is not None and found.endswith("+"):
+        raise SystemExit(
+            "The results of a full run should name the commit that they are of. "
+            f"Received: commit {found}, with changes after it in {' or '.join(MEASURED)}. "
+            "Commit them first, or pass `--output FILE` to write the results elsewhere."
+        )
 
 
 def command() -> str:

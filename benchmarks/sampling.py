@@ -35,7 +35,7 @@ import numpy as np
 from keras import ops
 from keras_io_recipe import DrawCodes
 from plotting import saved_figure
-from reporting import RESULTS, Figure, parser, report
+from reporting import Figure, parser, report, require_commit, results_file
 
 from keras_vqvae import models
 from keras_vqvae.compilation import CompiledFunction
@@ -227,6 +227,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--positions", type=int, default=49, help="of the loop with predict (default: 49)"
     )
     args = arguments.parse_args(argv)
+    full = not args.smoke
+    require_commit(full, args.output)
     keras.utils.set_random_seed(args.seed)
     sides = (3, 4) if args.smoke else GRIDS
     results, figures = {}, []
@@ -237,8 +239,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             times = measure(prior, 1 if args.smoke else ROUNDS, loops)
             results[name, side] = times
             figures += figures_of(name, side, times, state_kib(prior))
-    if not args.smoke:
-        plot(results, (args.output or RESULTS / "sampling.json").with_suffix(".png"))
+    if path := results_file("sampling", args.output, full):
+        plot(results, path.with_suffix(".png"))
     settings = {
         "images": IMAGES,
         "num_embeddings": NUM_EMBEDDINGS,
@@ -247,7 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "positions_of_the_loop_with_predict": args.positions,
         "seed": args.seed,
     }
-    return report("sampling", figures, settings, args.output, full=not args.smoke)
+    return report("sampling", figures, settings, args.output, full)
 
 
 if __name__ == "__main__":

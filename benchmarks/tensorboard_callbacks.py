@@ -23,7 +23,7 @@ from typing import Any
 import keras
 import numpy as np
 from images import load_labelled
-from reporting import Figure, parser, report, require_tensorflow
+from reporting import Figure, parser, report, require_commit, require_tensorflow
 from timing import ratio_interval
 from vqvaes import BATCH_SIZE, make_ours
 
@@ -83,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments.parse_args(argv)
     require_tensorflow()
     full = not args.smoke and args.rounds in (None, ROUNDS) and args.epochs in (None, EPOCHS)
+    require_commit(full, args.output)
     rounds = args.rounds or (1 if args.smoke else ROUNDS)
     epochs = args.epochs or (2 if args.smoke else EPOCHS)
 

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from images import load_labelled
-from reporting import Figure, parser, report, require_tensorflow
+from reporting import Figure, parser, report, require_commit, require_tensorflow
 from timing import Step, ratio_interval, time_rounds
 from vqvaes import BATCH_SIZE, make_ours, make_recipe
 
@@ -72,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_tensorflow()
     rounds = args.rounds or (3 if args.smoke else ROUNDS)
     full = not args.smoke and rounds >= ROUNDS
+    require_commit(full, args.output)
 
     batch, _ = load_labelled("train", bundled=True, limit=BATCH_SIZE)
     variance = float(np.var(batch))
