@@ -1,11 +1,11 @@
 """What the TensorBoard callbacks cost at their defaults, as a share of training time.
 
 The network of `fashion_mnist.py` trains on the bundled images, 10 epochs at a time: with all
-callbacks for a VQ-VAE at their defaults, and without, taking turns. Both are one model, so what is
-trained is the same size at all times. Beside the ratio of the two there is the time between the
-entry of the first callback and the exit of the last one, measured inside the same training, which
-other work on the machine disturbs less. The first training with callbacks also compiles what they
-run; it is a figure of its own.
+callbacks for a VQ-VAE at their defaults, and without, taking turns after a first training of each
+that does not count. Both are one model, so what is trained is the same size at all times. Beside
+the ratio of the two there is the time between the entry of the first callback and the exit of the
+last one, measured inside the same training, which other work on the machine disturbs less. The
+first training with callbacks also compiles what they run; it is a figure of its own.
 
     python benchmarks/tensorboard_callbacks.py
 """
@@ -14,6 +14,7 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
+import gc
 import sys
 import tempfile
 import time
@@ -24,7 +25,7 @@ import keras
 import numpy as np
 from images import load_labelled
 from reporting import Figure, parser, report, require_commit, require_tensorflow
-from timing import ratio_interval
+from timing import ratio_interval, take_turns
 from vqvaes import BATCH_SIZE, make_ours
 
 from keras_vqvae import callbacks
@@ -64,6 +65,7 @@ def all_callbacks(log_dir: str, images: np.ndarray) -> list[Any]:
 def timed_fit(model: Any, images: np.ndarray, epochs: int, used: list[Any]) -> tuple[float, float]:
     """Seconds of a training, and those of them inside the callbacks."""
     before, after = Mark(), Mark()
+    gc.collect()  # What the training before has left.
     start = time.perf_counter()
     model.fit(
         images,
@@ -94,22 +96,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     with tempfile.TemporaryDirectory() as folder:
 
-        def with_callbacks(name: str) -> tuple[float, float]:
-            used = all_callbacks(os.path.join(folder, name), images)
+        def with_callbacks() -> tuple[float, float]:
+            used = all_callbacks(tempfile.mkdtemp(dir=folder), images)
             return timed_fit(model, images, epochs, used)
 
-        first = with_callbacks("first")
-        ours, peer = [], []
-        for i in range(rounds):
-            turns = [
-                lambda i=i: ours.append(with_callbacks(str(i))),
-                lambda: peer.append(timed_fit(model, images, epochs, [])),
-            ]
-            for turn in turns if i % 2 else reversed(turns):
-                turn()
+        def without_callbacks() -> tuple[float, float]:
+            return timed_fit(model, images, epochs, [])
 
-    seconds, inside = np.array(ours).T
-    without = np.array(peer)[:, 0]
+        # One round more, which is not counted. With it, in an even number of rounds, each side
+        # follows the other as often as itself, and bears as much of what a training leaves behind.
+        turns = take_turns({"ours": with_callbacks, "peer": without_callbacks}, 1 + rounds)
+
+    first = turns["ours"][0]
+    seconds, inside = np.array(turns["ours"][1:]).T
+    without = np.array(turns["peer"][1:])[:, 0]
     ratio = float(np.median(seconds) / np.median(without))
     interval = ratio_interval(seconds, without, args.seed)
     relative = "× without"

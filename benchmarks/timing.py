@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,19 +11,29 @@ import numpy as np
 Step = Callable[[], tuple[float, float]]
 
 
+def take_turns(contestants: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[Any]]:
+    """What each gives in each round; the one that goes first changes from round to round."""
+    given: dict[str, list[Any]] = {name: [] for name in contestants}
+    names = list(contestants)
+    for _ in range(rounds):
+        for name in names:
+            given[name].append(contestants[name]())
+        names.reverse()
+    return given
+
+
 def time_rounds(
     steps: dict[str, Step], rounds: int, steps_in_a_round: int
 ) -> dict[str, np.ndarray]:
     """Seconds and processor seconds `(rounds, steps, 2)` of each, in alternating blocks."""
-    seconds: dict[str, list[Any]] = {name: [] for name in steps}
-    names = list(steps)
+
+    def block(step: Step) -> list[tuple[float, float]]:
+        step()
+        return [step() for _ in range(steps_in_a_round)]
+
     gc.collect()
     gc.disable()
-    for _ in range(rounds):
-        for name in names:
-            steps[name]()
-            seconds[name].append([steps[name]() for _ in range(steps_in_a_round)])
-        names.reverse()
+    seconds = take_turns({name: partial(block, step) for name, step in steps.items()}, rounds)
     gc.enable()
     return {name: np.array(values) for name, values in seconds.items()}
 
