@@ -22,10 +22,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from fashion_mnist import load_images, make_ours, make_recipe, train_in_turns
+from images import load_train_and_test
 from keras_io_recipe import CODE_SHAPE, NUM_EMBEDDINGS, make_pixel_cnn
-from priors import Contestant, bits_per_code, endless, ours
-from reporting import Figure, parser, report, require_tensorflow
+from prior_training import Contestant, bits_per_code, endless, ours
+from reporting import Figure, parser, report, require_commit, require_tensorflow
+from vqvaes import make_ours, make_recipe, train_in_turns
 
 from keras_vqvae import likelihoods, models, ops
 
@@ -78,9 +79,10 @@ def train_priors(
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser(__doc__, "bits_per_dimension").parse_args(argv)
-    args.limit = 640 if args.smoke else None
     require_tensorflow()
-    train, test = load_images(args)
+    full = not args.smoke
+    require_commit(full, args.output)
+    train, test = load_train_and_test(args.smoke, 640 if args.smoke else None)
     variance = float(np.var(train, dtype="float64"))
     keras.utils.set_random_seed(args.seed)
     recipe = make_recipe(variance)
@@ -126,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "num_embeddings": NUM_EMBEDDINGS,
         "seed": args.seed,
     }
-    return report("bits_per_dimension", figures, settings, args.output, not args.smoke)
+    return report("bits_per_dimension", figures, settings, args.output, full)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import keras
-from large_tables import (
+from images import load_train_and_test
+from reporting import Figure, parser, report, require_commit
+from table_training import (
     BATCH_SIZE,
     DIM,
     FASTER,
@@ -30,10 +32,8 @@ from large_tables import (
     STEPS,
     UNITS,
     evaluate,
-    load_images,
     train,
 )
-from reporting import Figure, parser, report
 
 from keras_vqvae import layers
 
@@ -85,7 +85,9 @@ def rows(smoke: bool) -> dict[str, Row]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser(__doc__, "codes_in_use").parse_args(argv)
-    images, test = load_images(args.smoke)
+    full = not args.smoke
+    require_commit(full, args.output)
+    images, test = load_train_and_test(args.smoke, 128 if args.smoke else None)
     steps = 3 if args.smoke else STEPS
     figures = []
     for name, row in rows(args.smoke).items():
@@ -101,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "levels": {str(size): LEVELS[size] for size in (16, 64)},
         "seed": args.seed,
     }
-    return report("codes_in_use", figures, settings, args.output, full=not args.smoke)
+    return report("codes_in_use", figures, settings, args.output, full)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from reporting import Figure, parser, report
+from reporting import Figure, parser, report, require_commit
 
 from keras_vqvae.runs import (
     Comparison,
@@ -84,6 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser(__doc__, "comparison")
     arguments.add_argument("--directory", help="of the models (default: one that is removed)")
     args = arguments.parse_args(argv)
+    full = not args.smoke
+    require_commit(full, args.output)
     config = settings(args.smoke, args.seed)
     with tempfile.TemporaryDirectory() as temporary:
         comparison = Comparison.create(args.directory or temporary, config)
@@ -91,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     figures = figures_of(found)
     details = {**found["config"], "images": found["images"], "models": found["models"]}
     details["feature_extractor"] = found.get("feature_extractor")
-    return report("comparison", figures, details, args.output, not args.smoke, peer="VAE")
+    return report("comparison", figures, details, args.output, full, peer="VAE")
 
 
 if __name__ == "__main__":

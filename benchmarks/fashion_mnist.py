@@ -15,97 +15,16 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 import math
 import statistics
 import sys
-import time
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
-from keras_io_recipe import LATENT_DIM, NUM_EMBEDDINGS, RecipeVQVAE, make_decoder, make_encoder
-from reporting import Figure, parser, report, require_tensorflow
+from images import load_train_and_test
+from keras_io_recipe import LATENT_DIM, NUM_EMBEDDINGS
+from reporting import Figure, parser, report, require_commit, require_tensorflow
+from vqvaes import BATCH_SIZE, make_ours, make_recipe, train_in_turns
 
-from keras_vqvae import codebooks, data, layers, likelihoods, models
-
-BATCH_SIZE = 128
 EPOCHS = 10
-
-
-class StepTimes(keras.callbacks.Callback):
-    """Seconds from the end of one training step to the end of the next, within an epoch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds: list[float] = []
-        self._last: float | None = None
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._last = None
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        now = time.perf_counter()
-        if self._last is not None:
-            self.seconds.append(now - self._last)
-        self._last = now
-
-
-def make_ours(data_variance: float) -> models.VQVAE:
-    """The recipe's network in `VQVAE`, with the quantizer that our models have by default."""
-    quantizer = layers.VectorQuantizer(
-        NUM_EMBEDDINGS,
-        LATENT_DIM,
-        update=codebooks.EMAUpdate(0.99),
-        embeddings_initializer="kmeans",
-        revival="replace_dead",
-    )
-    model = models.VQVAE(
-        make_encoder(),
-        quantizer,
-        make_decoder(),
-        likelihood=likelihoods.Gaussian.from_variance(data_variance),
-        value_range=(0, 1),
-    )
-    model.compile("adam")
-    return model
-
-
-def make_recipe(data_variance: float) -> RecipeVQVAE:
-    model = RecipeVQVAE(data_variance)
-    model.compile(keras.optimizers.Adam())
-    return model
-
-
-def load_images(args: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test images, float32 in [0, 1]."""
-    name = "fashion_mnist_mini" if args.smoke else "fashion_mnist"
-    arrays = []
-    for split in ("train", "test"):
-        source = data.load_images(name, split=split)
-        count = len(source) if args.limit is None else min(args.limit, len(source))
-        arrays.append(source.read(np.arange(count)).astype("float32") / 255.0)
-    return arrays[0], arrays[1]
-
-
-def train_in_turns(contestants: dict[str, Any], epochs: int, seed: int) -> dict[str, StepTimes]:
-    """Trains all for `epochs`, one epoch after the other, in equal orders.
-
-    Args:
-        contestants: by name, a model and the images as it takes them.
-        epochs: how many.
-        seed: of the orders.
-    """
-    times = {name: StepTimes() for name in contestants}
-    for epoch in range(epochs):
-        for name, (model, images) in contestants.items():
-            order = np.random.default_rng([seed, epoch]).permutation(len(images))
-            print(f"{name}, epoch {epoch + 1} of {epochs}", flush=True)
-            model.fit(
-                images[order],
-                batch_size=BATCH_SIZE,
-                shuffle=False,
-                callbacks=[times[name]],
-                verbose=2,
-            )
-    return times
 
 
 def squared_error(images: np.ndarray, reconstructions: np.ndarray) -> float:
@@ -128,11 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments.parse_args(argv)
     require_tensorflow()
     full = not args.smoke and args.epochs in (None, EPOCHS) and args.limit is None
+    require_commit(full, args.output)
     if args.smoke:
         args.epochs, args.limit = args.epochs or 1, args.limit or 5 * BATCH_SIZE
     epochs = args.epochs or EPOCHS
 
-    train, test = load_images(args)
+    train, test = load_train_and_test(args.smoke, args.limit)
     variance = float(np.var(train, dtype="float64"))
     keras.utils.set_random_seed(args.seed)
     recipe = make_recipe(variance)

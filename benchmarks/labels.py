@@ -19,10 +19,11 @@ from collections.abc import Sequence
 
 import keras
 import numpy as np
-from fashion_mnist import make_ours
-from reporting import RESULTS, Figure, parser, report
+from images import load_labelled
+from reporting import Figure, parser, report, require_commit, results_file
+from vqvaes import make_ours
 
-from keras_vqvae import data, evaluation, models
+from keras_vqvae import evaluation, models
 
 NAMES = (
     *("T-shirt", "trouser", "pullover", "dress", "coat"),
@@ -30,13 +31,6 @@ NAMES = (
 )
 SAMPLES = 200
 VQVAE_EPOCHS, PRIOR_EPOCHS, CLASSIFIER_EPOCHS = 4, 6, 4
-
-
-def load(split: str, smoke: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Images, float32 in [0, 1], and labels."""
-    source = data.load_images("fashion_mnist_mini" if smoke else "fashion_mnist", split=split)
-    indices = np.arange(min(len(source), 256) if smoke else len(source))
-    return source.read(indices).astype("float32") / 255.0, source.labels[indices]
 
 
 def train_prior(
@@ -60,8 +54,12 @@ def train_prior(
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser(__doc__, "labels").parse_args(argv)
+    full = not args.smoke
+    require_commit(full, args.output)
     keras.utils.set_random_seed(args.seed)
-    (train, train_labels), (test, test_labels) = (load(s, args.smoke) for s in ("train", "test"))
+    limit = 256 if args.smoke else None
+    train, train_labels = load_labelled("train", args.smoke, limit)
+    test, test_labels = load_labelled("test", args.smoke, limit)
     epochs = (1, 1, 1) if args.smoke else (VQVAE_EPOCHS, PRIOR_EPOCHS, CLASSIFIER_EPOCHS)
     vqvae = make_ours(float(train.var()))
     vqvae.fit(train, batch_size=128, epochs=epochs[0], verbose=2)
@@ -87,16 +85,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         Figure("prior, given the class", "bits per code", bits),
         *(Figure(f"samples: {n}", "%", v) for n, v in zip(NAMES, by_class, strict=True)),
     ]
-    if not args.smoke:
+    if path := results_file("labels", args.output, full):
         first = np.concatenate([samples[asked == c][:16] for c in range(10)])
-        path = (args.output or RESULTS / "labels.json").with_suffix(".png")
-        evaluation.image_grid(first, columns=16, value_range=(0, 1), path=path)
+        picture = path.with_suffix(".png")
+        evaluation.image_grid(first, columns=16, value_range=(0, 1), path=picture)
     settings = {
         "samples_of_a_class": len(asked) // 10,
         "epochs": dict(zip(("vqvae", "prior", "classifier"), epochs, strict=True)),
         "seed": args.seed,
     }
-    return report("labels", figures, settings, args.output, full=not args.smoke)
+    return report("labels", figures, settings, args.output, full)
 
 
 if __name__ == "__main__":

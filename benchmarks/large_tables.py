@@ -27,36 +27,32 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-from reporting import RESULTS, Figure, parser, report
+from images import load_train_and_test
+from plotting import saved_figure
+from reporting import Figure, parser, report, require_commit, results_file
+from table_training import (
+    BATCH_SIZE,
+    DIM,
+    FASTER,
+    FROM_DATA,
+    LEVELS,
+    RATE,
+    STEPS,
+    UNITS,
+    evaluate,
+    train,
+)
 
-from keras_vqvae import data, layers, models, ops
-from keras_vqvae.likelihoods import Gaussian
+from keras_vqvae import layers
 
 SIZES = (512, 4_096, 65_536)
 SMOKE_SIZES = (16, 64)
-STEPS = 1_000
-BATCH_SIZE = 64
-RATE = 1e-3
-DIM = 16
-
-# FSQ's levels, with a product that is the size of the table.
-LEVELS = {
-    16: (4, 4),
-    64: (4, 4, 4),
-    512: (8, 8, 8),
-    4_096: (8, 8, 8, 8),
-    65_536: (8, 8, 8, 8, 4, 4),
-}
 
 
 def vector_quantizer(**options: Any) -> Callable[[int], layers.Quantizer]:
     return lambda size: layers.VectorQuantizer(size, DIM, **options)
 
 
-FROM_DATA = {"embeddings_initializer": "kmeans", "revival": "replace_dead"}
-# Codes that learn at ten times the rate of the networks.
-FASTER = ", 10 × rate"
 GRADIENT = "gradient, k-means, revival" + FASTER
 QUANTIZERS: dict[str, Callable[[int], layers.Quantizer]] = {
     "EMA": vector_quantizer(update="ema"),
@@ -74,85 +70,33 @@ CODEBOOK_RATES = {GRADIENT: 10 * RATE}
 LARGEST = {"EMA, optimal transport": 4_096}
 
 
-def load_images(smoke: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test images, float32 in [0, 1]."""
-    name, limit = ("fashion_mnist_mini", 128) if smoke else ("fashion_mnist", None)
-    arrays = []
-    for split in ("train", "test"):
-        source = data.load_images(name, split=split)
-        count = len(source) if limit is None else limit
-        arrays.append(source.read(np.arange(count)).astype("float32") / 255.0)
-    return arrays[0], arrays[1]
-
-
-def train(
-    quantizer: layers.Quantizer,
-    images: np.ndarray,
-    steps: int,
-    seed: int,
-    codebook_rate: float = RATE,
-) -> models.VQVAE:
-    """A VQ-VAE around the quantizer; the images of a step depend on the seed alone."""
-    model = models.convolutional_vqvae(
-        images.shape[1:],
-        embedding_dim=DIM,
-        quantizer=quantizer,
-        likelihood=Gaussian.from_variance(float(images.var())),
-        value_range=(0, 1),
-    )
-    own = None if codebook_rate == RATE else keras.optimizers.Adam(codebook_rate)
-    model.compile(keras.optimizers.Adam(RATE), codebook_optimizer=own)
-    rows = np.random.default_rng(seed).integers(len(images), size=steps * BATCH_SIZE)
-    model.fit(images[rows], batch_size=BATCH_SIZE, epochs=1, shuffle=False, verbose=0)
-    return model
-
-
-def evaluate(model: models.VQVAE, images: np.ndarray, size: int) -> dict[str, float]:
-    """Error, usage and perplexity over all images at once."""
-    codes = model.encode(images)
-    error = np.clip(model.decode(codes), 0.0, 1.0) - images
-    counts = np.bincount(codes.ravel(), minlength=size).astype("float32")
-    return {
-        "MSE": float(np.square(error).mean()),
-        "usage": 100.0 * float((counts > 0).mean()),
-        "perplexity": float(ops.perplexity(counts)),
-    }
-
-
-UNITS = {"MSE": "[0, 1] scale", "usage": "% of codes", "perplexity": "codes"}
-
-
 def plot(results: dict[tuple[str, int], dict[str, float]], path: Path) -> None:
     """Usage and error against the size of the table, a line for each quantizer."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     sizes = sorted({size for _, size in results})
-    figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
-    for name, marker in zip(QUANTIZERS, "ovs*P^DdX", strict=True):
-        tried = [size for size in sizes if (name, size) in results]
-        for panel, key in zip(axes, ("perplexity", "MSE"), strict=True):
-            values = [results[name, size][key] for size in tried]
-            panel.plot(tried, values, marker=marker, label=name)
-    axes[0].plot(sizes, sizes, "k:", label="all codes equally often")
-    axes[0].set(ylabel="perplexity, test images (codes)", yscale="log")
-    axes[1].set(ylabel="MSE, test images, [0, 1] scale", ylim=(0, None))
-    for panel in axes:
-        panel.set(xscale="log", xlabel="size of the table, K", xticks=sizes)
-        panel.set_xticks(sizes, [f"{size:,}".replace(",", " ") for size in sizes])
-        panel.minorticks_off()
-        panel.grid(alpha=0.3)
-    lines = axes[0].get_legend_handles_labels()
-    figure.legend(*lines, fontsize="small", loc="outside right center")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    with saved_figure(path, (12, 4.2), panels=2) as figure:
+        axes = figure.axes
+        for name, marker in zip(QUANTIZERS, "ovs*P^DdX", strict=True):
+            tried = [size for size in sizes if (name, size) in results]
+            for panel, key in zip(axes, ("perplexity", "MSE"), strict=True):
+                values = [results[name, size][key] for size in tried]
+                panel.plot(tried, values, marker=marker, label=name)
+        axes[0].plot(sizes, sizes, "k:", label="all codes equally often")
+        axes[0].set(ylabel="perplexity, test images (codes)", yscale="log")
+        axes[1].set(ylabel="MSE, test images, [0, 1] scale", ylim=(0, None))
+        for panel in axes:
+            panel.set(xscale="log", xlabel="size of the table, K", xticks=sizes)
+            panel.set_xticks(sizes, [f"{size:,}".replace(",", " ") for size in sizes])
+            panel.minorticks_off()
+            panel.grid(alpha=0.3)
+        lines = axes[0].get_legend_handles_labels()
+        figure.legend(*lines, fontsize="small", loc="outside right center")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser(__doc__, "large_tables").parse_args(argv)
-    images, test = load_images(args.smoke)
+    full = not args.smoke
+    require_commit(full, args.output)
+    images, test = load_train_and_test(args.smoke, 128 if args.smoke else None)
     steps = 3 if args.smoke else STEPS
     results, figures = {}, []
     for size in SMOKE_SIZES if args.smoke else SIZES:
@@ -169,8 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 Figure(f"K = {size}, {name}: {key}", UNITS[key], value)
                 for key, value in measured.items()
             ]
-    if not args.smoke:
-        plot(results, (args.output or RESULTS / "large_tables.json").with_suffix(".png"))
+    if path := results_file("large_tables", args.output, full):
+        plot(results, path.with_suffix(".png"))
     settings = {
         "steps": steps,
         "batch_size": BATCH_SIZE,
@@ -178,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "levels": {str(size): LEVELS[size] for size in SIZES},
         "seed": args.seed,
     }
-    return report("large_tables", figures, settings, args.output, full=not args.smoke)
+    return report("large_tables", figures, settings, args.output, full)
 
 
 if __name__ == "__main__":

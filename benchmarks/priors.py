@@ -18,71 +18,25 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-import math
 import statistics
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
-from fashion_mnist import make_ours
+from images import load_train_and_test
 from keras_io_recipe import CODE_SHAPE, NUM_EMBEDDINGS, make_pixel_cnn
-from reporting import RESULTS, Figure, parser, report, require_tensorflow
+from plotting import saved_figure
+from prior_training import Contestant, bits_per_code, endless, ours
+from reporting import Figure, parser, report, require_commit, require_tensorflow, results_file
+from vqvaes import make_ours
 
-from keras_vqvae import data, models
+from keras_vqvae import models
 
 SECONDS = 300.0
 SLICES = 10
 VQVAE_EPOCHS = 4
-
-
-@dataclass
-class Contestant:
-    """A prior in training.
-
-    Attributes:
-        name: as in the table.
-        model: compiled.
-        batch_size: of its training.
-        peak: highest learning rate of the cosine; `None` leaves the rate alone.
-        at_least: the bound on how much fewer bits per code than the recipe it needs, in percent.
-    """
-
-    name: str
-    model: keras.Model
-    batch_size: int
-    peak: float | None = None
-    at_least: float | None = None
-    seconds: float = 0.0
-    steps: list[float] = field(default_factory=list)
-    curve: list[tuple[float, float]] = field(default_factory=list)
-
-    def train(self, batches: Iterator[np.ndarray], until: float, total: float) -> None:
-        """Trains until its clock shows `until`."""
-        while self.seconds < until:
-            if self.peak is not None:
-                done = self.seconds / total
-                warm = min(1.0, done / 0.02)
-                rate = self.peak * warm * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
-                self.model.optimizer.learning_rate = max(rate, 1e-6)
-            codes = next(batches)
-            start = time.perf_counter()
-            if self.peak is None:
-                self.model.train_on_batch(codes, codes)
-            else:
-                self.model.train_on_batch(codes)
-            self.steps.append(time.perf_counter() - start)
-            self.seconds += self.steps[-1]
-
-
-def ours(
-    name: str, prior: models.CodePrior, peak: float, at_least: float | None = None
-) -> Contestant:
-    prior.compile(keras.optimizers.AdamW(peak, weight_decay=0.01, clipnorm=1.0))
-    return Contestant(name, prior, batch_size=32, peak=peak, at_least=at_least)
 
 
 def make_contestants() -> list[Contestant]:
@@ -113,13 +67,7 @@ def make_codes(smoke: bool, path: Path | None) -> tuple[np.ndarray, np.ndarray]:
     if path is not None and path.exists():
         with np.load(path, allow_pickle=False) as file:
             return file["train"], file["test"]
-    name = "fashion_mnist_mini" if smoke else "fashion_mnist"
-    arrays = []
-    for split in ("train", "test"):
-        source = data.load_images(name, split=split)
-        count = min(len(source), 256) if smoke else len(source)
-        arrays.append(source.read(np.arange(count)).astype("float32") / 255.0)
-    train, test = arrays
+    train, test = load_train_and_test(smoke, 256 if smoke else None)
     vqvae = make_ours(float(train.var()))
     vqvae.fit(train, batch_size=128, epochs=1 if smoke else VQVAE_EPOCHS, verbose=2)
     codes = vqvae.encode(train), vqvae.encode(test)
@@ -128,42 +76,15 @@ def make_codes(smoke: bool, path: Path | None) -> tuple[np.ndarray, np.ndarray]:
     return codes
 
 
-def endless(codes: np.ndarray, batch_size: int, seed: int) -> Iterator[np.ndarray]:
-    """Shuffled batches, epoch after epoch."""
-    rng = np.random.default_rng(seed)
-    while True:
-        order = rng.permutation(len(codes))
-        for first in range(0, len(codes) - batch_size + 1, batch_size):
-            yield codes[order[first : first + batch_size]]
-
-
-def bits_per_code(model: keras.Model, codes: np.ndarray) -> float:
-    """Mean of −log2 p over all codes, from the logits of either kind of model."""
-    total = 0.0
-    for first in range(0, len(codes), 500):
-        batch = codes[first : first + 500]
-        logits = model.predict_on_batch(batch).astype("float64")
-        logits -= logits.max(axis=-1, keepdims=True)
-        log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
-        total -= np.take_along_axis(log_p, batch[..., None], axis=-1).sum()
-    return total / codes.size / math.log(2.0)
-
-
 def plot(contestants: Sequence[Contestant], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4.6), layout="constrained")
-    for i, c in enumerate(contestants):
-        axes.plot(*zip(*c.curve, strict=True), "k--" if i == 0 else "o-", ms=3, label=c.name)
-    axes.set(xlabel="seconds of training", ylabel="bits per code, test images")
-    axes.set_ylim(top=min(c.curve[0][1] for c in contestants) + 0.5)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    with saved_figure(path, (7, 4.6)) as figure:
+        (axes,) = figure.axes
+        for i, c in enumerate(contestants):
+            axes.plot(*zip(*c.curve, strict=True), "k--" if i == 0 else "o-", ms=3, label=c.name)
+        axes.set(xlabel="seconds of training", ylabel="bits per code, test images")
+        axes.set_ylim(top=min(c.curve[0][1] for c in contestants) + 0.5)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -175,6 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_tensorflow()
     keras.utils.set_random_seed(args.seed)
     total = args.seconds or (1.0 if args.smoke else SECONDS)
+    full = not args.smoke and total >= SECONDS and not args.only
+    require_commit(full, args.output)
     train, test = make_codes(args.smoke, args.codes)
     used = len(np.unique(train))
     print(f"{used} of {NUM_EMBEDDINGS} codes in use", flush=True)
@@ -195,7 +118,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             c.curve.append((c.seconds, bits_per_code(c.model, test)))
             print(f"{c.name}: {c.seconds:.0f} s, {c.curve[-1][1]:.4f} bits per code", flush=True)
 
-    full = not args.smoke and total >= SECONDS and not args.only
     recipe = contestants[0]
     recipe_bits, recipe_step = recipe.curve[-1][1], statistics.median(recipe.steps)
     figures = [Figure("codes in use", "%", 100 * used / NUM_EMBEDDINGS, at_least=100.0)]
@@ -211,8 +133,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             figures.append(
                 Figure(f"{c.name}: training on a grid", "× the recipe's", ratio, at_most=0.5)
             )
-    if not args.smoke:
-        plot(contestants, (args.output or RESULTS / "priors.json").with_suffix(".png"))
+    if path := results_file("priors", args.output, full):
+        plot(contestants, path.with_suffix(".png"))
     settings = {
         "seconds": total,
         "slices": slices,

@@ -35,8 +35,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from reporting import Figure, parser, report
-from training_step import ratio_interval, time_rounds
+from reporting import Figure, parser, report, require_commit
+from timing import ratio_interval, time_rounds
 from turns import Contestant
 
 AS_FAST = "× as fast"
@@ -243,7 +243,8 @@ def tiny(case: Case) -> Case:
     """For `--smoke`: no measurement."""
     sizes = {"size": 16, "depths": 2, "hidden": 8}
     options = {key: sizes.get(key, value) for key, value in case.options.items()}
-    return Case(case.kind, 64, min(case.dim, 6) if case.dim > 4 else 4, options)
+    # Cases of one quantizer differ in the count, in their names too.
+    return Case(case.kind, case.count // 128, min(case.dim, 6) if case.dim > 4 else 4, options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -261,6 +262,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ways = [way for way in WAYS if with_jax or way.backend != "jax"]
     rounds = args.rounds or (1 if args.smoke else ROUNDS)
     full = not args.smoke and not args.only and rounds >= ROUNDS
+    require_commit(full, args.output)
 
     figures = []
     cases = [tiny(case) for case in CASES] if args.smoke else CASES

@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import functools
 import importlib.metadata
 import json
 import os
@@ -9,6 +10,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,17 +21,30 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+# What results depend on, as git takes it. The results themselves are none of it.
+MEASURED = ("keras_vqvae", "benchmarks/*.py")
 
 
 @dataclass
 class Figure:
-    """One figure of both contestants. A bound and an interval, if there are any, are of ours."""
+    """One figure of both contestants. A bound and an interval, if there are any, are of ours.
+
+    Attributes:
+        name: what was measured; in no other figure of a results file.
+        unit: of both.
+        ours: the figure of `keras_vqvae`.
+        peer: that of whom `report` names as the peer; `None` if there is none.
+        at_most: the most that ours may be.
+        at_least: the least that ours may be.
+        interval: in which ours lies.
+    """
 
     name: str
     unit: str
     ours: float
-    recipe: float | None = None
+    peer: float | None = None
     at_most: float | None = None
     at_least: float | None = None
     interval: tuple[float, float] | None = None
@@ -37,7 +52,7 @@ class Figure:
     def __post_init__(self) -> None:
         # NumPy's numbers go into no JSON.
         self.ours = float(self.ours)
-        self.recipe = None if self.recipe is None else float(self.recipe)
+        self.peer = None if self.peer is None else float(self.peer)
 
     @property
     def holds(self) -> bool | None:
@@ -87,6 +102,11 @@ def parser(description: str | None, name: str) -> argparse.ArgumentParser:
     return result
 
 
+def results_file(name: str, output: Path | None, full: bool) -> Path | None:
+    """Where the results go, and pictures beside them; `None` for a reduced run without `output`."""
+    return output or (RESULTS / f"{name}.json" if full else None)
+
+
 def report(
     name: str,
     figures: Sequence[Figure],
@@ -105,28 +125,35 @@ def report(
         output: the results file, or `None` for the usual one.
         full: whether this is the run that the bounds are for. A reduced run is not judged, and
             writes a file only where `output` says.
-        peer: who the figures called `recipe` are of.
+        peer: who the figures called `peer` are of.
         peer_packages: distributions whose versions belong to the results, where installed.
 
     Returns:
         The exit status: 1 if a bound of a full run does not hold.
+
+    Raises:
+        ValueError: if two figures have one name. The table is printed before.
+        SystemExit: if the usual file would be of no commit, as `require_commit` says. Call that
+            before the measurement, so that it is not in vain.
     """
     table = Table(title=name if full else f"{name} (reduced run: not judged)")
     for column in ("figure", "unit"):
         table.add_column(column)
-    with_peer = any(figure.recipe is not None for figure in figures)
+    with_peer = any(figure.peer is not None for figure in figures)
     for column in ("keras_vqvae", *([peer] if with_peer else []), "bound"):
         table.add_column(column, justify="right")
     table.add_column("holds")
     for figure in figures:
         holds = {None: "", True: "yes", False: "NO"}[figure.holds if full else None]
-        recipe = "" if figure.recipe is None else f"{figure.recipe:.4g}"
-        values = [escape(figure.ours_text), *([recipe] if with_peer else [])]
+        theirs = "" if figure.peer is None else f"{figure.peer:.4g}"
+        values = [escape(figure.ours_text), *([theirs] if with_peer else [])]
         table.add_row(figure.name, figure.unit, *values, figure.bound, holds)
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
-    if full or output:
-        path = output or RESULTS / f"{name}.json"
+    check_names(figures)
+    require_commit(full, output)
+    path = results_file(name, output, full)
+    if path:
         path.parent.mkdir(parents=True, exist_ok=True)
         results = {
             "benchmark": name,
@@ -144,6 +171,17 @@ def report(
         path.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         console.print(f"Results written to {path.name}.")
     return int(full and any(figure.holds is False for figure in figures))
+
+
+def check_names(figures: Sequence[Figure]) -> None:
+    """A name stands for one figure, so that who reads a results file can ask for it."""
+    counts = Counter(figure.name for figure in figures)
+    for name, count in counts.items():
+        if count > 1:
+            raise ValueError(
+                f"Each figure should have a name of its own. Received {count} figures that are "
+                f"called {name!r}: say in the name what tells them apart."
+            )
 
 
 def machine() -> dict[str, Any]:
@@ -193,15 +231,20 @@ def version_of(distribution: str) -> str | None:
         return None
 
 
+@functools.cache
 def commit() -> str | None:
-    """The checkout's commit, with a `+` if the package was changed after it."""
-    git = ["git", "-C", str(Path(__file__).parent.parent)]
+    """The checkout's commit, with a `+` if package or benchmarks were changed after it.
+
+    Asked once, before the measurement: what is changed or committed later has been loaded as it
+    was then. Files that git does not know are in no commit, and may be anything; they do not count.
+    """
+    git = ["git", "-C", str(ROOT)]
     try:
         head = subprocess.run(
             [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
         )
         changes = subprocess.run(
-            [*git, "status", "--porcelain", "--", "keras_vqvae", "benchmarks/*.py"],
+            [*git, "status", "--porcelain", "--untracked-files=no", "--", *MEASURED],
             capture_output=True,
             text=True,
             check=True,
@@ -209,6 +252,22 @@ def commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return head.stdout.strip() + ("+" if changes.stdout.strip() else "")
+
+
+def require_commit(full: bool, output: Path | None) -> None:
+    """Refuses to measure what no commit holds for the usual results file of a full run.
+
+    Args:
+        full: whether it is one.
+        output: the results file, or `None` for the usual one.
+    """
+    found = commit()
+    if full and output is None and found is not None and found.endswith("+"):
+        raise SystemExit(
+            "The results of a full run should name the commit that they are of. "
+            f"Received: commit {found}, with changes after it in {' or '.join(MEASURED)}. "
+            "Commit them first, or pass `--output FILE` to write the results elsewhere."
+        )
 
 
 def command() -> str:

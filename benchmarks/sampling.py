@@ -34,7 +34,8 @@ import keras
 import numpy as np
 from keras import ops
 from keras_io_recipe import DrawCodes
-from reporting import RESULTS, Figure, parser, report
+from plotting import saved_figure
+from reporting import Figure, parser, report, require_commit, results_file
 
 from keras_vqvae import models
 from keras_vqvae.compilation import CompiledFunction
@@ -159,38 +160,34 @@ def measure(prior: models.CodePrior, rounds: int, predict_positions: int) -> dic
 
 def plot(results: dict[tuple[str, int], dict[str, float]], path: Path) -> None:
     """Seconds against positions for all contestants, on two logarithmic scales."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     names = list(dict.fromkeys(name for name, _ in results))
     sides = list(dict.fromkeys(side for _, side in results))
     x = [side * side for side in sides]
-    figure, axes = plt.subplots(figsize=(7, 4.6), layout="constrained")
-    loops = {
-        "predict_loop": "PixelCNN, naive loop with predict",
-        "compiled_loop": "PixelCNN, compiled naive loop",
-        "forward": "PixelCNN, one forward pass",
-    }
-    for (key, label), style in zip(loops.items(), ("x:", "s:", "k--"), strict=True):
-        axes.plot(x, [results["PixelCNN", side][key] for side in sides], style, label=label)
-    for name in names:
-        axes.plot(x, [results[name, side]["ours"] for side in sides], "o-", label=f"{name}.sample")
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlabel="codes of a grid",
-        ylabel=f"seconds for {IMAGES} images",
-        xticks=x,
-        xticklabels=[f"{side}×{side}" for side in sides],
-    )
-    axes.minorticks_off()
-    axes.grid(alpha=0.3)
-    axes.set_ylim(top=30 * axes.get_ylim()[1])  # room for the legend
-    axes.legend(fontsize="small", loc="upper left")
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    with saved_figure(path, (7, 4.6)) as figure:
+        (axes,) = figure.axes
+        loops = {
+            "predict_loop": "PixelCNN, naive loop with predict",
+            "compiled_loop": "PixelCNN, compiled naive loop",
+            "forward": "PixelCNN, one forward pass",
+        }
+        for (key, label), style in zip(loops.items(), ("x:", "s:", "k--"), strict=True):
+            axes.plot(x, [results["PixelCNN", side][key] for side in sides], style, label=label)
+        for name in names:
+            axes.plot(
+                x, [results[name, side]["ours"] for side in sides], "o-", label=f"{name}.sample"
+            )
+        axes.set(
+            xscale="log",
+            yscale="log",
+            xlabel="codes of a grid",
+            ylabel=f"seconds for {IMAGES} images",
+            xticks=x,
+            xticklabels=[f"{side}×{side}" for side in sides],
+        )
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.set_ylim(top=30 * axes.get_ylim()[1])  # room for the legend
+        axes.legend(fontsize="small", loc="upper left")
 
 
 def figures_of(name: str, side: int, times: dict[str, float], kib: float) -> list[Figure]:
@@ -230,6 +227,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--positions", type=int, default=49, help="of the loop with predict (default: 49)"
     )
     args = arguments.parse_args(argv)
+    full = not args.smoke
+    require_commit(full, args.output)
     keras.utils.set_random_seed(args.seed)
     sides = (3, 4) if args.smoke else GRIDS
     results, figures = {}, []
@@ -240,8 +239,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             times = measure(prior, 1 if args.smoke else ROUNDS, loops)
             results[name, side] = times
             figures += figures_of(name, side, times, state_kib(prior))
-    if not args.smoke:
-        plot(results, (args.output or RESULTS / "sampling.json").with_suffix(".png"))
+    if path := results_file("sampling", args.output, full):
+        plot(results, path.with_suffix(".png"))
     settings = {
         "images": IMAGES,
         "num_embeddings": NUM_EMBEDDINGS,
@@ -250,7 +249,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "positions_of_the_loop_with_predict": args.positions,
         "seed": args.seed,
     }
-    return report("sampling", figures, settings, args.output, full=not args.smoke)
+    return report("sampling", figures, settings, args.output, full)
 
 
 if __name__ == "__main__":

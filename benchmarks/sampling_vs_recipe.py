@@ -28,7 +28,7 @@ from keras_io_recipe import (
     make_sampler,
     sample_codes,
 )
-from reporting import Figure, parser, report, require_tensorflow
+from reporting import Figure, parser, report, require_commit, require_tensorflow
 
 from keras_vqvae import models
 
@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_tensorflow()
     rounds = args.rounds or (0 if args.smoke else ROUNDS)
     full = not args.smoke and rounds >= ROUNDS
+    require_commit(full, args.output)
 
     keras.utils.set_random_seed(args.seed)
     code_shape = (3, 3) if args.smoke else CODE_SHAPE

@@ -1,11 +1,11 @@
 """What the TensorBoard callbacks cost at their defaults, as a share of training time.
 
 The network of `fashion_mnist.py` trains on the bundled images, 10 epochs at a time: with all
-callbacks for a VQ-VAE at their defaults, and without, taking turns. Both are one model, so what is
-trained is the same size at all times. Beside the ratio of the two there is the time between the
-entry of the first callback and the exit of the last one, measured inside the same training, which
-other work on the machine disturbs less. The first training with callbacks also compiles what they
-run; it is a figure of its own.
+callbacks for a VQ-VAE at their defaults, and without, taking turns after a first training of each
+that does not count. Both are one model, so what is trained is the same size at all times. Beside
+the ratio of the two there is the time between the entry of the first callback and the exit of the
+last one, measured inside the same training, which other work on the machine disturbs less. The
+first training with callbacks also compiles what they run; it is a figure of its own.
 
     python benchmarks/tensorboard_callbacks.py
 """
@@ -14,6 +14,7 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
+import gc
 import sys
 import tempfile
 import time
@@ -22,10 +23,12 @@ from typing import Any
 
 import keras
 import numpy as np
-from fashion_mnist import BATCH_SIZE, make_ours
-from reporting import Figure, parser, report, require_tensorflow
+from images import load_labelled
+from reporting import Figure, parser, report, require_commit, require_tensorflow
+from timing import ratio_interval, take_turns
+from vqvaes import BATCH_SIZE, make_ours
 
-from keras_vqvae import callbacks, data
+from keras_vqvae import callbacks
 
 EPOCHS = 10
 ROUNDS = 8
@@ -62,6 +65,7 @@ def all_callbacks(log_dir: str, images: np.ndarray) -> list[Any]:
 def timed_fit(model: Any, images: np.ndarray, epochs: int, used: list[Any]) -> tuple[float, float]:
     """Seconds of a training, and those of them inside the callbacks."""
     before, after = Mark(), Mark()
+    gc.collect()  # What the training before has left.
     start = time.perf_counter()
     model.fit(
         images,
@@ -74,15 +78,6 @@ def timed_fit(model: Any, images: np.ndarray, epochs: int, used: list[Any]) -> t
     return seconds, float(np.sum(np.array(after.times) - np.array(before.times)))
 
 
-def ratio_interval(ours: np.ndarray, peer: np.ndarray, seed: int) -> tuple[float, float]:
-    """A 95 % interval of the ratio of the medians, from 2 000 bootstrap draws of rounds."""
-    generator = np.random.default_rng(seed)
-    rows = generator.integers(len(ours), size=(2000, len(ours)))
-    ratios = np.median(ours[rows], axis=1) / np.median(peer[rows], axis=1)
-    low, high = np.percentile(ratios, (2.5, 97.5))
-    return float(low), float(high)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser(__doc__, "tensorboard_callbacks")
     arguments.add_argument("--rounds", type=int, help=f"rounds (default: {ROUNDS})")
@@ -90,41 +85,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments.parse_args(argv)
     require_tensorflow()
     full = not args.smoke and args.rounds in (None, ROUNDS) and args.epochs in (None, EPOCHS)
+    require_commit(full, args.output)
     rounds = args.rounds or (1 if args.smoke else ROUNDS)
     epochs = args.epochs or (2 if args.smoke else EPOCHS)
 
-    source = data.load_images("fashion_mnist_mini")
-    count = 5 * BATCH_SIZE if args.smoke else len(source)
-    images = source.read(np.arange(count)).astype("float32") / 255.0
+    images, _ = load_labelled("train", bundled=True, limit=5 * BATCH_SIZE if args.smoke else None)
     keras.utils.set_random_seed(args.seed)
     model = make_ours(float(np.var(images, dtype="float64")))
     timed_fit(model, images, 1, [])  # compiles the step
 
     with tempfile.TemporaryDirectory() as folder:
 
-        def with_callbacks(name: str) -> tuple[float, float]:
-            used = all_callbacks(os.path.join(folder, name), images)
+        def with_callbacks() -> tuple[float, float]:
+            used = all_callbacks(tempfile.mkdtemp(dir=folder), images)
             return timed_fit(model, images, epochs, used)
 
-        first = with_callbacks("first")
-        ours, peer = [], []
-        for i in range(rounds):
-            turns = [
-                lambda i=i: ours.append(with_callbacks(str(i))),
-                lambda: peer.append(timed_fit(model, images, epochs, [])),
-            ]
-            for turn in turns if i % 2 else reversed(turns):
-                turn()
+        def without_callbacks() -> tuple[float, float]:
+            return timed_fit(model, images, epochs, [])
 
-    seconds, inside = np.array(ours).T
-    without = np.array(peer)[:, 0]
+        # One round more, which is not counted. With it, in an even number of rounds, each side
+        # follows the other as often as itself, and bears as much of what a training leaves behind.
+        turns = take_turns({"ours": with_callbacks, "peer": without_callbacks}, 1 + rounds)
+
+    first = turns["ours"][0]
+    seconds, inside = np.array(turns["ours"][1:]).T
+    without = np.array(turns["peer"][1:])[:, 0]
     ratio = float(np.median(seconds) / np.median(without))
     interval = ratio_interval(seconds, without, args.seed)
     relative = "× without"
-    training = f"training of {epochs} epochs"
     figures = [
-        Figure(training, "s", np.median(seconds), np.median(without)),
-        Figure(training, relative, ratio, 1.0, at_most=1.05, interval=interval),
+        Figure(f"training of {epochs} epochs", "s", np.median(seconds), np.median(without)),
+        Figure(
+            f"ratio of trainings of {epochs} epochs",
+            relative,
+            ratio,
+            1.0,
+            at_most=1.05,
+            interval=interval,
+        ),
         Figure(
             "inside the callbacks",
             relative,
@@ -140,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     settings = {
         "batch_size": BATCH_SIZE,
-        "images": count,
+        "images": len(images),
         "images_shown": SHOWN,
         "codes": 128,
         "epochs": epochs,

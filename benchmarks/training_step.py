@@ -14,27 +14,22 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-import gc
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
-from fashion_mnist import BATCH_SIZE, make_ours, make_recipe
-from reporting import Figure, parser, report, require_tensorflow
-
-from keras_vqvae import data
+from images import load_labelled
+from reporting import Figure, parser, report, require_commit, require_tensorflow
+from timing import Step, ratio_interval, time_rounds
+from vqvaes import BATCH_SIZE, make_ours, make_recipe
 
 ROUNDS = 200
 STEPS = 5
 WARM_UP_STEPS = 60
 RELATIVE = "× the recipe"
-
-
-Step = Callable[[], tuple[float, float]]
 
 
 def make_step(model: keras.Model, batch: np.ndarray) -> Step:
@@ -54,35 +49,6 @@ def make_step(model: keras.Model, batch: np.ndarray) -> Step:
         return time.perf_counter() - start, time.process_time() - processor_start
 
     return step
-
-
-def time_rounds(
-    steps: dict[str, Step], rounds: int, steps_in_a_round: int = STEPS
-) -> dict[str, np.ndarray]:
-    """Seconds and processor seconds `(rounds, steps, 2)` of each, in alternating blocks."""
-    seconds: dict[str, list[Any]] = {name: [] for name in steps}
-    names = list(steps)
-    gc.collect()
-    gc.disable()
-    for _ in range(rounds):
-        for name in names:
-            steps[name]()
-            seconds[name].append([steps[name]() for _ in range(steps_in_a_round)])
-        names.reverse()
-    gc.enable()
-    return {name: np.array(values) for name, values in seconds.items()}
-
-
-def ratio_interval(ours: np.ndarray, recipe: np.ndarray, seed: int) -> tuple[float, float]:
-    """A 95 % interval of the ratio of the medians, from 2 000 bootstrap draws of whole rounds."""
-    generator = np.random.default_rng(seed)
-    rounds = len(ours)
-    ratios = []
-    for _ in range(2000):
-        rows = generator.integers(rounds, size=rounds)
-        ratios.append(np.median(ours[rows]) / np.median(recipe[rows]))
-    low, high = np.percentile(ratios, (2.5, 97.5))
-    return float(low), float(high)
 
 
 def milliseconds(name: str, times: dict[str, np.ndarray]) -> Figure:
@@ -106,9 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_tensorflow()
     rounds = args.rounds or (3 if args.smoke else ROUNDS)
     full = not args.smoke and rounds >= ROUNDS
+    require_commit(full, args.output)
 
-    source = data.load_images("fashion_mnist_mini")
-    batch = source.read(np.arange(BATCH_SIZE)).astype("float32") / 255.0
+    batch, _ = load_labelled("train", bundled=True, limit=BATCH_SIZE)
     variance = float(np.var(batch))
     keras.utils.set_random_seed(args.seed)
     recipe = make_recipe(variance)
@@ -118,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for _ in range(2 if args.smoke else WARM_UP_STEPS):
         for step in steps.values():
             step()
-    times = time_rounds(steps, rounds)
+    times = time_rounds(steps, rounds, STEPS)
 
     wall = {name: values[..., 0] for name, values in times.items()}
     processor = {name: values[..., 1] for name, values in times.items()}
@@ -130,8 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     figures = [
         milliseconds("median step", wall),
         milliseconds("median step, processor time", processor),
-        compared("median step", wall, args.seed, at_most=1.05),
-        compared("median step, processor time", processor, args.seed),
+        compared("ratio of median steps", wall, args.seed, at_most=1.05),
+        compared("ratio of median steps, processor time", processor, args.seed),
         quartiles,
     ]
     settings = {
