@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from keras_vqvae.data.decoding import Color, Resize
-from keras_vqvae.data.folders import is_image_name
+from keras_vqvae.data.folders import is_image_name, is_passed_over
 from keras_vqvae.data.image_files import ImageFiles
 from keras_vqvae.data.splits import checked_split, is_part_name, part_folder
 
@@ -142,9 +142,7 @@ def _tidy(name: str) -> str:
 
 
 def _wanted(name: str) -> bool:
-    steps = _tidy(name).split("/")
-    hidden = any(step.startswith(".") or step == "__MACOSX" for step in steps)
-    return is_image_name(name) and not hidden
+    return is_image_name(name) and not any(map(is_passed_over, _tidy(name).split("/")))
 
 
 def _without_common_folder(contents: dict[str, bytes]) -> dict[str, bytes]:

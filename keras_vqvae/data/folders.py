@@ -141,7 +141,7 @@ def list_images(folder: str, recursive: bool = True) -> tuple[list[str], list[st
         seen.add(real)
         with os.scandir(path) as entries:
             for entry in entries:
-                if entry.name.startswith(".") or entry.name == "__MACOSX":
+                if is_passed_over(entry.name):
                     continue
                 if is_image_name(entry.name) and entry.is_file():
                     found.append(prefix + entry.name)
@@ -164,3 +164,13 @@ def is_image_name(name: str) -> bool:
     (True, False)
     """
     return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a file or folder of this name is not looked at: hidden ones, and those of macOS.
+
+    Example:
+    >>> is_passed_over(".cache"), is_passed_over("cat")
+    (True, False)
+    """
+    return name.startswith(".") or name == "__MACOSX"

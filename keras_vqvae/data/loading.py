@@ -13,7 +13,7 @@ from keras_vqvae.data.arrays import ArraySource
 from keras_vqvae.data.checks import checked_choice, checked_size
 from keras_vqvae.data.decoding import Color, Resize
 from keras_vqvae.data.files import DAMAGE, RefusedFileError, check_archive
-from keras_vqvae.data.folders import FolderSource, is_image_name
+from keras_vqvae.data.folders import FolderSource, is_image_name, is_passed_over
 from keras_vqvae.data.named import CLASS_NAMES, load_named
 from keras_vqvae.data.resized import resized
 from keras_vqvae.data.source import ImageSource
@@ -120,7 +120,7 @@ def _from_folder(
     folders = []
     with os.scandir(path) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or entry.name == "__MACOSX":
+            if is_passed_over(entry.name):
                 continue
             if entry.is_dir():
                 folders.append(entry.name)

@@ -24,6 +24,7 @@ from keras_vqvae.runs import (
     RunExistsError,
     TrainingConfig,
     check_fit,
+    check_output,
     image_batches,
     prior_command,
     train_command,
@@ -84,7 +85,8 @@ class Search:
 
         Raises:
             RunExistsError: if the directory holds another search, or other files.
-            ValueError: if the settings do not fit the data, or one another.
+            ValueError: if the settings do not fit the data, or one another, or a new search is to
+                be in the folder of its images.
         """
         config = dataclasses.replace(config, run=with_absolute_source(config.run))
         search = cls(directory, config)
@@ -96,6 +98,8 @@ class Search:
                 f"the output {str(folder)!r} is not empty and holds no search. Give another "
                 "directory (`--output`)"
             )
+        else:
+            check_output(directory, config.run)
         check_fit(config.run, search._parts)
         if search._parts.validation is None:
             raise ValueError(

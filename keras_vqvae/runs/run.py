@@ -98,7 +98,8 @@ class Run:
 
         Raises:
             RunExistsError: if the directory holds a run with other settings, or other files.
-            ValueError: if the settings do not fit the data.
+            ValueError: if the settings do not fit the data, or a new run is to be in the folder of
+                its images.
         """
         config = creating.with_absolute_source(config)
         files = RunDirectory(directory)
@@ -106,6 +107,8 @@ class Run:
         run = cls(directory, config, parts)
         if not overwrite and creating.is_same_run(files, config):
             return run
+        if overwrite or not files.is_run():
+            creating.check_output(directory, config)
         creating.check_fit(config, run.parts)
         if overwrite:
             files.remove(STAGES)

@@ -218,6 +218,11 @@ class TestRefused:
         with pytest.raises(ValueError, match="`direction` should be"):
             config_for(folder, direction="up")
 
+    def test_in_the_folder_of_the_images(self, tmp_path):
+        self.refused(
+            tmp_path, config_for(write_images(tmp_path, 24)), "lies in the folder of images"
+        )
+
     def test_directories_of_others(self, done, folder, tmp_path):
         different = r"another search \(hyperparameter num_embeddings: .*\[4, 8\].*\[4, 16\]"
         with pytest.raises(RunExistsError, match=different):

@@ -249,6 +249,34 @@ class TestCreate:
         message = rf"1 or 3 channels.*\(8, 8, {channels}\)"
         self.refused(tmp_path / "x.npy", tmp_path, message)
 
+    @pytest.mark.parametrize("place", ["run", "train/run", "."])
+    def test_refuses_a_new_run_in_the_folder_of_its_images(self, tmp_path, place):
+        """Its pictures would be images at the next start, of other data than it began with."""
+        folder = write_images(tmp_path / "images" / "train", 8).parent
+        (tmp_path / "link").symlink_to(folder)
+        before = sorted(folder.rglob("*"))
+        message = "would become images|holds no run"
+        for source, output in ((folder, tmp_path / "link"), (tmp_path / "link", folder)):
+            with pytest.raises(ValueError, match=message):
+                Run.create(output / place, tiny_config(source))
+        assert sorted(folder.rglob("*")) == before
+
+    def test_beside_its_images_or_hidden_from_them_is_a_place_for_a_run(self, tmp_path):
+        folder = write_images(tmp_path / "images", 8)
+        for place in (tmp_path / "images_run", folder / ".runs" / "1"):
+            config = tiny_config(folder)
+            assert Run.create(place, config).config == Run.create(place, config).config
+        np.save(folder / "images.npy", grey_images(8))
+        Run.create(folder / "run", tiny_config(folder / "images.npy"))
+
+    def test_a_run_that_is_in_the_folder_of_its_images_already_is_opened(self, tmp_path):
+        folder = write_images(tmp_path / "images", 8)
+        config = tiny_config(folder)
+        shutil.copytree(Run.create(tmp_path / "run", config).directory, folder / "run")
+        assert Run.create(folder / "run", config).config == config
+        with pytest.raises(ValueError, match="would become images"):
+            Run.create(folder / "run", config, overwrite=True)
+
     def test_refuses_a_directory_of_something_else(self, tmp_path):
         folder = write_images(tmp_path / "images", 6)
         (tmp_path / "run").mkdir()
