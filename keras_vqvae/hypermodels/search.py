@@ -33,6 +33,11 @@ from keras_vqvae.runs import (
 
 __all__ = ["Search", "part_of_a_search"]
 
+_SMALLER = (
+    ". Raise it (`--max-bits-per-image`), narrow `num_embeddings` to fewer codes, or halve the "
+    "images more often (`depth`, or more of `--widths`)"
+)
+
 
 class Search:
     """A search for the settings of a VQ-VAE, in one directory.
@@ -213,7 +218,10 @@ class Search:
         scored = [trial for trial in trials if trial.score is not None]
         if not scored:
             reason = trials[-1].message if trials else "there are no trials"
-            raise ValueError(f"no trial has a score, so that there is no best one: {reason}")
+            remedy = _SMALLER if "max_bits_per_image" in reason else ""
+            raise ValueError(
+                f"no trial has a score, so that there is no best one: {reason}{remedy}"
+            )
         tuner = self._tuner()
         best = tuner.oracle.get_best_trials()[0]
         run, note = self._winner(tuner, best, report or (lambda text: None))
