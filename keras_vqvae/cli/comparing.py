@@ -7,6 +7,7 @@ import click
 
 from keras_vqvae.cli.options import (
     Command,
+    Filled,
     Interrupted,
     apply_options,
     config_options,
@@ -32,10 +33,11 @@ _SCREEN = {0: "model", 2: "reconstr.", 3: "latents", 4: "total", 5: "MSE", 6: "F
 @click.option(
     "--data",
     "source",
+    type=Filled(),
     required=True,
     help="Images: as for train.",
 )
-@click.option("--output", required=True, help="Directory of the comparison.")
+@click.option("--output", type=Filled(), required=True, help="Directory of the comparison.")
 @click.option(
     "--models",
     default="autoencoder,vae,vqvae",

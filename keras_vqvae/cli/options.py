@@ -42,6 +42,17 @@ class Command(click.Command):
         )
 
 
+class Filled(ParamType):
+    """Text that is not empty: an empty path would be that of the current directory."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if not value.strip():
+            self.fail(f"it should not be empty. Received: {value!r}", param, ctx)
+        return value
+
+
 class Numbers(ParamType):
     """Numbers with commas between: `64` or `48,64`."""
 
@@ -188,6 +199,11 @@ def run_class(models: bool = True) -> "type[Run]":
 def fit_verbose() -> int:
     """A progress bar on a terminal, a line an epoch elsewhere."""
     return 1 if sys.stdout.isatty() else 2
+
+
+def bars() -> int:
+    """Whether to show progress bars: on a terminal, whose lines can be written anew."""
+    return int(sys.stdout.isatty())
 
 
 def say(text: str) -> None:

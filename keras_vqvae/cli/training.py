@@ -9,6 +9,7 @@ import click
 from keras_vqvae.cli.options import (
     TITLES,
     Command,
+    Filled,
     Interrupted,
     apply_options,
     config_options,
@@ -40,7 +41,13 @@ _CHECKPOINTS = click.option(
 
 
 @click.command(cls=Command)
-@click.option("--output", default="runs/demo", show_default=True, help="Directory of the run.")
+@click.option(
+    "--output",
+    type=Filled(),
+    default="runs/demo",
+    show_default=True,
+    help="Directory of the run.",
+)
 @click.option("--smoke", is_flag=True, help="Seconds instead of minutes, to see that it works.")
 @click.option("--overwrite", is_flag=True, help="Begin anew what is there.")
 def demo(output: str, smoke: bool, overwrite: bool) -> None:
@@ -53,11 +60,12 @@ def demo(output: str, smoke: bool, overwrite: bool) -> None:
 @click.option(
     "--data",
     "source",
+    type=Filled(),
     required=True,
     help="A folder or archive of images, .npz, .npy, or fashion_mnist_mini, fashion_mnist, mnist, "
     "cifar10.",
 )
-@click.option("--output", required=True, help="Directory of the run.")
+@click.option("--output", type=Filled(), required=True, help="Directory of the run.")
 @click.option(
     "--stage",
     type=click.Choice(["all", "vqvae", "prior"]),
@@ -85,7 +93,7 @@ def train(
 
 
 @click.command(cls=Command)
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="RUN", type=Filled())
 @click.option("--overwrite", is_flag=True, help="Begin the prior anew; the VQ-VAE stays.")
 @_TENSORBOARD
 @_CHECKPOINTS

@@ -7,6 +7,7 @@ import click
 
 from keras_vqvae.cli.options import (
     Command,
+    Filled,
     Interrupted,
     ParamType,
     apply_options,
@@ -57,8 +58,8 @@ def _plain(text: str) -> Any:
 
 
 @click.command(cls=Command)
-@click.option("--data", "source", required=True, help="Images: as for train.")
-@click.option("--output", required=True, help="Directory of the search.")
+@click.option("--data", "source", type=Filled(), required=True, help="Images: as for train.")
+@click.option("--output", type=Filled(), required=True, help="Directory of the search.")
 @click.option(
     "--tuner",
     type=click.Choice(["random", "bayesian", "grid", "hyperband"]),

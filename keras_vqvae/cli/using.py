@@ -6,12 +6,14 @@ from typing import Any
 
 import click
 
-from keras_vqvae.cli.options import TITLES, Command, run_class, say
+from keras_vqvae.cli.options import TITLES, Command, Filled, bars, run_class, say
 from keras_vqvae.cli.tables import print_facts, print_table
 from keras_vqvae.runs import figure_rows
 
 _OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
-_RUN = click.argument("run", metavar="RUN")
+# Names of one picture each, which are no good for a folder of many.
+_PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+_RUN = click.argument("run", metavar="RUN", type=Filled())
 
 
 @click.command(cls=Command)
@@ -25,10 +27,10 @@ _RUN = click.argument("run", metavar="RUN")
 @click.option("--top-p", type=float, help="Draw among the codes that hold this probability.")
 @click.option(
     "--seed",
-    type=int,
+    type=click.IntRange(0, 2**31 - 1),
     help="Another seed gives other images.  [default: the run's, plus N - 1 for samples_N.png]",
 )
-@click.option("--output", help="PNG file.  [default: RUN/samples_1.png, _2, ...]")
+@click.option("--output", type=Filled(), help="PNG file.  [default: RUN/samples_1.png, _2, ...]")
 @_OVERWRITE
 def sample(
     run: str,
@@ -51,50 +53,70 @@ def sample(
     from keras_vqvae.evaluation import image_grid
 
     labels = opened.label_number(label)
-    images = opened.sample(count, labels=labels, seed=seed, verbose=1, **options)
+    images = opened.sample(count, labels=labels, seed=seed, verbose=bars(), **options)
     image_grid(images, value_range=opened.vqvae().value_range, path=path)
     click.echo(path)
 
 
 @click.command(cls=Command)
 @_RUN
-@click.option("--data", required=True, help="Images: as for train.")
-@click.option("--output", required=True, help="Code file (.npz).")
+@click.option("--data", type=Filled(), required=True, help="Images: as for train.")
+@click.option("--output", type=Filled(), required=True, help="Code file (.npz).")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    help="Which part of the images.  [default: test if they have it, else train, which is all of "
+    "images without parts]",
+)
 @_OVERWRITE
-def encode(run: str, data: str, output: str, overwrite: bool) -> None:
+def encode(run: str, data: str, output: str, split: str | None, overwrite: bool) -> None:
     """Turn images into a file of codes."""
     opened = run_class().open(run)
-    file = opened.encode(data, _output_file(output, ".npz", overwrite), verbose=1)
+    path = _output_file(output, ".npz", overwrite)
+    part, images = opened.other_images(data, split)
+    file = opened.encode(images, path, verbose=bars())
+    of_part = "" if part is None else f" of the {part} part"
     shape = "x".join(map(str, file.codes.shape[1:]))
-    click.echo(f"{output}: {len(file.codes)} images, {shape} codes below {file.num_embeddings}")
+    click.echo(
+        f"{output}: {len(images)} images{of_part}, {shape} codes below {file.num_embeddings}"
+    )
 
 
 @click.command(cls=Command)
 @_RUN
-@click.argument("codes", metavar="CODES.npz")
-@click.option("--output", required=True, help="A folder for PNG files, or an .npz file.")
+@click.argument("codes", metavar="CODES.npz", type=Filled())
+@click.option(
+    "--output", type=Filled(), required=True, help="A folder for PNG files, or an .npz file."
+)
 @_OVERWRITE
 def decode(run: str, codes: str, output: str, overwrite: bool) -> None:
     """Turn a file of codes into images."""
     opened = run_class().open(run)
-    path = _output(output, overwrite)
+    path = _output_of_images(output, overwrite)
     from keras_vqvae.evaluation import to_bytes
 
-    images = to_bytes(opened.decode(codes, verbose=1), opened.vqvae().value_range)
+    images = to_bytes(opened.decode(codes, verbose=bars()), opened.vqvae().value_range)
     _write_images(path, images)
     click.echo(f"{output}: {len(images)} images")
 
 
 @click.command(cls=Command)
 @_RUN
-@click.option("--data", help="Other images.  [default: the run's test or validation images]")
+@click.option(
+    "--data", type=Filled(), help="Other images.  [default: the run's test or validation images]"
+)
 @click.option(
     "--samples",
     type=int,
     help="How many images to draw and compare with real ones.  [default: as many as there are real "
     "ones, at most 10000]",
 )
-@click.option("--report", "page", help="The page.  [default: RUN/report.html; with --data, none]")
+@click.option(
+    "--report",
+    "page",
+    type=Filled(),
+    help="The page.  [default: RUN/report.html; with --data, none]",
+)
 @_OVERWRITE
 def evaluate(
     run: str, data: str | None, samples: int | None, page: str | None, overwrite: bool
@@ -103,7 +125,7 @@ def evaluate(
     opened = run_class().open(run)
     if page is not None:
         _output_file(page, ".html", overwrite, "--report")
-    figures = opened.write_report(data, samples, page, verbose=1, report=say)
+    figures = opened.write_report(data, samples, page, verbose=bars(), report=say)
     rows = figure_rows(figures, "" if data else None)
     print_table(f"Results on {figures['vqvae']['images']} images: {figures['part']}", rows)
     for note in figures["notes"]:
@@ -143,22 +165,46 @@ def info(run: str, as_json: bool) -> None:
     print_facts("Files", {name: f"{size:,} bytes" for name, size in found["files"].items()})
 
 
-def _output(output: str, overwrite: bool) -> Path:
-    path = Path(output)
-    taken = any(path.iterdir()) if path.is_dir() else path.exists()
-    if taken and not overwrite:
-        raise FileExistsError(
-            f"the output {output!r} exists. Give another one, or --overwrite to replace it"
-        )
-    return path
-
-
 def _output_file(output: str, suffix: str, overwrite: bool, option: str = "--output") -> Path:
     """A file of this kind; checked before the work that it is for."""
-    path = _output(output, overwrite)
+    path = Path(output)
     if path.suffix.lower() != suffix or path.is_dir():
         folder = ", which is a folder" if path.is_dir() else ""
         raise ValueError(f"{option} should be a file named *{suffix}. Received: {output!r}{folder}")
+    return _free(path, overwrite, option)
+
+
+def _output_of_images(output: str, overwrite: bool) -> Path:
+    """A folder for PNG files or a file of arrays; checked before there are images."""
+    path = Path(output)
+    if path.suffix.lower() == ".npz":
+        return _output_file(output, ".npz", overwrite)
+    if path.exists() and not path.is_dir():
+        raise _not_for_images(f"{output!r}, which is a file")
+    if path.suffix.lower() in _PICTURES and not path.is_dir():
+        raise _not_for_images(f"{output!r}, which would be one picture")
+    return _free(path, overwrite)
+
+
+def _not_for_images(received: str) -> ValueError:
+    return ValueError(
+        f"--output should be a folder for PNG files, or a file named *.npz. Received: {received}"
+    )
+
+
+def _free(path: Path, overwrite: bool, option: str = "--output") -> Path:
+    """A path that can be written to, as far as can be seen, and that nothing is lost at."""
+    above = next((parent for parent in path.parents if parent.exists()), path)
+    if above != path and not above.is_dir():
+        raise ValueError(
+            f"{option} should lie in a folder. Received: {str(path)!r}, and {str(above)!r} is a "
+            "file"
+        )
+    taken = any(path.iterdir()) if path.is_dir() else path.exists()
+    if taken and not overwrite:
+        raise FileExistsError(
+            f"the output {str(path)!r} exists. Give another one, or --overwrite to replace it"
+        )
     return path
 
 

@@ -8,11 +8,11 @@ import os
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO
 
 from keras_vqvae.data.decoding import Color, Resize
-from keras_vqvae.data.folders import is_image_name
+from keras_vqvae.data.folders import is_image_name, is_passed_over
 from keras_vqvae.data.image_files import ImageFiles
 from keras_vqvae.data.splits import checked_split, is_part_name, part_folder
 
@@ -71,9 +71,18 @@ class ArchiveSource(ImageFiles):
             raise FileNotFoundError(
                 f"`path` should be an existing archive. Received: `path={shown!r}`"
             )
-        contents = _part(_without_common_folder(_read_members(shown)), split, shown)
+        contents = _without_common_folder(_read_members(shown))
+        folder = _folder_of_part(contents, split, shown)
+        classes = None
+        if folder is not None:
+            # As in folders: a class has the same number in all parts.
+            classes = sorted({n.split("/")[1] for n in contents if n.count("/") > 1})
+            prefix = f"{folder}/"
+            contents = {
+                n.removeprefix(prefix): c for n, c in contents.items() if n.startswith(prefix)
+            }
         super().__init__(
-            os.path.basename(shown), sorted(contents), image_size, color, resize, strict
+            os.path.basename(shown), sorted(contents), image_size, color, resize, strict, classes
         )
         self._contents = contents
         self._prepare()
@@ -142,9 +151,7 @@ def _tidy(name: str) -> str:
 
 
 def _wanted(name: str) -> bool:
-    steps = _tidy(name).split("/")
-    hidden = any(step.startswith(".") or step == "__MACOSX" for step in steps)
-    return is_image_name(name) and not hidden
+    return is_image_name(name) and not any(map(is_passed_over, _tidy(name).split("/")))
 
 
 def _without_common_folder(contents: dict[str, bytes]) -> dict[str, bytes]:
@@ -156,11 +163,7 @@ def _without_common_folder(contents: dict[str, bytes]) -> dict[str, bytes]:
     return contents
 
 
-def _part(contents: dict[str, bytes], split: str, path: str) -> dict[str, bytes]:
-    flat = any("/" not in name for name in contents)
-    tops = set() if flat else {name.partition("/")[0] for name in contents}
-    folder = part_folder(tops, split, f"The archive {path!r}")
-    if folder is None:
-        return contents
-    prefix = f"{folder}/"
-    return {n.removeprefix(prefix): c for n, c in contents.items() if n.startswith(prefix)}
+def _folder_of_part(contents: Iterable[str], split: str, path: str) -> str | None:
+    loose = min((name for name in contents if "/" not in name), default=None)
+    tops = {name.partition("/")[0] for name in contents if "/" in name}
+    return part_folder(tops, split, f"The archive {path!r}", loose)

@@ -3,6 +3,7 @@
 import hashlib
 import heapq
 import os
+from collections.abc import Sequence
 from typing import IO
 
 from keras_vqvae.data.decoding import SUFFIXES, Color, Resize
@@ -18,7 +19,7 @@ class FolderSource(ImageFiles):
     to 8 bits.
 
     *Labels.* When every image lies in a subfolder, the immediate subfolders are the classes, in
-    the order of their names. Otherwise there are no labels.
+    the order of their names, or in that of `class_names`. Otherwise there are no labels.
 
     *Unreadable files* (damaged, truncated, not images, or of more pixels than
     `PIL.Image.MAX_IMAGE_PIXELS`) are listed in `skipped` with a reason, or an error with
@@ -38,13 +39,15 @@ class FolderSource(ImageFiles):
         strict: Whether an unreadable file is an error. Defaults to `False`.
         recursive: Whether to look into subfolders. Defaults to `True`.
         name: What to call it in reports. Defaults to the name of the folder.
+        class_names: Names of the classes in the order of their numbers, where other folders have
+            some of them too, as the parts of one data set. Defaults to those that are here.
 
     Raises:
         FileNotFoundError: If there is no such folder.
         NotADirectoryError: If it is a file.
         ValueError: If it holds no images, images of several sizes while `image_size` is `None`
-            (two are named; in a large folder this shows when they are read), or an unreadable
-            file while `strict`.
+            (two are named; in a large folder this shows when they are read), an unreadable
+            file while `strict`, or a class that `class_names` lacks.
 
     Example:
     >>> import tempfile
@@ -67,6 +70,7 @@ class FolderSource(ImageFiles):
         strict: bool = False,
         recursive: bool = True,
         name: str | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         self._folder = os.fspath(folder)
         if not os.path.exists(self._folder):
@@ -81,7 +85,7 @@ class FolderSource(ImageFiles):
             )
         files, broken = list_images(self._folder, recursive)
         shown = name or os.path.basename(os.path.abspath(self._folder)) or self._folder
-        super().__init__(shown, files, image_size, color, resize, strict)
+        super().__init__(shown, files, image_size, color, resize, strict, class_names)
         if broken and strict:
             raise ValueError(
                 f"The image file {os.path.join(self._folder, broken[0])!r} cannot be read: "
@@ -141,7 +145,7 @@ def list_images(folder: str, recursive: bool = True) -> tuple[list[str], list[st
         seen.add(real)
         with os.scandir(path) as entries:
             for entry in entries:
-                if entry.name.startswith(".") or entry.name == "__MACOSX":
+                if is_passed_over(entry.name):
                     continue
                 if is_image_name(entry.name) and entry.is_file():
                     found.append(prefix + entry.name)
@@ -156,6 +160,35 @@ def list_images(folder: str, recursive: bool = True) -> tuple[list[str], list[st
     return sorted(found), sorted(broken)
 
 
+def class_folders(folder: str | os.PathLike[str]) -> list[str]:
+    """The immediate subfolders that have an image somewhere in them, in the order of their names.
+
+    No more is read of each than up to its first image.
+    """
+    with os.scandir(folder) as entries:
+        inner = [e for e in entries if not is_passed_over(e.name) and e.is_dir()]
+    return sorted(entry.name for entry in inner if _has_images(entry.path))
+
+
+def _has_images(folder: str) -> bool:
+    pending, seen = [folder], set()
+    while pending:
+        path = pending.pop()
+        real = os.path.realpath(path)
+        if real in seen:  # by a link in a circle
+            continue
+        seen.add(real)
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if is_passed_over(entry.name):
+                    continue
+                if is_image_name(entry.name) and entry.is_file():
+                    return True
+                if entry.is_dir():
+                    pending.append(entry.path)
+    return False
+
+
 def is_image_name(name: str) -> bool:
     """Whether a file of this name is taken for an image.
 
@@ -164,3 +197,13 @@ def is_image_name(name: str) -> bool:
     (True, False)
     """
     return os.path.splitext(name)[1].lower() in SUFFIXES
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a file or folder of this name is not looked at: hidden ones, and those of macOS.
+
+    Example:
+    >>> is_passed_over(".cache"), is_passed_over("cat")
+    (True, False)
+    """
+    return name.startswith(".") or name == "__MACOSX"

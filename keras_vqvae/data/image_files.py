@@ -51,6 +51,7 @@ class ImageFiles(ImageSource):
         color: `None`, `"grayscale"` or `"rgb"`.
         resize: `"crop"`, `"stretch"` or `"pad"`.
         strict: Whether an unreadable file is an error.
+        class_names: Names of the classes by number, if they are not those of `files` alone.
     """
 
     def __init__(
@@ -61,8 +62,10 @@ class ImageFiles(ImageSource):
         color: Color | None,
         resize: Resize,
         strict: bool,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         super().__init__(name)
+        self._all_classes = class_names
         self._size = checked_size(image_size)
         self._color = checked_choice("color", color, (None, *get_args(Color)))
         self._resize: Resize = checked_choice("resize", resize, get_args(Resize))
@@ -119,7 +122,7 @@ class ImageFiles(ImageSource):
             self._color = "grayscale" if gray else "rgb"
             self._guessed_gray = gray
         self._shape = (*self._needed, 1 if self._color == "grayscale" else 3)
-        self.labels, self.class_names = class_labels(self._files)
+        self.labels, self.class_names = class_labels(self._files, self._all_classes)
 
     def _look_at_headers(self) -> dict[int, Header]:
         """Headers of all files, or of some in a large source; the keys are indices."""
@@ -224,19 +227,33 @@ class ImageFiles(ImageSource):
 
 
 def class_labels(
-    files: Sequence[str],
+    files: Sequence[str], class_names: Sequence[str] | None = None
 ) -> tuple[npt.NDArray[np.int32] | None, tuple[str, ...] | None]:
     """Labels from the first folder of each path; none when a file lies in no folder.
+
+    Args:
+        files: Paths, with `/`.
+        class_names: Names of the classes by number. Defaults to the folders in order.
+
+    Raises:
+        ValueError: If `class_names` lacks a folder.
 
     Example:
     >>> class_labels(["cat/1.png", "cat/2.png", "dog/1.png"])
     (array([0, 0, 1], dtype=int32), ('cat', 'dog'))
     """
     tops = [path.partition("/")[0] if "/" in path else None for path in files]
-    names = sorted({top for top in tops if top is not None})
-    if None in tops or not names:
+    found = sorted({top for top in tops if top is not None})
+    if None in tops or not found:
         return None, None
+    names = found if class_names is None else list(class_names)
     numbers = dict(zip(names, itertools.count(), strict=False))
+    lacking = [name for name in found if name not in numbers]
+    if lacking:
+        raise ValueError(
+            "`class_names` should have a name for each folder of images. "
+            f"Received: class_names={names}, without {', '.join(map(repr, lacking))}"
+        )
     return np.array([numbers[top] for top in tops if top is not None], np.int32), tuple(names)
 
 

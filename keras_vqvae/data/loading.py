@@ -13,7 +13,7 @@ from keras_vqvae.data.arrays import ArraySource
 from keras_vqvae.data.checks import checked_choice, checked_size
 from keras_vqvae.data.decoding import Color, Resize
 from keras_vqvae.data.files import DAMAGE, RefusedFileError, check_archive
-from keras_vqvae.data.folders import FolderSource, is_image_name
+from keras_vqvae.data.folders import FolderSource, class_folders, is_image_name, is_passed_over
 from keras_vqvae.data.named import CLASS_NAMES, load_named
 from keras_vqvae.data.resized import resized
 from keras_vqvae.data.source import ImageSource
@@ -116,20 +116,26 @@ def _from_folder(
     resize: Resize,
     strict: bool,
 ) -> ImageSource:
-    flat = False
-    folders = []
+    loose: list[str] = []
+    folders: list[str] = []
     with os.scandir(path) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or entry.name == "__MACOSX":
+            if is_passed_over(entry.name):
                 continue
             if entry.is_dir():
                 folders.append(entry.name)
-            flat = flat or is_image_name(entry.name)
-    part = part_folder([] if flat else folders, split, f"The folder {str(path)!r}")
+            elif is_image_name(entry.name):
+                loose.append(entry.name)
+    what = f"The folder {str(path)!r}"
+    part = part_folder(folders, split, what, min(loose, default=None))
     if part is None:
         return FolderSource(path, image_size, color, resize, strict)
     name = f"{path.resolve().name} ({split})"
-    return FolderSource(path / part, image_size, color, resize, strict, name=name)
+    # A class has the same number in all parts, also in one that lacks another class.
+    classes = sorted({kind for folder in folders for kind in class_folders(path / folder)})
+    return FolderSource(
+        path / part, image_size, color, resize, strict, name=name, class_names=classes
+    )
 
 
 def _from_array_file(path: Path, split: str) -> ImageSource:
@@ -199,7 +205,7 @@ def _choose_keys(keys: set[str], split: str, path: Path) -> tuple[str, str | Non
         image_key = image_key if split == "train" else None
         label_key = _first(_LABEL_KEYS, keys)
     if image_key is None:
-        raise no_such_part(split, f"The file {str(path)!r} (keys: {listed})")
+        raise no_such_part(split, f"The file {str(path)!r} (keys: {listed})", any(divided.values()))
     return image_key, label_key
 
 

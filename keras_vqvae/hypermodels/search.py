@@ -24,6 +24,7 @@ from keras_vqvae.runs import (
     RunExistsError,
     TrainingConfig,
     check_fit,
+    check_output,
     image_batches,
     prior_command,
     train_command,
@@ -31,6 +32,11 @@ from keras_vqvae.runs import (
 )
 
 __all__ = ["Search", "part_of_a_search"]
+
+_SMALLER = (
+    ". Raise it (`--max-bits-per-image`), narrow `num_embeddings` to fewer codes, or halve the "
+    "images more often (`depth`, or more of `--widths`)"
+)
 
 
 class Search:
@@ -84,7 +90,8 @@ class Search:
 
         Raises:
             RunExistsError: if the directory holds another search, or other files.
-            ValueError: if the settings do not fit the data, or one another.
+            ValueError: if the settings do not fit the data, or one another, or a new search is to
+                be in the folder of its images.
         """
         config = dataclasses.replace(config, run=with_absolute_source(config.run))
         search = cls(directory, config)
@@ -96,6 +103,8 @@ class Search:
                 f"the output {str(folder)!r} is not empty and holds no search. Give another "
                 "directory (`--output`)"
             )
+        else:
+            check_output(directory, config.run)
         check_fit(config.run, search._parts)
         if search._parts.validation is None:
             raise ValueError(
@@ -209,7 +218,10 @@ class Search:
         scored = [trial for trial in trials if trial.score is not None]
         if not scored:
             reason = trials[-1].message if trials else "there are no trials"
-            raise ValueError(f"no trial has a score, so that there is no best one: {reason}")
+            remedy = _SMALLER if "max_bits_per_image" in reason else ""
+            raise ValueError(
+                f"no trial has a score, so that there is no best one: {reason}{remedy}"
+            )
         tuner = self._tuner()
         best = tuner.oracle.get_best_trials()[0]
         run, note = self._winner(tuner, best, report or (lambda text: None))

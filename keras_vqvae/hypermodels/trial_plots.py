@@ -131,7 +131,8 @@ def _front(axes: Any, best_first: Sequence[SearchedTrial], front: _Plane) -> Non
     axes.scatter(*points.T, s=24, color=_OTHERS)
     beaten = [(np.all(points <= p, axis=1) & np.any(points < p, axis=1)).any() for p in points]
     unbeaten = np.array(sorted(map(tuple, points[~np.array(beaten)])))
-    axes.plot(*unbeaten.T, "o-", color=_FRONT, ms=5, label="front")
+    if (unbeaten != points[0]).any():  # else the star is all of it
+        axes.plot(*unbeaten.T, "o-", color=_FRONT, ms=5, label="front")
     axes.scatter(*points[0], s=110, marker="*", color=_BEST, zorder=3, label="best trial")
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.legend()
@@ -154,8 +155,17 @@ def _objective(axes: Any, best_first: Sequence[SearchedTrial], pair: _Plane, sig
     axes.set(xlabel=xlabel, ylabel=ylabel)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter("")
-    axes.figure.colorbar(dots, ax=axes)
+        # Within one decade, or one power of two, there may be no other ticks to read.
+        low, high = axis.get_view_interval()
+        shown = sum(low <= tick <= high for tick in axis.get_majorticklocs())
+        axis.set_minor_formatter("{x:g}" if shown < 2 else "")
+    axes.figure.colorbar(dots, ax=axes, label=_objective_name(best_first))
+
+
+def _objective_name(trials: Sequence[SearchedTrial]) -> str:
+    """The figure that is the score of every trial."""
+    shared = (n for n in trials[0].figures if all(t.figures.get(n) == t.score for t in trials))
+    return next(shared, "objective")
 
 
 def _parallel(axes: Any, best_first: Sequence[SearchedTrial], names: Sequence[str]) -> None:
@@ -166,17 +176,19 @@ def _parallel(axes: Any, best_first: Sequence[SearchedTrial], names: Sequence[st
         if all(isinstance(v, int | float) for v in values):
             logarithmic = name in _LOGARITHMIC and min(values) > 0
             column = np.log(values) if logarithmic else np.array(values, float)
-            labels.append(f"{name}\n{min(values):.4g} … {max(values):.4g}")
+            ends = [f"{min(values):.4g}", f"{max(values):.4g}"]
         else:
             words = ["–" if v is None else str(v) for v in values]
             kinds = sorted(set(words))
             column = np.array([kinds.index(word) for word in words], float)
-            labels.append(f"{name}\n{' … '.join(kinds)}")
+            there = [kind for kind in kinds if kind != "–"] or kinds
+            ends = list(dict.fromkeys((there[0], there[-1])))
+        labels.append(f"{name}\n{' … '.join(ends)}")
         columns.append((column - column.min()) / max(np.ptp(column), 1e-12))
     lines = np.array(columns).T
     for rank, line in reversed(list(enumerate(lines))):
         shade = 0.25 + 0.6 * rank / max(len(lines) - 1, 1)
         style = {"color": _BEST, "lw": 2.5} if rank == 0 else {"color": str(shade), "lw": 1}
         axes.plot(line, **style)
-    axes.set_xticks(range(len(labels)), labels, fontsize="x-small", rotation=30, ha="right")
+    axes.set_xticks(range(len(labels)), labels, fontsize="x-small", rotation=90)
     axes.set_yticks([])

@@ -10,6 +10,8 @@ __all__ = ["ENDED", "SearchedTrial", "read_trials"]
 
 # Of KerasTuner's statuses; "INVALID" is of a trial that is to be tried again.
 ENDED = ("COMPLETED", "FAILED")
+# Before the reason of a trial that a tuner of KerasTuner's own has refused.
+_REFUSED = "keras_tuner.src.errors.FailedTrialError: "
 
 
 class SearchedTrial(NamedTuple):
@@ -88,7 +90,7 @@ def _read(file: Path) -> SearchedTrial:
             trial["hyperparameters"]["values"],
             figures,
             trial["score"],
-            message[-1] if message else "",
+            message[-1].removeprefix(_REFUSED) if message else "",
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise ValueError(

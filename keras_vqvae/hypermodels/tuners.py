@@ -80,6 +80,21 @@ class _Tuner(keras_tuner.Tuner):
         if self._is_worker():
             self.oracle.stub = _Patient(self.oracle.stub)
 
+    def _try_run_and_update_trial(self, trial: Any, *args: Any, **kwargs: Any) -> None:
+        """As KerasTuner, but a trial that is refused is told of in a line, not by a traceback."""
+        self._refusal: Exception | None = None
+        super()._try_run_and_update_trial(trial, *args, **kwargs)
+        if self._refusal is not None:
+            trial.status, trial.message = "FAILED", str(self._refusal)
+            if kwargs.get("verbose", "auto"):
+                print(f"Trial {trial.trial_id} is not trained: {trial.message}", flush=True)
+
+    def _run_and_update_trial(self, trial: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            super()._run_and_update_trial(trial, *args, **kwargs)
+        except keras_tuner.errors.FailedTrialError as error:
+            self._refusal = error
+
     def save(self) -> None:
         if not self._is_worker():
             self.oracle.save()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from keras_vqvae.runs.building import compile_model as compile_model
     from keras_vqvae.runs.comparing import Comparison as Comparison
     from keras_vqvae.runs.creating import check_fit as check_fit
+    from keras_vqvae.runs.creating import check_output as check_output
     from keras_vqvae.runs.creating import with_absolute_source as with_absolute_source
     from keras_vqvae.runs.parts import DataParts as DataParts
     from keras_vqvae.runs.run import Run as Run
@@ -44,6 +45,7 @@ __all__ = [
     "VQVAEConfig",
     "build_vqvae",
     "check_fit",
+    "check_output",
     "comparison_rows",
     "compile_model",
     "demo_config",
@@ -62,6 +64,7 @@ _LAZY = {
     "Run": "run",
     "build_vqvae": "building",
     "check_fit": "creating",
+    "check_output": "creating",
     "compile_model": "building",
     "image_batches": "stages",
     "with_absolute_source": "creating",

@@ -7,6 +7,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+# How many seeds there are that every backend takes, as `choices.check_seed` says of layers.
+SEEDS = 2**31
+
 
 def at_least(name: str, value: Any, low: int, optional: bool = False) -> None:
     """Raises a ValueError unless `value` is an integer of at least `low`."""
@@ -16,6 +19,12 @@ def at_least(name: str, value: Any, low: int, optional: bool = False) -> None:
         raise ValueError(
             f"`{name}` should be an integer of at least {low}. Received: {name}={value!r}"
         )
+
+
+def seed(name: str, value: Any) -> None:
+    """Raises a ValueError unless `value` is a seed, with room for what is added to it for parts."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < SEEDS:
+        raise ValueError(f"`{name}` should be an integer in [0, 2**31). Received: {name}={value!r}")
 
 
 def positive(name: str, value: Any, optional: bool = False) -> None:

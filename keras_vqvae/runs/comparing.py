@@ -90,8 +90,8 @@ class Comparison:
         Raises:
             RunExistsError: if the directory holds a comparison with other settings, or other files.
             ValueError: for an unknown model, no model, one given twice, settings that do not fit
-                the data or a model, images that have changed, or a `comparison.json` that is
-                damaged.
+                the data or a model, images that have changed, a `comparison.json` that is damaged,
+                or a new comparison in the folder of its images.
         """
         if not models or len(set(models)) < len(models):
             raise ValueError(
@@ -109,6 +109,8 @@ class Comparison:
                 f"the output {str(comparison.directory)!r} is not empty and holds no comparison. "
                 "Give another directory (`--output`)"
             )
+        else:
+            creating.check_output(directory, config)
         for settings in dict.fromkeys(one.config for one in comparison.contenders):
             creating.check_fit(settings, comparison.parts)
         if before is not None:

@@ -247,7 +247,7 @@ class RunConfig:
     jit_compile: str = option("auto", "XLA for training", ("auto", "on", "off"))
 
     def __post_init__(self) -> None:
-        checks.at_least("seed", self.seed, 0)
+        checks.seed("seed", self.seed)
         for group in ("data", "vqvae", "vqvae_training", "prior", "prior_training", None):
             owner = self if group is None else getattr(self, group)
             for f in dataclasses.fields(owner):

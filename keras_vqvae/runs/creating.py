@@ -1,11 +1,15 @@
 """What is checked before a run is written."""
 
+import os
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from keras_vqvae import models
+from keras_vqvae.data.folders import is_passed_over
+from keras_vqvae.data.named import CLASS_NAMES
 from keras_vqvae.runs.building import build_image_model
 from keras_vqvae.runs.config import RunConfig
 from keras_vqvae.runs.directory import SAMPLE_FIGURES, STAGES, RunDirectory, read_json, write_json
@@ -17,6 +21,34 @@ from keras_vqvae.runs.parts import DataParts, resolved
 def with_absolute_source(config: RunConfig) -> RunConfig:
     """The settings with the path of the data made absolute; names of data sets stay."""
     return replace(config, data=replace(config.data, source=resolved(config.data.source)))
+
+
+def check_output(directory: str | os.PathLike[str], config: RunConfig) -> None:
+    """Looks at where the files of something new are to be, before anything is written there.
+
+    Args:
+        directory: of a run, a comparison or a search.
+        config: its settings, or those of its runs.
+
+    Raises:
+        ValueError: for the folder of the images, or one in it: pictures that are written there
+            would be images the next time.
+    """
+    images = Path(config.data.source).expanduser()
+    if config.data.source in CLASS_NAMES or not images.is_dir():
+        return
+    # Links are followed: the folder of images may be known by several names.
+    output, inside = Path(directory).resolve(), images.resolve()
+    if not output.is_relative_to(inside):
+        return
+    steps = output.relative_to(inside).parts
+    if any(map(is_passed_over, steps)):
+        return
+    where = "lies in" if steps else "is"
+    raise ValueError(
+        f"the output {str(directory)!r} {where} the folder of images {str(images)!r}: its "
+        "pictures would become images themselves. Give a directory elsewhere (`--output`)"
+    )
 
 
 def is_same_run(files: RunDirectory, config: RunConfig) -> bool:

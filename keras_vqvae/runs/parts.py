@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class DataParts:
         `other` takes them.
         """
         if images is not None:
-            source = self.other(images)
+            _, source = self.other(images)
             return source.name, source
         for part in ("test", "validation"):
             found: ImageSource | None = getattr(self, part)
@@ -68,27 +69,44 @@ class DataParts:
                 return part, found
         return "train", self.train
 
-    def other(self, source: Any, wanted: tuple[int, ...] | None = None) -> ImageSource:
-        """Images from elsewhere, seen as this run sees its own; their test part if there is one.
+    def other(
+        self,
+        source: Any,
+        wanted: tuple[int, ...] | None = None,
+        class_names: Sequence[str] | None = None,
+        part: str | None = None,
+    ) -> tuple[str | None, ImageSource]:
+        """Images from elsewhere, seen as this run sees its own, and which part they are.
+
+        Classes that have names get the numbers that they have in this run.
 
         Args:
             source: what `load_images` takes.
             wanted: the shape of an image. By default that of the training images, which have to be
                 there then.
+            class_names: this run's classes by number, where they have names. With `wanted` left out
+                those of the training images.
+            part: `"train"`, `"validation"` or `"test"`. By default the test part if there is one,
+                else the training part.
+
+        Returns:
+            The name of the part, `None` of images without parts, and the images.
 
         Raises:
-            ValueError: for images of another shape.
+            ValueError: for images of another shape, of classes that this run does not have, or
+                without this part.
         """
-        wanted = self.train.image_shape if wanted is None else wanted
+        if wanted is None:
+            wanted, class_names = self.train.image_shape, self.train.class_names
         try:
-            found = self._own_part("test", source) or self._load(source, "train")
+            part, found = self._part_of_other(source, part)
         except SeveralSizesError as error:
             what = f"the images of {str(source)!r} have several sizes"
             raise ValueError(_wrong_shape(what, wanted)) from error
         if found.image_shape != wanted:
             what = f"the images of {found.name!r} have the shape {found.image_shape}"
             raise ValueError(_wrong_shape(what, wanted))
-        return found
+        return part, found if class_names is None else _with_classes(found, class_names)
 
     def value_range(self) -> tuple[float, float]:
         """What black and white are."""
@@ -165,11 +183,21 @@ class DataParts:
             )
         return float(variance)
 
-    def _own_part(self, part: str, source: Any = None) -> ImageSource | None:
+    def _own_part(self, part: str) -> ImageSource | None:
         try:
-            return self._load(self.config.source if source is None else source, part)
+            return self._load(self.config.source, part)
         except NoSuchPartError:
             return None
+
+    def _part_of_other(self, source: Any, part: str | None) -> tuple[str | None, ImageSource]:
+        try:
+            found = self._load(source, part or "test")
+        except NoSuchPartError as error:
+            if part is not None:
+                raise
+            return ("train" if error.divided else None), self._load(source, "train")
+        # What is no path is taken as it is, whatever part is asked for.
+        return (part or "test" if isinstance(source, str | os.PathLike) else None), found
 
     def _load(self, source: Any, part: str) -> ImageSource:
         config = self.config
@@ -181,6 +209,30 @@ class DataParts:
         if source is None or self.config.max_images is None:
             return source
         return spread(source, self.config.max_images)
+
+
+def _with_classes(source: ImageSource, class_names: Sequence[str]) -> ImageSource:
+    """The same images, their classes by the numbers that they have elsewhere."""
+    theirs = source.class_names
+    if source.labels is None or theirs is None or theirs == tuple(class_names):
+        return source
+    numbers = {name: number for number, name in enumerate(class_names)}
+    occurring = [theirs[label] for label in np.unique(source.labels)]
+    unknown = [name for name in occurring if name not in numbers]
+    if unknown:
+        raise ValueError(
+            f"the images of {source.name!r} should be of this run's classes, "
+            f"{_some(class_names)}. Received: images of {_some(unknown)}. Rename their folders, or "
+            "put the images into one folder, without classes"
+        )
+    same = source.subset(np.arange(len(source)))
+    same.labels = np.array([numbers.get(name, -1) for name in theirs], np.int32)[source.labels]
+    same.class_names = tuple(class_names)
+    return same
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:10])) + (", ..." if len(names) > 10 else "")
 
 
 def _wrong_shape(what: str, wanted: tuple[int, ...]) -> str:

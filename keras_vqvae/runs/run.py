@@ -98,7 +98,8 @@ class Run:
 
         Raises:
             RunExistsError: if the directory holds a run with other settings, or other files.
-            ValueError: if the settings do not fit the data.
+            ValueError: if the settings do not fit the data, or a new run is to be in the folder of
+                its images.
         """
         config = creating.with_absolute_source(config)
         files = RunDirectory(directory)
@@ -106,6 +107,8 @@ class Run:
         run = cls(directory, config, parts)
         if not overwrite and creating.is_same_run(files, config):
             return run
+        if overwrite or not files.is_run():
+            creating.check_output(directory, config)
         creating.check_fit(config, run.parts)
         if overwrite:
             files.remove(STAGES)
@@ -288,8 +291,7 @@ class Run:
                 f"`label` needs a prior that is trained with `conditional`. Received: {label!r}. "
                 f"`{command}` trains one"
             )
-        names = self.metrics().get("data", {}).get("classes")
-        return class_number(label, names or [], classes)
+        return class_number(label, self._class_names() or [], classes)
 
     def codes(self, part: str = "train", verbose: int = 0) -> data.CodeFile:
         """The codes of a part of the run's images, which are kept in `codes_<part>.npz`.
@@ -315,8 +317,31 @@ class Run:
             )
         return data.encode_to_file(self.vqvae(), source, path, verbose=verbose)
 
+    def other_images(
+        self, images: Any, part: str | None = None
+    ) -> tuple[str | None, data.ImageSource]:
+        """Other images as this run sees its own: of their size and colour, classes by name.
+
+        Args:
+            images: what `data.load_images` takes.
+            part: `"train"`, `"validation"` or `"test"`. By default the test part if there is one,
+                else the training part.
+
+        Returns:
+            The name of the part, `None` of images without parts, and the images.
+
+        Raises:
+            ValueError: for images of another shape, of classes that this run does not have, or
+                without this part.
+        """
+        return self.parts.other(images, self.vqvae().image_shape, self._class_names(), part)
+
     def encode(
-        self, images: Any, path: str | os.PathLike[str] | None = None, verbose: int = 0
+        self,
+        images: Any,
+        path: str | os.PathLike[str] | None = None,
+        verbose: int = 0,
+        part: str | None = None,
     ) -> data.CodeFile:
         """The codes of other images.
 
@@ -324,9 +349,13 @@ class Run:
             images: what `data.load_images` takes.
             path: a code file to write; an existing one is replaced. Defaults to `None`.
             verbose: 1 for a progress bar. Defaults to `0`.
+            part: as for `other_images`.
+
+        Raises:
+            ValueError: as `other_images`.
         """
         vqvae = self.vqvae()
-        source = self.parts.other(images, vqvae.image_shape)
+        _, source = self.other_images(images, part)
         if path is None:
             return encode_source(vqvae, source, verbose=verbose)
         return data.encode_to_file(vqvae, source, path, verbose=verbose)
@@ -420,6 +449,11 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """What `metrics.json` holds."""
         return read_json(self.files.metrics) if self.files.metrics.exists() else {}
+
+    def _class_names(self) -> list[str] | None:
+        """Of the training images by number, as far as is known without looking at them."""
+        names: list[str] | None = self.metrics().get("data", {}).get("classes")
+        return names
 
     def info(self) -> dict[str, Any]:
         """Settings, progress, versions, device, fingerprints and sizes."""

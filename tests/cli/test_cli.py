@@ -1,5 +1,6 @@
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from runs_support import write_images
 from support import invoke
 
 from keras_vqvae.cli import main
+from keras_vqvae.cli.options import bars
 from keras_vqvae.data import load_codes, save_codes
 from keras_vqvae.runs import Run
 
@@ -137,6 +139,38 @@ def test_encode_and_decode(run, folder, tmp_path):
     assert call("decode", run, codes, "--output", arrays).exit_code == 0
     with np.load(arrays) as file, Image.open(pictures / "00.png") as first:
         np.testing.assert_array_equal(file["images"][0, ..., 0], np.asarray(first))
+
+
+def test_encode_says_which_part_it_takes(run, tmp_path):
+    images = tmp_path / "images"
+    for number, part in enumerate(("train", "val", "test"), start=1):
+        write_images(images / part, 2 * number)
+    encode = ("encode", run, "--data", images, "--overwrite", "--output", tmp_path / "c.npz")
+    for split, count in {None: 6, "train": 2, "validation": 4, "test": 6}.items():
+        result = call(*encode, *(["--split", split] if split else []))
+        said = f"{count} images of the {split or 'test'} part, 4x4 codes below 4\n"
+        assert result.stdout == f"{tmp_path / 'c.npz'}: {said}"  # no progress bar, either
+        assert len(load_codes(tmp_path / "c.npz").codes) == count
+    shutil.rmtree(images / "val")
+    assert "no 'validation' part" in fails(2, *encode, "--split", "validation")
+    shutil.rmtree(images / "test")
+    assert "2 images of the train part" in call(*encode).stdout
+    assert ": 2 images, 4x4" in call(*encode, "--data", images / "train").stdout
+
+
+def test_progress_bars_are_for_terminals(run, folder, tmp_path, monkeypatch):
+    codes = tmp_path / "c.npz"
+    call("encode", run, "--data", folder, "--output", codes)
+    for command in (
+        ["sample", run, "-n", 2],
+        ["decode", run, codes, "--output", tmp_path / "out"],
+        ["evaluate", run, "--samples", 0],
+    ):
+        result = call(*command)
+        assert result.exit_code == 0, result.output
+        assert not {"\x1b", "\b", "\r", "━"} & set(result.stdout)
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: True))
+    assert bars() == 1
 
 
 def test_evaluate_says_in_one_line_what_is_missing_or_wrong(run, tmp_path):
@@ -274,6 +308,32 @@ class TestWrongUse:
             2, "train", "--data", folder, "--output", tmp_path / "r", "--stage", "prior", *TINY
         )
 
+    @pytest.mark.parametrize("empty", ["", " "])
+    def test_empty_paths(self, folder, tmp_path, empty):
+        """They would be the current directory."""
+        data, output = ("--data", folder), ("--output", tmp_path / "out")
+        for command in ("train", "compare", "tune"):
+            assert "'--data': it should not be empty" in fails(2, command, "--data", empty, *output)
+            line = fails(2, command, *data, "--output", empty)
+            assert "'--output': it should not be empty" in line
+        for command in (
+            ["demo", "--output", empty],
+            ["sample", tmp_path, "--output", empty],
+            ["encode", tmp_path, *data, "--output", empty],
+            ["decode", tmp_path, tmp_path / "c.npz", "--output", empty],
+        ):
+            assert "'--output': it should not be empty" in fails(2, *command)
+        assert "'--data'" in fails(2, "encode", tmp_path, "--data", empty, *output)
+        assert "'--data'" in fails(2, "evaluate", tmp_path, "--data", empty)
+        assert "'--report'" in fails(2, "evaluate", tmp_path, "--report", empty)
+        assert "'RUN'" in fails(2, "info", empty)
+
+    def test_seeds(self, run, folder, tmp_path):
+        for seed in (-1, 2**31, 2**32):
+            assert f"seed={seed}" in self.train(folder, tmp_path, "--seed", seed)
+            assert "'--seed'" in fails(2, "sample", run, "-n", 1, "--seed", seed)
+        assert call("sample", run, "-n", 1, "--seed", 2**31 - 1).exit_code == 0
+
     def test_data(self, folder, tmp_path):
         (tmp_path / "empty").mkdir()
         assert "has none" in self.train(tmp_path / "empty", tmp_path)
@@ -377,6 +437,34 @@ def test_an_output_says_by_its_name_what_it_is(run, folder, tmp_path):
     assert "it is no .npz file" in line
     assert "pickle" not in line
     assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    run, folder, tmp_path, monkeypatch
+):
+    for name in ("sample", "encode", "decode"):
+        monkeypatch.setattr(Run, name, lambda *args, **kwargs: pytest.fail("it began"))
+    text = tmp_path / "notes.txt"
+    text.write_text("mine")
+    (tmp_path / "folder.npz").mkdir()
+    codes = tmp_path / "c.npz"
+    decode = ("decode", run, codes, "--overwrite", "--output")
+    images = "a folder for PNG files, or a file named *.npz. Received: "
+    assert f"{images}{str(text)!r}, which is a file" in fails(2, *decode, text)
+    for name in ("x.png", "x.JPG"):
+        assert f"{images}{str(tmp_path / name)!r}, which would" in fails(
+            2, *decode, tmp_path / name
+        )
+    assert "*.npz. Received" in fails(2, *decode, tmp_path / "folder.npz")
+    for command, name in (
+        (decode, "out"),
+        (decode, "out/x.npz"),
+        (("sample", run, "--output"), "x.png"),
+        (("encode", run, "--data", folder, "--output"), "x.npz"),
+        (("evaluate", run, "--report"), "x.html"),
+    ):
+        assert f"and {str(text)!r} is a file" in fails(2, *command, text / name)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder.npz", "notes.txt", "run"]
 
 
 def test_help_shows_the_examples_line_by_line():

@@ -52,6 +52,18 @@ def test_reads_what_was_written_with_labels_from_unicode_folders(gray):
     assert source.skipped == []
 
 
+def test_classes_that_other_folders_have_too(gray):
+    folder, _ = gray
+    names = ("猫", "slon", "pes", "čaj a mléko")
+    source = FolderSource(folder, class_names=names)
+    assert source.class_names == names
+    assert source.labels.tolist() == [2, 2, 3, 3, 0, 0]
+    with pytest.raises(
+        ValueError, match=r"`class_names` should have a name.*without 'čaj a mléko'"
+    ):
+        FolderSource(folder, class_names=("pes", "猫"))
+
+
 def test_images_beside_folders_have_no_labels(gray):
     folder, _ = gray
     save(folder / "loose.png", pixels())

@@ -128,7 +128,29 @@ class TestPaths:
 
     def test_a_class_may_be_called_train(self, tmp_path):
         write_tree(tmp_path, {"train/1.png": png(), "plane/1.png": png()})
-        assert load_images(tmp_path).class_names == ("plane", "train")
+        with pytest.warns(UserWarning, match=r"\(train\), and others .*\(plane\): all of them"):
+            assert load_images(tmp_path).class_names == ("plane", "train")
+        with pytest.raises(ValueError, match="no 'test' part"):
+            load_images(tmp_path, "test")
+
+    @pytest.mark.parametrize("split", ["train", "test", "validation"])
+    def test_an_image_beside_the_parts_is_refused(self, tmp_path, split):
+        """All images would be for training, without labels."""
+        write_tree(tmp_path, {**PARTS, "cover.png": png()})
+        with pytest.raises(ValueError, match=r"parts \(test, train\).*'cover\.png' beside them"):
+            load_images(tmp_path, split)
+
+    def test_a_class_has_the_same_number_in_all_parts(self, tmp_path):
+        files = {"train/a/1.png": 1, "train/b/1.png": 2, "train/c/1.png": 3, "test/b/deep/1.png": 4}
+        files |= {"test/c/1.png": 5, "val/d/1.png": 6, "val/a/1.png": 7}
+        write_tree(tmp_path, {name: png(value) for name, value in files.items()})
+        (tmp_path / "train" / "empty").mkdir()
+        (tmp_path / "train" / "b" / "circle").symlink_to(tmp_path / "train" / "b")
+        for split, labels in {"train": [0, 1, 2], "test": [1, 2], "validation": [0, 3]}.items():
+            source = load_images(tmp_path, split)
+            assert source.class_names == ("a", "b", "c", "d")
+            assert source.labels.tolist() == labels
+            assert len(source.split(0.5)[0].class_names) == 4
 
     def test_home(self, tmp_path, monkeypatch):
         write_tree(tmp_path, CLASSES)
@@ -249,6 +271,18 @@ class TestArchives:
         assert len(load_images(path, "test", image_size=2)) == 3
         only = write(tmp_path / f"b{suffix}", {"test/1.png": png()})
         assert len(ArchiveSource(only, "test")) == 1
+
+    def test_classes_of_all_parts_and_images_beside_them(self, tmp_path, suffix, write):
+        files = {f"around/{name}": content for name, content in PARTS.items()}
+        files |= {"around/test/ape/1.png": png(), "around/train/emu/1.png": png()}
+        path = write(tmp_path / f"a{suffix}", files)
+        for split, labels in {"train": [1, 1, 2, 2, 3], "test": [0, 1, 1, 2]}.items():
+            source = load_images(path, split)
+            assert source.class_names == ("ape", "cat", "dog", "emu")
+            assert source.labels.tolist() == labels
+        path = write(tmp_path / f"b{suffix}", {**PARTS, "cover.png": png()})
+        with pytest.raises(ValueError, match=r"parts \(test, train\).*'cover\.png' beside them"):
+            load_images(path)
 
     def test_flat(self, tmp_path, suffix, write):
         source = load_images(write(tmp_path / f"a{suffix}", {"1.png": png(1), "2.png": png(2)}))

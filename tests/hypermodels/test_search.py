@@ -218,6 +218,11 @@ class TestRefused:
         with pytest.raises(ValueError, match="`direction` should be"):
             config_for(folder, direction="up")
 
+    def test_in_the_folder_of_the_images(self, tmp_path):
+        self.refused(
+            tmp_path, config_for(write_images(tmp_path, 24)), "lies in the folder of images"
+        )
+
     def test_directories_of_others(self, done, folder, tmp_path):
         different = r"another search \(hyperparameter num_embeddings: .*\[4, 8\].*\[4, 16\]"
         with pytest.raises(RunExistsError, match=different):
@@ -234,10 +239,26 @@ class TestRefused:
         with pytest.raises(FileNotFoundError, match=r"no settings\.json"):
             Search.open(tmp_path)
 
-    def test_a_search_without_a_score_says_why(self, folder, tmp_path):
-        config = config_for(folder, trials=1, max_bits_per_image=4)
-        with pytest.raises(ValueError, match=r"no trial has a score.*bits"):
-            Search.create(tmp_path / "s", config).run()
+    def test_a_search_without_a_score_says_why(self, folder, tmp_path, capfd):
+        search = Search.create(tmp_path / "s", config_for(folder, trials=2, max_bits_per_image=4))
+        # 4x4 positions of log2(4) bits
+        refused = r"the codes of an image take 32 bits, above max_bits_per_image=4"
+        with pytest.raises(
+            ValueError, match=rf"no trial has a score.*: {refused}\. Raise it .* or halve"
+        ):
+            search.run(verbose=2)
+        out, err = capfd.readouterr()
+        assert "Traceback" not in out + err
+        assert out.count(f"Trial 0 is not trained: {refused}\n") == 1
+        assert out.count("is not trained: ") == 2
+        assert search.trials()[0].message == refused
+        assert {trial.status for trial in search.trials()} == {"FAILED"}
+        # As a tuner of KerasTuner's own leaves it.
+        file = tmp_path / "s" / "trials" / "trial_0" / "trial.json"
+        trial = json.loads(file.read_text())
+        trial["message"] = f"Traceback\nkeras_tuner.src.errors.FailedTrialError: {refused}\n"
+        file.write_text(json.dumps(trial))
+        assert search.trials()[0].message == refused
 
 
 def test_settings_round_trip(folder):

@@ -1,5 +1,7 @@
 """Pictures of trials: what is drawn where."""
 
+import itertools
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -50,6 +52,65 @@ def test_every_trial_lies_within_the_panel_of_its_objective():
         low, high = axes.get_ylim()
         assert axes.get_yscale() == scale
         assert all(low < value < high for value in values)
+
+
+@pytest.mark.parametrize("values", [[0.15, 0.4], [0.25, 0.25], [0.2, 0.21], [0.1, 10.0]])
+def test_an_axis_has_ticks_to_read_also_within_a_decade(values):
+    axes = objective_panel(trials("beta", values))
+    axes.figure.draw_without_rendering()
+    for axis in (axes.xaxis, axes.yaxis):
+        low, high = axis.get_view_interval()
+        ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+        read = [t.label1.get_text() for t in ticks if low <= t.get_loc() <= high]
+        assert len([text for text in read if text]) >= 2
+    if values == [0.1, 10.0]:  # enough powers of ten to need no others
+        assert not any(t.label1.get_text() for t in axes.yaxis.get_minor_ticks())
+
+
+def test_the_colours_have_the_name_of_the_objective():
+    found = trials("beta", [0.5, 2.0])
+    axes = objective_panel(found)
+    assert axes.figure.axes[1].get_ylabel() == "objective"
+    named = [t._replace(figures={"val_mse": 0.1, "val_bits": t.score}) for t in found]
+    assert objective_panel(named).figure.axes[1].get_ylabel() == "val_bits"
+
+
+@pytest.mark.parametrize(
+    ("worse", "names"), [(3.0, ["best trial"]), (0.5, ["front", "best trial"])]
+)
+def test_a_front_that_is_the_best_trial_alone_is_not_named(worse, names):
+    """The second trial is worse in one cost, and in the other worse or better."""
+    points = [(1.0, 1.0), (worse, 2.0)]
+    found = [
+        trial._replace(figures={"val_code_bits_per_dimension": x, "val_mse": y})
+        for trial, (x, y) in zip(trials("beta", [0.5, 2.0]), points, strict=True)
+    ]
+    axes = Figure().subplots()
+    trial_drawings(found)["rate and distortion"](axes)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == names
+
+
+def test_the_labels_of_settings_do_not_run_into_one_another():
+    names = [
+        "embedding_dim",
+        "residual_blocks",
+        "learning_rate",
+        "width",
+        "decay",
+        "update",
+        "depth",
+    ]
+    found = [
+        t._replace(values={**t.values, **dict.fromkeys(names, 1.5 * (i + 1))})
+        for i, t in enumerate(trials("codebook_learning_rate", [0.0001, 0.0123, 0.2]))
+    ]
+    figure = Figure(figsize=(4.7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    trial_drawings(found)["settings of each trial, the best in orange"](axes)
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+    assert len(boxes) == 10
+    assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
 
 
 @pytest.mark.parametrize("values", [[0.0, 0.25], [0.0, 0.0], [0.25, 0.25]])

@@ -269,6 +269,13 @@ def test_wrong_models_are_refused_before_anything_is_written(folder, tmp_path, m
     assert not (tmp_path / "c").exists()
 
 
+def test_a_new_comparison_in_the_folder_of_its_images_is_refused(tmp_path):
+    folder = write_images(tmp_path / "images", 8)
+    with pytest.raises(ValueError, match=r"lies in the folder of images .* would become images"):
+        Comparison.create(folder / "comparison", config_for(folder), ["vae"])
+    assert not (folder / "comparison").exists()
+
+
 def test_settings_that_do_not_fit_are_refused_before_anything_is_written(folder, tmp_path):
     config = config_for(folder)
     odd = dataclasses.replace(config, vqvae=dataclasses.replace(config.vqvae, num_embeddings=5))

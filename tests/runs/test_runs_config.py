@@ -103,6 +103,8 @@ def test_values_out_of_range_are_named(group, name, value):
         {"dtype_policy": "float8"},
         {"jit_compile": "yes"},
         {"seed": -1},
+        {"seed": 2**31},
+        {"seed": 1.0},
     ],
 )
 def test_unknown_choices_are_refused(changes):

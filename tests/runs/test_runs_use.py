@@ -147,6 +147,43 @@ def test_other_images_must_fit(run, tmp_path):
     assert run.evaluate(tmp_path / "x", stage="vqvae")["vqvae"]["images"] == 4
 
 
+def test_classes_of_other_images_are_known_by_name(run, tmp_path):
+    """In folders of their own, b would be the first class."""
+    folder = write_images(tmp_path / "b alone", 4, classes=("b",))
+    assert run.encode(folder).labels.tolist() == [1, 1, 1, 1]
+    label = run.parts.evaluation(folder)[1].labels
+    assert label.tolist() == [1, 1, 1, 1]
+    images = np.stack([run.parts.train.read([0])[0]] * 2)
+    given = data.ArraySource(images, [2, 0], class_names=("b", "unused", "a"))
+    np.testing.assert_array_equal(run.encode(given).labels, [0, 1])
+    assert (given.labels.tolist(), given.class_names[0]) == ([2, 0], "b")
+    # Without names, numbers are numbers of this run's classes.
+    assert run.encode((images, [1, 0])).labels.tolist() == [1, 0]
+    write_images(folder, 4, classes=("z", "b"))
+    message = "'a', 'b'. Received: images of 'z'. Rename their folders"
+    for use in (run.encode, run.evaluate):
+        with pytest.raises(ValueError, match=message):
+            use(folder)
+
+
+def test_other_images_come_in_parts(run, tmp_path):
+    images = tmp_path / "images"
+    for number, part in enumerate(("train", "test"), start=1):
+        write_images(images / part, 2 * number)
+    assert [len(run.encode(images, part=part).codes) for part in (None, "train", "test")] == [
+        4,
+        2,
+        4,
+    ]
+    with pytest.raises(ValueError, match="no 'validation' part"):
+        run.encode(images, part="validation")
+    assert run.other_images(images)[0] == "test"
+    shutil.rmtree(images / "test")
+    assert run.other_images(images)[0] == "train"
+    # Without parts: a folder, arrays.
+    assert run.other_images(images / "train")[0] is run.other_images(grey_images(2))[0] is None
+
+
 def test_stages_and_parts_that_are_none_are_refused(run):
     with pytest.raises(ValueError, match=r"'all', 'vqvae' or 'prior'.*stage='vae'"):
         run.evaluate(stage="vae")
@@ -248,6 +285,34 @@ class TestCreate:
         np.save(tmp_path / "x.npy", grey_images(8, channels=channels))
         message = rf"1 or 3 channels.*\(8, 8, {channels}\)"
         self.refused(tmp_path / "x.npy", tmp_path, message)
+
+    @pytest.mark.parametrize("place", ["run", "train/run", "."])
+    def test_refuses_a_new_run_in_the_folder_of_its_images(self, tmp_path, place):
+        """Its pictures would be images at the next start, of other data than it began with."""
+        folder = write_images(tmp_path / "images" / "train", 8).parent
+        (tmp_path / "link").symlink_to(folder)
+        before = sorted(folder.rglob("*"))
+        message = "would become images|holds no run"
+        for source, output in ((folder, tmp_path / "link"), (tmp_path / "link", folder)):
+            with pytest.raises(ValueError, match=message):
+                Run.create(output / place, tiny_config(source))
+        assert sorted(folder.rglob("*")) == before
+
+    def test_beside_its_images_or_hidden_from_them_is_a_place_for_a_run(self, tmp_path):
+        folder = write_images(tmp_path / "images", 8)
+        for place in (tmp_path / "images_run", folder / ".runs" / "1"):
+            config = tiny_config(folder)
+            assert Run.create(place, config).config == Run.create(place, config).config
+        np.save(folder / "images.npy", grey_images(8))
+        Run.create(folder / "run", tiny_config(folder / "images.npy"))
+
+    def test_a_run_that_is_in_the_folder_of_its_images_already_is_opened(self, tmp_path):
+        folder = write_images(tmp_path / "images", 8)
+        config = tiny_config(folder)
+        shutil.copytree(Run.create(tmp_path / "run", config).directory, folder / "run")
+        assert Run.create(folder / "run", config).config == config
+        with pytest.raises(ValueError, match="would become images"):
+            Run.create(folder / "run", config, overwrite=True)
 
     def test_refuses_a_directory_of_something_else(self, tmp_path):
         folder = write_images(tmp_path / "images", 6)
