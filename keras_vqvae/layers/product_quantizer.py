@@ -7,14 +7,14 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE, check_seed
-from keras_vqvae.layers.composite import (
-    ChannelSplit,
+from keras_vqvae.layers.channel_split import ChannelSplit
+from keras_vqvae.layers.parts import (
     check_one_size,
     one_for_each,
-    part_config,
+    own_arguments,
     spread_initializers,
 )
-from keras_vqvae.layers.quantizer import QuantizerOutput, TableUse
+from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
 from keras_vqvae.layers.vector_quantizer import VectorQuantizer
 
 __all__ = ["ProductQuantizer"]
@@ -171,7 +171,7 @@ class ProductQuantizer(ChannelSplit):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            **part_config(self.quantizers[0]),
+            **own_arguments(self.quantizers[0]),
             "num_groups": self.num_groups,
             "shared_codebook": self.shared_codebook,
             "num_embeddings": self.num_embeddings,

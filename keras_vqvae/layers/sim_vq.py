@@ -7,9 +7,9 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE, check_seed
 from keras_vqvae.codebooks import Codebook
-from keras_vqvae.layers.composite import part_config_of
 from keras_vqvae.layers.nearest_code_quantizer import NearestCodeQuantizer
-from keras_vqvae.layers.quantizer import QuantizerOutput
+from keras_vqvae.layers.parts import serialized
+from keras_vqvae.layers.quantizer_output import QuantizerOutput
 
 __all__ = ["SimVQ"]
 
@@ -168,7 +168,7 @@ class SimVQ(NearestCodeQuantizer):
     def get_config(self) -> dict[str, Any]:
         transform = self.codebook.transform
         if transform is not None:
-            transform = part_config_of(transform)
+            transform = serialized(transform)
         return {
             **super().get_config(),
             "codebook_transform": transform,
