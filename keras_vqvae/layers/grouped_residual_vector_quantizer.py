@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_vqvae.choices import PACKAGE, check_count, check_seed
+from keras_vqvae.choices import PACKAGE, check_count, check_seed, part_seed
 from keras_vqvae.layers.channel_split import ChannelSplit
 from keras_vqvae.layers.parts import own_arguments, spread_initializers
 from keras_vqvae.layers.residual_vector_quantizer import ResidualVectorQuantizer
@@ -117,7 +117,7 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
                 regularizer=regularizer,
                 beam_size=beam_size,
                 chunk_size=chunk_size,
-                seed=None if self.seed is None else self.seed + i * num_quantizers,
+                seed=part_seed(self.seed, i * num_quantizers),
                 dtype="float32",
                 name=f"group_{i}",
             )

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count
+from keras_vqvae.choices import PACKAGE, check_count, part_seed
 from keras_vqvae.layers.implicit_depth import ImplicitDepth
 from keras_vqvae.layers.parts import own_arguments, spread_initializers
 from keras_vqvae.layers.quantizer_output import QuantizerOutput
@@ -105,7 +105,7 @@ class ImplicitResidualVectorQuantizer(ResidualDepths):
                 beta=beta,
                 embeddings_initializer=starts[i],
                 chunk_size=chunk_size,
-                seed=None if self.seed is None else self.seed + i,
+                seed=part_seed(self.seed, i),
                 dtype="float32",
                 name=f"depth_{i}",
             )

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_seed
+from keras_vqvae.choices import PACKAGE, check_seed, part_seed
 from keras_vqvae.layers.channel_split import ChannelSplit
 from keras_vqvae.layers.parts import (
     check_one_size,
@@ -119,7 +119,7 @@ class ProductQuantizer(ChannelSplit):
                 assignment=assignment,
                 regularizer=regularizer,
                 chunk_size=chunk_size,
-                seed=None if self.seed is None else self.seed + i,
+                seed=part_seed(self.seed, i),
                 dtype="float32",
                 name=f"group_{i}",
             )

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count
+from keras_vqvae.choices import PACKAGE, check_count, part_seed
 from keras_vqvae.layers.parts import check_one_size, own_arguments, spread_initializers
 from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
 from keras_vqvae.layers.residual_depths import ResidualDepths
@@ -132,7 +132,7 @@ class ResidualVectorQuantizer(ResidualDepths):
                 assignment=assignment,
                 regularizer=regularizer,
                 chunk_size=chunk_size,
-                seed=None if self.seed is None else self.seed + i,
+                seed=part_seed(self.seed, i),
                 dtype="float32",
                 name=f"depth_{i}",
             )
