@@ -22,6 +22,7 @@ __all__ = [
     "check_value_range",
     "derived_seed",
     "get_choice",
+    "part_seed",
     "sampling_seed",
 ]
 
@@ -174,6 +175,16 @@ def sampling_seed(seed: Any) -> int:
     if seed is None:
         return int(np.random.randint(2**31))  # noqa: NPY002 - the global one, on purpose
     return check_count("seed", seed, least=0, highest=2**64 - 1)
+
+
+def part_seed(seed: int | None, number: int) -> int | None:
+    """The seed of part `number` of a whole: one after another, and from 0 on after 2**31 − 1.
+
+    Example:
+    >>> part_seed(7, 2), part_seed(2**31 - 1, 1), part_seed(None, 1)
+    (9, 0, None)
+    """
+    return None if seed is None else (seed + number) % 2**31
 
 
 def derived_seed(seed: int | None, purpose: str) -> int | None:

@@ -178,12 +178,14 @@ class AnchorRevival(Revival):
         alpha = ops.exp(-10.0 * K * share / (1.0 - self.decay) - 1e-3)
         alpha = ops.where(usable, alpha, 0.0)
         table = ops.convert_to_tensor(codebook.embeddings)
+        # Mixed as they are compared: with cosine distance a stored code may have any length.
         codes = ops.stop_gradient(codebook.table())
         anchors = self._anchors(codes, vectors, weights, codebook.chunk_size)
-        anchors = codebook.update_rule.inverse_transform(codebook, anchors)
-        # 0 · NaN would be NaN, so a batch that is not finite is left out whole.
-        way = ops.where(usable, anchors - table, 0.0)
-        codebook.store(table + ops.expand_dims(alpha, -1) * way)
+        moved = codes + ops.expand_dims(alpha, -1) * (anchors - codes)
+        moved = codebook.update_rule.inverse_transform(codebook, moved)
+        # On JAX the assigned value is the weight for the rest of the step: it carries the gradient.
+        moved = moved + (table - ops.stop_gradient(table))
+        codebook.store(ops.where(ops.expand_dims(alpha > 0, -1), moved, table))
         # What moved half of its way or more stands for other vectors now.
         codebook.update_rule.reset(codebook, alpha > 0.5, ops.zeros((K,), "float32"))
         variable.assign(ops.where(usable, share, old))

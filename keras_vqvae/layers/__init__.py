@@ -36,8 +36,8 @@ from keras_vqvae.layers.product_quantizer import ProductQuantizer as ProductQuan
 from keras_vqvae.layers.projected_quantizer import ProjectedQuantizer as ProjectedQuantizer
 from keras_vqvae.layers.quantize_dropout import QuantizeDropout as QuantizeDropout
 from keras_vqvae.layers.quantizer import Quantizer as Quantizer
-from keras_vqvae.layers.quantizer import QuantizerOutput as QuantizerOutput
-from keras_vqvae.layers.quantizer import TableUse as TableUse
+from keras_vqvae.layers.quantizer_output import QuantizerOutput as QuantizerOutput
+from keras_vqvae.layers.quantizer_output import TableUse as TableUse
 from keras_vqvae.layers.random_projection_quantizer import (
     RandomProjectionQuantizer as RandomProjectionQuantizer,
 )

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.layers.composite import part_config_of
+from keras_vqvae.layers.parts import serialized
 from keras_vqvae.layers.quantizer import Quantizer
 
 __all__ = ["CodeIndices", "CodeLookup"]
@@ -26,7 +26,7 @@ class _OfQuantizer(keras.layers.Layer):
         self.quantizer = quantizer
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "quantizer": part_config_of(self.quantizer)}
+        return {**super().get_config(), "quantizer": serialized(self.quantizer)}
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

@@ -8,7 +8,7 @@ from keras import ops
 from keras_vqvae.choices import check_seed, derived_seed
 from keras_vqvae.codebooks import Codebook, DataInitializer
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
-from keras_vqvae.layers.quantizer import QuantizerOutput
+from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.ops import mean_over_valid, random_uniform, take_rows, with_soft_gradient
 
 __all__ = ["DrawnCodeQuantizer"]

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.layers.composite import ChannelSplit, check_parts, parts_config
+from keras_vqvae.layers.channel_split import ChannelSplit
+from keras_vqvae.layers.parts import check_parts, serialized
 
 __all__ = ["GroupedQuantizer"]
 
@@ -64,4 +65,7 @@ class GroupedQuantizer(ChannelSplit):
         self.num_groups = len(parts)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "quantizers": parts_config(self.quantizers)}
+        return {
+            **super().get_config(),
+            "quantizers": [serialized(part) for part in self.quantizers],
+        }

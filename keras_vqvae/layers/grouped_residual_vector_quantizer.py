@@ -5,8 +5,9 @@ from typing import Any
 
 import keras
 
-from keras_vqvae.choices import PACKAGE, check_count, check_seed
-from keras_vqvae.layers.composite import ChannelSplit, part_config, spread_initializers
+from keras_vqvae.choices import PACKAGE, check_count, check_seed, part_seed
+from keras_vqvae.layers.channel_split import ChannelSplit
+from keras_vqvae.layers.parts import own_arguments, spread_initializers
 from keras_vqvae.layers.residual_vector_quantizer import ResidualVectorQuantizer
 
 __all__ = ["GroupedResidualVectorQuantizer"]
@@ -116,7 +117,7 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
                 regularizer=regularizer,
                 beam_size=beam_size,
                 chunk_size=chunk_size,
-                seed=None if self.seed is None else self.seed + i * num_quantizers,
+                seed=part_seed(self.seed, i * num_quantizers),
                 dtype="float32",
                 name=f"group_{i}",
             )
@@ -126,7 +127,7 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            **part_config(self.quantizers[0]),
+            **own_arguments(self.quantizers[0]),
             "num_groups": self.num_groups,
             "embedding_dim": self.embedding_dim,
             "seed": self.seed,

@@ -8,8 +8,8 @@ from keras import ops
 from keras_vqvae.choices import derived_seed
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
-from keras_vqvae.layers.composite import spread_initializers
-from keras_vqvae.layers.quantizer import QuantizerOutput
+from keras_vqvae.layers.parts import spread_initializers
+from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.ops import (
     all_finite,
     default_chunk_size,

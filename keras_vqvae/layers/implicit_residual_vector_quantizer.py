@@ -6,10 +6,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count
-from keras_vqvae.layers.composite import part_config, spread_initializers
+from keras_vqvae.choices import PACKAGE, check_count, part_seed
 from keras_vqvae.layers.implicit_depth import ImplicitDepth
-from keras_vqvae.layers.quantizer import QuantizerOutput
+from keras_vqvae.layers.parts import own_arguments, spread_initializers
+from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.layers.residual_depths import ResidualDepths
 
 __all__ = ["ImplicitResidualVectorQuantizer"]
@@ -105,7 +105,7 @@ class ImplicitResidualVectorQuantizer(ResidualDepths):
                 beta=beta,
                 embeddings_initializer=starts[i],
                 chunk_size=chunk_size,
-                seed=None if self.seed is None else self.seed + i,
+                seed=part_seed(self.seed, i),
                 dtype="float32",
                 name=f"depth_{i}",
             )
@@ -129,7 +129,7 @@ class ImplicitResidualVectorQuantizer(ResidualDepths):
 
     def get_config(self) -> dict[str, Any]:
         return {
-            **part_config(self.quantizers[0]),
+            **own_arguments(self.quantizers[0]),
             **super().get_config(),
             **self.quantizers[0].table_config("embeddings_initializer", "chunk_size"),
             "num_embeddings": self.num_embeddings,

@@ -8,7 +8,7 @@ from keras import ops
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
-from keras_vqvae.layers.quantizer import QuantizerOutput
+from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.ops import (
     all_reduce_sum,
     categorical_entropy,

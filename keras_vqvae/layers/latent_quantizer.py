@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from keras_vqvae.choices import PACKAGE, check_number
-from keras_vqvae.layers.composite import ChannelSplit
-from keras_vqvae.layers.quantizer import QuantizerOutput
+from keras_vqvae.layers.channel_split import ChannelSplit
+from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.layers.scalar_quantizer import check_levels
 from keras_vqvae.layers.vector_quantizer import VectorQuantizer
 

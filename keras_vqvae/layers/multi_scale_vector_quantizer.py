@@ -14,7 +14,7 @@ from keras_vqvae.choices import PACKAGE, check_count, check_seed, check_share, d
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
 from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
-from keras_vqvae.layers.quantizer import QuantizerOutput
+from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.ops import (
     area_matrix,
     cubic_matrix,

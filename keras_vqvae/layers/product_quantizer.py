@@ -6,15 +6,15 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_seed
-from keras_vqvae.layers.composite import (
-    ChannelSplit,
+from keras_vqvae.choices import PACKAGE, check_seed, part_seed
+from keras_vqvae.layers.channel_split import ChannelSplit
+from keras_vqvae.layers.parts import (
     check_one_size,
     one_for_each,
-    part_config,
+    own_arguments,
     spread_initializers,
 )
-from keras_vqvae.layers.quantizer import QuantizerOutput, TableUse
+from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
 from keras_vqvae.layers.vector_quantizer import VectorQuantizer
 
 __all__ = ["ProductQuantizer"]
@@ -119,7 +119,7 @@ class ProductQuantizer(ChannelSplit):
                 assignment=assignment,
                 regularizer=regularizer,
                 chunk_size=chunk_size,
-                seed=None if self.seed is None else self.seed + i,
+                seed=part_seed(self.seed, i),
                 dtype="float32",
                 name=f"group_{i}",
             )
@@ -171,7 +171,7 @@ class ProductQuantizer(ChannelSplit):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            **part_config(self.quantizers[0]),
+            **own_arguments(self.quantizers[0]),
             "num_groups": self.num_groups,
             "shared_codebook": self.shared_codebook,
             "num_embeddings": self.num_embeddings,

@@ -6,13 +6,9 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE, check_count
-from keras_vqvae.layers.composite import (
-    check_part,
-    number_of,
-    part_config_of,
-    spread_initializers,
-)
-from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
+from keras_vqvae.layers.parts import check_part, number_of, serialized, spread_initializers
+from keras_vqvae.layers.quantizer import Quantizer
+from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
 
 __all__ = ["ProjectedQuantizer"]
 
@@ -198,7 +194,7 @@ class ProjectedQuantizer(Quantizer):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "quantizer": part_config_of(self.quantizer),
+            "quantizer": serialized(self.quantizer),
             "codebook_dim": self.codebook_dim,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "use_bias": self.use_bias,

@@ -1,52 +1,20 @@
 """What all quantizers share: the wiring to Keras around one method with the arithmetic."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.codebooks import Codebook
 from keras_vqvae.compilation import is_concrete
+from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
 from keras_vqvae.ops import all_finite, all_reduce_sum, code_counts
 
-__all__ = ["Quantizer", "QuantizerOutput", "TableUse"]
+__all__ = ["Quantizer"]
 
 # Usage of larger implicit tables is not counted: no data set would show it.
 _MAX_COUNTED = 2**20
-
-
-class QuantizerOutput(NamedTuple):
-    """What `Quantizer.discretize` gives.
-
-    Attributes:
-        quantized: `(..., D)`, the codes, with the gradient estimator applied.
-        indices: int32 `(...)`, or `(..., Q)` for Q codes a position; −1 where masked.
-        losses: the loss terms by name, scalars, weighted as they enter the loss: their sum is the
-            quantizer's loss. Each is a mean over valid elements.
-        codes: float32 `(..., D)`, the codes before the gradient estimator: quantizers made of
-            others build on them. They carry a gradient to what the codes are computed from.
-    """
-
-    quantized: Any
-    indices: Any
-    losses: dict[str, Any]
-    codes: Any
-
-
-class TableUse(NamedTuple):
-    """A table inside a quantizer.
-
-    Attributes:
-        name: its name in statistics; an empty one if it is the only one.
-        quantizer: the quantizer, or the codebook, that counts its codes.
-        positions: which of the Q indices of a position it answers.
-    """
-
-    name: str
-    quantizer: "Quantizer | Codebook"
-    positions: tuple[int, ...]
 
 
 class Quantizer(keras.layers.Layer):
@@ -95,7 +63,7 @@ class Quantizer(keras.layers.Layer):
         """K of each of the Q indices of a position."""
         return (self.num_embeddings,)
 
-    def tables(self) -> tuple["TableUse", ...]:
+    def tables(self) -> tuple[TableUse, ...]:
         """The tables in it, and which of a position's indices each one answers."""
         # No property: Keras walks those when it saves, and would come back here for ever.
         return (TableUse("", self, (0,)),)

@@ -9,8 +9,9 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE, check_count, check_seed
 from keras_vqvae.codebooks import Codebook
-from keras_vqvae.layers.composite import concatenated_counts
-from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
+from keras_vqvae.layers.parts import concatenated_counts
+from keras_vqvae.layers.quantizer import Quantizer
+from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
 from keras_vqvae.ops import straight_through
 
 __all__ = ["RandomProjectionQuantizer"]

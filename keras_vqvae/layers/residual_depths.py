@@ -8,15 +8,11 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import check_count, check_number, check_seed, derived_seed
-from keras_vqvae.layers.composite import (
-    Composite,
-    known_dim,
-    mean_losses,
-    one_for_each,
-    stacked_shape,
-)
+from keras_vqvae.layers.composite import Composite
+from keras_vqvae.layers.parts import known_dim, mean_losses, one_for_each, stacked_shape
 from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
-from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput, TableUse
+from keras_vqvae.layers.quantizer import Quantizer
+from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
 from keras_vqvae.layers.scheduled_numbers import has_schedule
 from keras_vqvae.ops import all_reduce_sum, straight_through, within_batch
 from keras_vqvae.saved_generator import SavedGenerator

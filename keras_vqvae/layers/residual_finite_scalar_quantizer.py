@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.finite_scalar_quantizer import FiniteScalarQuantizer
-from keras_vqvae.layers.quantizer import QuantizerOutput
+from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.layers.residual_depths import ResidualDepths
 from keras_vqvae.ops import with_value
 

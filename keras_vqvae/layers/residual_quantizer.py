@@ -6,9 +6,9 @@ from typing import Any
 import keras
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.layers.composite import check_parts, parts_config
+from keras_vqvae.layers.parts import check_parts, serialized
 from keras_vqvae.layers.projected_quantizer import ProjectedQuantizer
-from keras_vqvae.layers.quantizer import QuantizerOutput
+from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.layers.residual_depths import ResidualDepths
 
 __all__ = ["ResidualQuantizer"]
@@ -119,7 +119,7 @@ class ResidualQuantizer(ResidualDepths):
         config.pop("num_quantizers")
         return {
             **config,
-            "quantizers": parts_config(self.quantizers),
+            "quantizers": [serialized(part) for part in self.quantizers],
             "depth_weights": list(self.depth_weights),
         }
 

@@ -6,13 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count
-from keras_vqvae.layers.composite import (
-    check_one_size,
-    part_config,
-    spread_initializers,
-)
-from keras_vqvae.layers.quantizer import QuantizerOutput, TableUse
+from keras_vqvae.choices import PACKAGE, check_count, part_seed
+from keras_vqvae.layers.parts import check_one_size, own_arguments, spread_initializers
+from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
 from keras_vqvae.layers.residual_depths import ResidualDepths
 from keras_vqvae.layers.vector_quantizer import VectorQuantizer
 from keras_vqvae.ops import get_gradient_estimator, named_estimator, residual_beam_search
@@ -136,7 +132,7 @@ class ResidualVectorQuantizer(ResidualDepths):
                 assignment=assignment,
                 regularizer=regularizer,
                 chunk_size=chunk_size,
-                seed=None if self.seed is None else self.seed + i,
+                seed=part_seed(self.seed, i),
                 dtype="float32",
                 name=f"depth_{i}",
             )
@@ -189,7 +185,7 @@ class ResidualVectorQuantizer(ResidualDepths):
 
     def get_config(self) -> dict[str, Any]:
         config = {
-            **part_config(self.quantizers[0]),
+            **own_arguments(self.quantizers[0]),
             **super().get_config(),
             "num_embeddings": self.num_embeddings,
             "embedding_dim": self.embedding_dim,

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_vqvae.layers.quantizer import Quantizer, QuantizerOutput
+from keras_vqvae.layers.quantizer import Quantizer
+from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.ops import check_index_bits, pack_digits, unpack_digits, with_value
 
 __all__ = ["ScalarQuantizer", "check_levels"]

@@ -7,9 +7,9 @@ from keras import ops
 
 from keras_vqvae.choices import PACKAGE, check_seed
 from keras_vqvae.codebooks import Codebook
-from keras_vqvae.layers.composite import part_config_of
 from keras_vqvae.layers.nearest_code_quantizer import NearestCodeQuantizer
-from keras_vqvae.layers.quantizer import QuantizerOutput
+from keras_vqvae.layers.parts import serialized
+from keras_vqvae.layers.quantizer_output import QuantizerOutput
 
 __all__ = ["SimVQ"]
 
@@ -40,6 +40,7 @@ class _MappedCodebook(Codebook):
         shape = tuple(self.embeddings.shape)
         if not transform.built:
             transform.build(shape)
+        _check_float32(transform)  # once more, with the layers that came by `build`
         found = tuple(transform.compute_output_shape(shape))
         if found != shape:
             raise ValueError(
@@ -51,6 +52,20 @@ class _MappedCodebook(Codebook):
         if self.transform is None:
             return ops.matmul(self.embeddings, self.kernel)
         return ops.cast(self.transform(ops.convert_to_tensor(self.embeddings)), "float32")
+
+
+def _check_float32(transform: keras.layers.Layer) -> None:
+    """Refuses layers that would round the codes to half precision."""
+    for layer in transform._flatten_layers():
+        # Sequential and functional models hand their input to their layers as it is.
+        passes_on = isinstance(layer, (keras.layers.InputLayer, keras.Sequential))
+        if passes_on or hasattr(layer, "inputs") or layer.compute_dtype == "float32":
+            continue
+        raise ValueError(
+            "`codebook_transform` should compute in float32, as all that codes are made of. Pass "
+            f"`dtype='float32'` to its layers. Received: layer '{layer.name}', which computes in "
+            f"{layer.compute_dtype}"
+        )
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -82,7 +97,8 @@ class SimVQ(NearestCodeQuantizer):
         estimator: how the gradient passes: `"straight_through"`, `"rotation"` or another one of
             `VectorQuantizer`. Defaults to `"straight_through"`.
         codebook_transform: a Keras layer or model, `(K, D)` to `(K, D)`, in place of C·W. Its
-            weights learn as the table does. Defaults to `None`.
+            weights learn as the table does. Under a mixed policy its layers need
+            `dtype="float32"`. Defaults to `None`.
         chunk_size: how many vectors the search compares at one time. By default as many as fit into
             32 MiB.
         seed: seed of C and of the start of W.
@@ -98,8 +114,9 @@ class SimVQ(NearestCodeQuantizer):
         `(..., D)`, or with `return_indices=True` also int32 `(...)`.
 
     Raises:
-        ValueError: for arguments out of range; from `build`, for a last axis that is not D, or a
-            transform that gives another shape.
+        ValueError: for arguments out of range, or a transform that computes in another dtype than
+            float32; from `build`, for a last axis that is not D, or a transform that gives another
+            shape.
 
     Example:
     >>> import numpy as np
@@ -135,6 +152,8 @@ class SimVQ(NearestCodeQuantizer):
                 "`codebook_transform` should be a Keras layer or model, or None. "
                 f"Received: codebook_transform={codebook_transform!r}"
             )
+        if codebook_transform is not None:
+            _check_float32(codebook_transform)
         self.codebook = _MappedCodebook(
             codebook_transform,
             num_embeddings,
@@ -168,7 +187,7 @@ class SimVQ(NearestCodeQuantizer):
     def get_config(self) -> dict[str, Any]:
         transform = self.codebook.transform
         if transform is not None:
-            transform = part_config_of(transform)
+            transform = serialized(transform)
         return {
             **super().get_config(),
             "codebook_transform": transform,

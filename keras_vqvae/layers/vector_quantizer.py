@@ -8,9 +8,9 @@ from keras import ops
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks import Codebook, Euclidean, NearestCode
 from keras_vqvae.codebooks.regularizers import get_regularizers
-from keras_vqvae.layers.composite import part_config
 from keras_vqvae.layers.nearest_code_quantizer import NearestCodeQuantizer
-from keras_vqvae.layers.quantizer import QuantizerOutput
+from keras_vqvae.layers.parts import own_arguments
+from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.ops import all_reduce_sum, estimator_places_vectors, estimator_trains_codes
 
 __all__ = ["VectorQuantizer"]
@@ -216,6 +216,6 @@ class VectorQuantizer(NearestCodeQuantizer):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            **part_config(self.codebook),
+            **own_arguments(self.codebook),
             "regularizer": [keras.saving.serialize_keras_object(r) for r in self.regularizers],
         }

@@ -123,6 +123,14 @@ GRADIENT_ESTIMATORS: dict[str, Callable[..., Any]] = {
 def get_gradient_estimator(identifier: Any) -> Callable[..., Any]:
     """The gradient estimator of that name or config, or a callable as it is.
 
+    A callable takes `(vectors, codes, seed=None)` and may have attributes:
+
+    - `trains_codes`: whether it hands a gradient to the codes. By default it does not.
+    - `replaces_codebook_loss`: whether there is no codebook loss then. By default as
+      `trains_codes`.
+    - `place(vectors, table, seed, chunk_size)`: chooses where vectors go in training, and gives
+      values with their gradient, codes (both `(N, D)`) and int32 indices `(N,)`.
+
     Raises:
         ValueError: for a name that is not registered, and for a class; the message lists the names.
     """

@@ -3,10 +3,8 @@ import numpy as np
 import pytest
 from support import gradients, normal, same_bits, to_numpy, values_of
 
-from keras_vqvae.codebooks import AffineUpdate, ReplaceDead
+from keras_vqvae.codebooks import AffineUpdate, AnchorRevival, ReplaceDead
 from keras_vqvae.layers import VectorQuantizer
-
-EPSILON = 1e-5
 
 
 def quantizer(table, batch_decay=0.9, table_decay=0.5, **options):
@@ -25,7 +23,7 @@ def statistics(values):
 
 def mapped(table, batch, codes):
     """(e − μ_c) σ_b / σ_c + μ_b, of (mean, variance) pairs."""
-    scale = np.sqrt((batch[1] + EPSILON) / (codes[1] + EPSILON))
+    scale = np.sqrt(batch[1] / codes[1])
     return (np.float64(table) - codes[0]) * scale + batch[0]
 
 
@@ -98,8 +96,66 @@ def test_the_gradient_is_scaled_as_the_codes_are():
     indices = np.square(x[:, None] - seen).sum(-1).argmin(-1)
     expected = np.zeros_like(seen)
     np.add.at(expected, indices, 2 * (seen[indices] - x) / x.size)
-    expected *= np.sqrt((batch[1] + EPSILON) / (codes[1] + EPSILON))
+    expected *= np.sqrt(batch[1] / codes[1])
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-3, 1.0, 1e6])
+def test_codes_have_the_spread_of_the_vectors_however_small_the_tables_is(scale):
+    # The default start, ±1/4096: its variance is 2e-8.
+    layer = VectorQuantizer(4096, update=AffineUpdate(), seed=0)
+    x = scale * (2.0 * normal((200, 3)) + np.float32([0.0, 5.0, -70.0]))
+    layer(x, training=True)
+    seen = np.float64(to_numpy(layer.codebook.table()))
+    mean, variance = statistics(x)
+    np.testing.assert_allclose(seen.mean(0), mean, rtol=1e-5, atol=1e-5 * scale)
+    np.testing.assert_allclose(seen.std(0), np.sqrt(variance), rtol=1e-4)
+
+
+def roundtrip(layer):
+    """The stored table after the map and back."""
+    codebook = layer.codebook
+    return to_numpy(codebook.update_rule.inverse_transform(codebook, codebook.table()))
+
+
+@pytest.mark.parametrize("constant", [0.0, 1e-30, 0.3, -7e5])
+def test_a_constant_dimension_has_its_value_in_all_codes(constant):
+    table, x = normal((6, 3), 1, scale=0.2), normal((20, 3))
+    x[:, 1] = constant
+    layer = quantizer(table, revival=AnchorRevival(0.5))
+    for _ in range(5):
+        layer(x, training=True)
+        seen, back = to_numpy(layer.codebook.table()), roundtrip(layer)
+        # Within what the map takes for rounding, 1e-6 of the value, a few times over.
+        np.testing.assert_allclose(seen[:, 1], constant, rtol=1e-5, atol=1e-17)
+        # Nor is rounding blown up on the way back, where revival goes it.
+        stored = to_numpy(layer.embeddings)
+        np.testing.assert_allclose(back[:, [0, 2]], stored[:, [0, 2]], rtol=1e-4, atol=1e-5)
+        assert np.abs(back).max() < 2.0
+        assert np.abs(stored).max() < 2.0
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -3e4])
+def test_a_table_of_codes_that_are_all_alike_is_not_scaled(value):
+    table, x = np.full((7, 2), value, "float32"), normal((20, 2))
+    layer = quantizer(table)
+    layer(x, training=True)
+    seen = to_numpy(layer.codebook.table())
+    # The mean of seven such numbers is rounded.
+    np.testing.assert_allclose(seen, np.tile(x.mean(0), (7, 1)), atol=1e-5 + 1e-6 * abs(value))
+    np.testing.assert_allclose(roundtrip(layer), table, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("table", [np.zeros((4, 2)), normal((4, 2), 1, scale=1e-5)])
+@pytest.mark.parametrize("x", [np.zeros((20, 2)), normal((20, 2), scale=1e-3)])
+def test_gradients_are_finite_where_there_is_no_spread(table, x):
+    layer = quantizer(table)
+    x = np.asarray(x, "float32")
+    layer(x, training=True)
+    for value in gradients(
+        lambda x: sum(layer.discretize(x).losses.values()), x, [layer.embeddings]
+    ):
+        assert all(np.isfinite(found).all() for found in value)
 
 
 def test_a_revived_code_is_seen_at_its_vector():

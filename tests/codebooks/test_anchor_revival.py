@@ -53,9 +53,10 @@ def test_it_is_the_papers_over_several_steps():
     )
 
 
-def test_a_code_in_even_use_keeps_its_bits():
+@pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+def test_a_code_in_even_use_keeps_its_bits(distance):
     table = 10.0 * np.eye(4, dtype="float32")
-    layer = quantizer(table, decay=0.99)
+    layer = quantizer(table, decay=0.99, distance=distance)
     for _ in range(3):
         layer(table + 0.5, training=True)
     # α = exp(−10) in the first step of even use: the share is not yet what it will be.
@@ -102,6 +103,18 @@ def test_cosine_anchors_are_nearest_by_angle():
     layer(x, training=True)
     unit = x[0] / np.linalg.norm(x[0])  # 90° − 0.8° from the second code; the other has 104°
     np.testing.assert_allclose(to_numpy(layer.codebook.table())[1], unit, atol=0.01)
+
+
+@pytest.mark.parametrize("length", [0.01, 1.0, 30.0])
+def test_cosine_codes_go_the_same_way_whatever_length_they_are_stored_with(length):
+    # One vector in 20 chooses the second code, so α = exp(−10 · 2 · 0.05 − 0.001) = 0.3675, and
+    # 0.6325 (cos 1, sin 1) + 0.3675 (0, 1) = (0.3417, 0.8997): 69.2°.
+    table = length * np.array([[1.0, 0.0], [np.cos(1.0), np.sin(1.0)]], "float32")
+    layer = quantizer(table, decay=0.9, distance="cosine")
+    x = np.array([[1.0, 0.0]] * 19 + [[0.0, 1.0]], "float32")
+    layer(x, training=True)
+    stored = to_numpy(layer.embeddings)
+    assert np.degrees(np.arctan2(stored[1, 1], stored[1, 0])) == pytest.approx(69.2, abs=0.05)
 
 
 def test_with_anchors_a_bad_start_ends_in_full_use():

@@ -101,6 +101,36 @@ def test_the_estimator_of_the_docs_has_the_codes_as_value_and_half_the_gradient(
     assert again.estimator is estimator
 
 
+@pytest.mark.parametrize("replaces", [None, True, False])
+def test_the_attributes_of_an_estimator_do_what_the_page_says(replaces):
+    class ToTheLastCode:
+        trains_codes = True
+
+        def __call__(self, vectors, codes, seed=None):
+            return codes
+
+        def place(self, vectors, table, seed, chunk_size):
+            indices = keras.ops.full((len(vectors),), 3, "int32")
+            codes = keras.ops.take(table, indices, axis=0)
+            return codes, codes, indices
+
+    estimator = ToTheLastCode()
+    if replaces is not None:
+        estimator.replaces_codebook_loss = replaces
+    for name in ("trains_codes", "replaces_codebook_loss", "place"):
+        assert f"- `{name}" in TEXT
+    with pytest.raises(ValueError, match="the table should learn by it"):
+        layers.VectorQuantizer(4, estimator=estimator, update="ema")
+    layer = layers.VectorQuantizer(4, estimator=estimator)
+    layer.build((None, 2))
+    table = normal((4, 2))
+    layer.embeddings.assign(table)
+    trained, evaluated = layer.discretize(table, training=True), layer.discretize(table)
+    assert to_numpy(trained.indices).tolist() == [3, 3, 3, 3]
+    assert to_numpy(evaluated.indices).tolist() == [0, 1, 2, 3]
+    assert ("codebook_loss" in trained.losses) == (replaces is False)
+
+
 def test_a_trained_table_keeps_its_place_as_the_page_says():
     table, counts = 10.0 * np.eye(4, 3, dtype="float32"), np.full(4, 25.0, "float32")
     x = np.repeat(table, 25, axis=0) + 1.0  # by 25 vectors each, 1 away

@@ -6,7 +6,7 @@ from support import gradients, normal, same_bits, to_numpy, values_of
 from keras_vqvae import ops
 from keras_vqvae.codebooks import EMAUpdate, KMeans
 from keras_vqvae.layers import QuantizeDropout, ResidualVectorQuantizer
-from keras_vqvae.layers.composite import spread_initializers
+from keras_vqvae.layers.parts import spread_initializers
 
 
 def with_tables(tables, **options):

@@ -6,6 +6,7 @@ import pytest
 from support import to_numpy
 
 from keras_vqvae import codebooks, layers
+from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers import ResidualVectorQuantizer, VectorQuantizer
 
 
@@ -73,7 +74,25 @@ def test_no_two_weights_of_one_seed_start_alike(layer):
 )
 def test_seeds_are_integers(make):
     assert make(np.int64(3)).get_config()["seed"] == 3
-    make(2**31 - 100).build((None, 2, 2, 2))  # and what parts make of it
+    make(2**31 - 1).build((None, 2, 2, 2))  # and what parts make of it
     for wrong in (keras.random.SeedGenerator(1), 1.5, "1", True, -1, 2**31):
         with pytest.raises(ValueError, match=r"`seed` should be an integer in \[0, 2\*\*31\)"):
             make(wrong)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda seed: ResidualVectorQuantizer(2, 4, seed=seed),
+        lambda seed: layers.ProductQuantizer(2, 4, seed=seed),
+        lambda seed: layers.ImplicitResidualVectorQuantizer(2, 4, seed=seed),
+        lambda seed: layers.GroupedResidualVectorQuantizer(2, 2, 4, seed=seed),
+    ],
+)
+def test_parts_take_one_seed_after_another(make):
+    def seeds(layer):
+        return [book.seed for book in layer._flatten_layers() if isinstance(book, Codebook)]
+
+    first = seeds(make(5))
+    assert sorted(first) == list(range(5, 5 + len(first)))
+    assert seeds(make(2**31 - 1)) == [(seed - 6) % 2**31 for seed in first]

@@ -171,11 +171,61 @@ def test_the_transform_is_saved_and_trained_with_the_rest(tmp_path):
     again.fit(x, x, verbose=0)
 
 
-def test_codes_are_float32_whatever_the_transform_computes_in():
-    layer = built(codebook_transform=bridge(dtype="mixed_bfloat16"))
-    out = layer.discretize(normal((20, 3)), training=True)
-    assert keras.backend.standardize_dtype(out.codes.dtype) == "float32"
-    assert layer.codebook.table().dtype == layer.codebook.embeddings.value.dtype
+@keras.saving.register_keras_serializable("tests")
+class Residual(keras.Model):
+    """The codes and what a dense layer, made in `build`, says of them."""
+
+    def build(self, input_shape):
+        self.dense = keras.layers.Dense(input_shape[-1])
+        self.dense.build(input_shape)
+
+    def call(self, x):
+        return x + self.dense(x)
+
+
+def functional(dtype):
+    inputs = keras.Input((3,))
+    return keras.Model(inputs, bridge(dtype=dtype)(inputs))
+
+
+@pytest.mark.parametrize("make", [bridge, functional, lambda dtype: keras.layers.Dense(3)])
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_a_transform_that_rounds_codes_to_half_precision_is_refused(make, policy):
+    keras.config.set_dtype_policy(policy)
+    half = policy.removeprefix("mixed_")
+    with pytest.raises(ValueError, match=rf"Pass `dtype='float32'` to .* computes in {half}"):
+        SimVQ(6, codebook_transform=make(dtype=None))
+
+
+def test_so_is_one_that_makes_such_layers_when_it_is_built():
+    keras.config.set_dtype_policy("mixed_float16")
+    with pytest.raises(ValueError, match="layer 'residual', which computes in float16"):
+        SimVQ(6, codebook_transform=Residual())
+    with pytest.raises(ValueError, match="layer 'dense', which computes in float16"):
+        built(codebook_transform=Residual(dtype="float32"))
+
+
+@pytest.mark.parametrize("make", [lambda dtype: None, bridge, functional])
+def test_under_a_mixed_policy_codes_are_those_of_float32(make, tmp_path):
+    def model():
+        transform = make(dtype="float32")
+        quantizer = SimVQ(6, codebook_transform=transform, seed=1)
+        inputs = keras.Input((3,))
+        return keras.Model(inputs, quantizer(inputs)), quantizer
+
+    (_, full), x = model(), normal((20, 3))
+    keras.config.set_dtype_policy("mixed_float16")
+    mixed_model, mixed = model()
+    for a, b in zip(full.weights, mixed.weights, strict=True):
+        b.assign(a)
+    np.testing.assert_array_equal(to_numpy(mixed.codebook.table()), to_numpy(full.codebook.table()))
+    # Copies and files are as good as the model, under any policy.
+    mixed_model.save(tmp_path / "model.keras")
+    for policy in ("mixed_float16", "float32"):
+        keras.config.set_dtype_policy(policy)
+        again = keras.models.load_model(tmp_path / "model.keras")
+        keras.models.clone_model(again)
+        np.testing.assert_array_equal(to_numpy(again(x)), to_numpy(mixed_model(x)))
 
 
 def test_a_transform_keeps_the_shape_of_the_table():
