@@ -22,6 +22,7 @@ __all__ = [
     "check_value_range",
     "derived_seed",
     "get_choice",
+    "not_built",
     "part_seed",
     "sampling_seed",
 ]
@@ -175,6 +176,11 @@ def sampling_seed(seed: Any) -> int:
     if seed is None:
         return int(np.random.randint(2**31))  # noqa: NPY002 - the global one, on purpose
     return check_count("seed", seed, least=0, highest=2**64 - 1)
+
+
+def not_built(layer: str, use: str) -> str:
+    """What is said of a use of the layer of that name that needs weights, before there are any."""
+    return f"Layer '{layer}' is not built yet. Call it, or `build` it, before `{use}`."
 
 
 def part_seed(seed: int | None, number: int) -> int | None:

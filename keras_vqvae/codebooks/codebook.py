@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count, check_seed
+from keras_vqvae.choices import PACKAGE, check_count, check_seed, not_built
 from keras_vqvae.codebooks.assignment import get_assignment
 from keras_vqvae.codebooks.distances import get_distance
 from keras_vqvae.codebooks.initialization import DataInitializer, get_embeddings_initializer
@@ -89,6 +89,8 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         self.distance = get_distance(distance)
         self.assignment = get_assignment(assignment)
         self.seed_generator = keras.random.SeedGenerator(self.seed)
+        self._embeddings: Any = None
+        self._code_counts: Any = None
 
     def build(self, input_shape: Any) -> None:
         if self.built:
@@ -106,7 +108,7 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         if from_data or start == "uniform":
             limit = 1.0 / self.num_embeddings
             start = keras.initializers.RandomUniform(-limit, limit, self.seed)
-        self.embeddings = self.add_weight(
+        self._embeddings = self.add_weight(
             name="embeddings",
             shape=(self.num_embeddings, self.embedding_dim),
             initializer=start,
@@ -114,7 +116,7 @@ class Codebook(SavedGenerator, keras.layers.Layer):
             trainable=self.update_rule.trains_by_gradient,
             autocast=False,
         )
-        self.code_counts = self.add_statistic("code_counts", (self.num_embeddings,))
+        self._code_counts = self.add_statistic("code_counts", (self.num_embeddings,))
         self.refused_batches = self.add_statistic("refused_batches", ())
         self.initialized = self.add_statistic("initialized", ()) if from_data else None
         self.update_state = self.update_rule.build(self)
@@ -132,6 +134,21 @@ class Codebook(SavedGenerator, keras.layers.Layer):
             trainable=False,
             autocast=False,
         )
+
+    @property
+    def embeddings(self) -> Any:
+        """The table's weight, float32 `(K, D)`."""
+        return self._made("embeddings", self._embeddings)
+
+    @property
+    def code_counts(self) -> Any:
+        """float32 `(K,)`: how often each code was chosen in training since the last reset."""
+        return self._made("code_counts", self._code_counts)
+
+    def _made(self, name: str, weight: Any) -> Any:
+        if weight is None:
+            raise AttributeError(not_built(self.name, name))
+        return weight
 
     def table(self) -> Any:
         """The codes as they are compared and looked up: float32 `(K, D)`."""

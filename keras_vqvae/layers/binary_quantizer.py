@@ -121,6 +121,7 @@ class BinaryQuantizer(ScheduledQuantizer):
 
     @property
     def code_counts(self) -> Any:
+        self.check_made("code_counts")
         return self._counter
 
     def get_config(self) -> dict[str, Any]:

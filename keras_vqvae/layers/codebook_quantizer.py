@@ -67,10 +67,12 @@ class CodebookQuantizer(ScheduledQuantizer):
     @property
     def embeddings(self) -> Any:
         """The table's weight, float32 `(K, D)`."""
+        self.check_made("embeddings")
         return self.codebook.embeddings
 
     @property
     def code_counts(self) -> Any:
+        self.check_made("code_counts")
         return self.codebook.code_counts
 
     def table_config(self, *keys: str) -> dict[str, Any]:

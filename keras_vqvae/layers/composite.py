@@ -59,6 +59,7 @@ class Composite(Quantizer):
 
     @property
     def code_counts(self) -> Any:
+        self.check_made("code_counts")
         return concatenated_counts(self.tables())
 
     def indices_shape(self, input_shape: Any) -> tuple[int | None, ...]:

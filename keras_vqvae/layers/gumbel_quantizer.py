@@ -95,6 +95,7 @@ class GumbelQuantizer(DrawnCodeQuantizer):
     @property
     def temperature_weight(self) -> Any:
         """The scalar weight that holds the temperature, to be assigned to."""
+        self.check_made("temperature_weight")
         return self._number_weights["temperature"]
 
     def divergence(self, logits: Any) -> Any:

@@ -186,6 +186,7 @@ class ProjectedQuantizer(Quantizer):
 
     @property
     def code_counts(self) -> Any:
+        self.check_made("code_counts")
         return self.quantizer.code_counts
 
     def indices_shape(self, input_shape: Any) -> tuple[int | None, ...]:

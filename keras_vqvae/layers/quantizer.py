@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vqvae.choices import not_built
 from keras_vqvae.compilation import is_concrete
 from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
 from keras_vqvae.ops import all_finite, all_reduce_sum, code_counts
@@ -112,7 +113,7 @@ class Quantizer(keras.layers.Layer):
         """float32 `(K,)`: how often each code was chosen in training since the last reset.
 
         `None` where K is too large to count. Of a quantizer made of others, the counts of all its
-        tables, one after another.
+        tables, one after another. A subclass first calls `self.check_made("code_counts")`.
         """
         raise self._missing("code_counts")
 
@@ -199,9 +200,16 @@ class Quantizer(keras.layers.Layer):
     def check_built(self, method: str) -> None:
         """Refuses a method that needs weights, before there are any."""
         if not self.built:
-            raise ValueError(
-                f"Layer '{self.name}' is not built yet. Call it, or `build` it, before `{method}`."
-            )
+            raise ValueError(not_built(self.name, method))
+
+    def check_made(self, weight: str) -> None:
+        """Refuses to read a weight before there are any.
+
+        Raises:
+            AttributeError: as Keras and `hasattr` expect it of a property without a value.
+        """
+        if not self.built:
+            raise AttributeError(not_built(self.name, weight))
 
     def check_input_shape(self, input_shape: Any) -> None:
         """Refuses vectors of another length than `embedding_dim`."""

@@ -190,6 +190,7 @@ class RandomProjectionQuantizer(Quantizer):
 
     @property
     def code_counts(self) -> Any:
+        self.check_made("code_counts")
         return concatenated_counts(self.tables())
 
     def indices_shape(self, input_shape: Any) -> tuple[int | None, ...]:

@@ -104,6 +104,7 @@ class ScalarQuantizer(Quantizer):
 
     @property
     def code_counts(self) -> Any:
+        self.check_made("code_counts")
         return self._counter
 
     def get_config(self) -> dict[str, Any]:
