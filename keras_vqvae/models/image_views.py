@@ -1,6 +1,7 @@
 """A trained autoencoder in use: images to latents, and back, and how probable they are."""
 
 import hashlib
+import threading
 from typing import Any
 
 import keras
@@ -12,6 +13,10 @@ from keras_vqvae.models.batching import image_batches, map_batches
 from keras_vqvae.training import gradient_by_input
 
 __all__ = ["ImageViews"]
+
+# Layers count the calls that functional models are made of: two threads would mix theirs up. One
+# for all models, as they may share layers.
+_ONE_GRAPH = threading.RLock()
 
 
 class ImageViews:
@@ -258,8 +263,9 @@ class ImageViews:
     def _cached(self, name: str, make: Any) -> keras.Model:
         # In the instance's dict, past Keras's tracking: these models own no weights.
         models = self.__dict__.setdefault("_views", {})
-        if name not in models:
-            models[name] = make()
+        with _ONE_GRAPH:
+            if name not in models:
+                models[name] = make()
         return models[name]
 
     def _build_if_known(self) -> None:

@@ -83,7 +83,8 @@ def _map_tensorflow(function: Any, rows: Any, chunk_size: Any, shape: tuple[int,
     stacked = tf.reshape(padded, [chunks, size, rows.shape[1]])
     # Over places, not over `stacked`: `map_fn` would copy all of it, a slice copies nothing.
     found = tf.map_fn(
-        lambda place: function(stacked[place]),
+        # As it is: AutoGraph has nothing to convert, and warns where it cannot read the source.
+        tf.autograph.experimental.do_not_convert(lambda place: function(stacked[place])),
         tf.range(chunks),
         fn_output_signature=tf.int32,
         # Eagerly more than one has no effect but a warning.

@@ -1,3 +1,6 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import keras
 import numpy as np
 import pytest
@@ -399,3 +402,18 @@ def test_what_compiled_code_rests_on_is_fixed(name, value):
     with pytest.raises(AttributeError, match=f"`{name}` of model '{model.name}' is fixed.*Make a"):
         setattr(model, name, value)
     assert getattr(model, name) is before
+
+
+def test_threads_that_ask_at_once_get_one_functional_model(monkeypatch):
+    model = autoencoder()
+    model.build((None, 8, 8, 1))
+    make = model._make_decoder_model
+
+    def slowly():
+        time.sleep(0.05)
+        return make()
+
+    monkeypatch.setattr(type(model), "_make_decoder_model", lambda self: slowly())
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: model.decoder_model(), range(4)))
+    assert all(one is found[0] for one in found)
