@@ -28,7 +28,7 @@ def test_bits_against_the_recipe():
     mine = "# bits per dimension for ours (# for the image, # for its codes)"
     assert says(text, mine, both["ours"], image["ours"], codes["ours"])
     recipe = "# for the recipe (#, #)"
-    assert says(text, recipe, both["recipe"], image["recipe"], codes["recipe"])
+    assert says(text, recipe, both["peer"], image["peer"], codes["peer"])
 
 
 def test_what_tensorboard_costs():
@@ -39,7 +39,7 @@ def test_what_tensorboard_costs():
         "add # % to the time of trainings of 10 epochs on the bundled images, and # % to the first"
     )
     assert says(text, sentence, 100 * (always - 1), 100 * (first - 1))
-    whole = figures["training of 10 epochs"]
+    whole = figures["ratio of trainings of 10 epochs"]
     assert whole["unit"] == "× without"
     sentence = "came out at # times those without (95 % interval # to #)"
     assert says(text, sentence, whole["ours"], *whole["interval"])
@@ -115,7 +115,7 @@ def test_how_often_labels_are_seen_in_samples():
 
 BOUNDS = {
     "fashion_mnist": ("#; # %", ["test MSE", "codes in use, test images"]),
-    "training_step": ("# × (# to #)", ["median step"]),
+    "training_step": ("# × (# to #)", ["ratio of median steps"]),
     "sampling_vs_recipe": ("# ×", ["speed of sampling"]),
     "quantizers": ("Search # × (# to #)", ["search alone: TF"]),
     "sampling": (
@@ -142,7 +142,7 @@ BOUNDS = {
     "tensorboard_callbacks": (
         "# × (# to #), a bias of the measurement; # ×; # ×",
         [
-            "training of 10 epochs",
+            "ratio of trainings of 10 epochs",
             "inside the callbacks",
             "inside the callbacks, first training",
         ],
@@ -189,11 +189,11 @@ def test_benchmarks_without_a_bound_judge_nothing(name):
 
 def test_what_results_are_against():
     rows = rows_of_benchmarks()
-    recipe = figures_of("bits_per_dimension")["both"]["recipe"]
+    recipe = figures_of("bits_per_dimension")["both"]["peer"]
     assert says(rows["bits_per_dimension"], "against #", recipe)
     vae = figures_of("comparison")
     distance = vae["Fréchet distance of samples"]
-    expected = (vae["codes under the prior"]["recipe"], distance["ours"], distance["recipe"])
+    expected = (vae["codes under the prior"]["peer"], distance["ours"], distance["peer"])
     assert says(rows["comparison"], "against #; # against #", *expected)
     missed = figures_of("quantizers")["ema, 8192 × 64, 512: TF"]
     assert says(rows["quantizers"], "on TensorFlow without XLA, # ×", missed["ours"])
