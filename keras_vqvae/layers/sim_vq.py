@@ -40,7 +40,7 @@ class _MappedCodebook(Codebook):
         shape = tuple(self.embeddings.shape)
         if not transform.built:
             transform.build(shape)
-        _check_float32(transform)  # once more, with the layers that came by `build`
+        _refuse_half_precision(transform)  # once more, with the layers that came by `build`
         found = tuple(transform.compute_output_shape(shape))
         if found != shape:
             raise ValueError(
@@ -54,12 +54,13 @@ class _MappedCodebook(Codebook):
         return ops.cast(self.transform(ops.convert_to_tensor(self.embeddings)), "float32")
 
 
-def _check_float32(transform: keras.layers.Layer) -> None:
+def _refuse_half_precision(transform: keras.layers.Layer) -> None:
     """Refuses layers that would round the codes to half precision."""
     for layer in transform._flatten_layers():
         # Sequential and functional models hand their input to their layers as it is.
         passes_on = isinstance(layer, (keras.layers.InputLayer, keras.Sequential))
-        if passes_on or hasattr(layer, "inputs") or layer.compute_dtype == "float32":
+        in_half = layer.compute_dtype in ("float16", "bfloat16")
+        if passes_on or hasattr(layer, "inputs") or not in_half:
             continue
         raise ValueError(
             "`codebook_transform` should compute in float32, as all that codes are made of. Pass "
@@ -114,9 +115,8 @@ class SimVQ(NearestCodeQuantizer):
         `(..., D)`, or with `return_indices=True` also int32 `(...)`.
 
     Raises:
-        ValueError: for arguments out of range, or a transform that computes in another dtype than
-            float32; from `build`, for a last axis that is not D, or a transform that gives another
-            shape.
+        ValueError: for arguments out of range, or a transform that computes in half precision;
+            from `build`, for a last axis that is not D, or a transform that gives another shape.
 
     Example:
     >>> import numpy as np
@@ -153,7 +153,7 @@ class SimVQ(NearestCodeQuantizer):
                 f"Received: codebook_transform={codebook_transform!r}"
             )
         if codebook_transform is not None:
-            _check_float32(codebook_transform)
+            _refuse_half_precision(codebook_transform)
         self.codebook = _MappedCodebook(
             codebook_transform,
             num_embeddings,

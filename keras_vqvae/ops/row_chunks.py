@@ -57,6 +57,7 @@ def map_chunks(
 
     Example:
     >>> import numpy as np
+    >>> from keras_vqvae.ops import highest_score
     >>> rows = keras.ops.convert_to_tensor(np.float32([[1, 3], [5, 2], [0, 4]]))
     >>> keras.ops.convert_to_numpy(map_chunks(highest_score, rows, 2))
     array([1, 0, 1], dtype=int32)
