@@ -1,11 +1,13 @@
-"""What every test gets: a seed, the default dtype policy, and skips by backend."""
+"""What every test gets: a seed, the default dtype policy, and skips by backend.
+
+Keras is imported in functions: the process that hands tests to others needs none.
+"""
 
 import os
 import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import pytest
 
 # A shell that starts the tests in the background may have them ignore Ctrl-C, which some send.
@@ -17,6 +19,8 @@ collect_ignore = ["golden/make_goldens.py"]
 
 
 def pytest_collection_modifyitems(items):
+    import keras
+
     backend = keras.backend.backend()
     if backend == "tensorflow":
         return
@@ -30,6 +34,8 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def fresh_keras():
     """Every test begins with the same seed, the same names and float32."""
+    import keras
+
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     yield
