@@ -41,7 +41,7 @@ class FrozenCodes(UpdateRule):
                 f"Received: codes={codes!r}"
             )
         self.codes = list(values)
-        self.otherwise = get_update_rule(otherwise)
+        self.otherwise = get_update_rule(otherwise, "otherwise")
         if isinstance(self.otherwise, FrozenCodes):
             raise ValueError(
                 "`otherwise` should be how the other codes learn; put all frozen codes into one "

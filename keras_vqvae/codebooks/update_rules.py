@@ -150,11 +150,14 @@ class FrozenTable(UpdateRule):
     """
 
 
-def get_update_rule(identifier: Any) -> UpdateRule:
-    """The update rule of that name (`"gradient"`, `"ema"`, `"frozen"`), config or instance."""
+def get_update_rule(identifier: Any, argument: str = "update") -> UpdateRule:
+    """The update rule of that name (`"gradient"`, `"ema"`, `"frozen"`), config or instance.
+
+    `argument` is the name of the argument, for the message.
+    """
     names: dict[str, type[UpdateRule]] = {
         "gradient": GradientUpdate,
         "ema": EMAUpdate,
         "frozen": FrozenTable,
     }
-    return get_choice(identifier, UpdateRule, names, "update")
+    return get_choice(identifier, UpdateRule, names, argument)

@@ -98,9 +98,8 @@ class ChannelSplit(Composite):
         return stacked_shape(self.quantizers)
 
     @staticmethod
-    def piece_dim(embedding_dim: int | None, num_groups: Any) -> int | None:
+    def piece_dim(embedding_dim: int | None, num_groups: int) -> int | None:
         """D / groups, after the checks that it exists."""
-        num_groups = check_count("num_groups", num_groups)
         if embedding_dim is None:
             return None
         embedding_dim = check_count("embedding_dim", embedding_dim)

@@ -49,7 +49,7 @@ class DrawnCodeQuantizer(CodebookQuantizer):
                 f"Received: embeddings_initializer={embeddings_initializer!r}"
             )
         self.projection = keras.layers.Dense(
-            num_logits,
+            int(num_logits),
             kernel_initializer=keras.initializers.GlorotUniform(derived_seed(seed, "projection")),
             dtype="float32",
             name="projection",

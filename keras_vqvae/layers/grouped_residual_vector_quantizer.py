@@ -94,8 +94,8 @@ class GroupedResidualVectorQuantizer(ChannelSplit):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.num_groups = num_groups = check_count("num_groups", num_groups)
         dim = self.piece_dim(embedding_dim, num_groups)
-        self.num_groups = num_groups
         self.seed = check_seed(seed)
         num_quantizers = check_count("num_quantizers", num_quantizers)
         # Depth i of a piece takes seed + i.

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_seed, part_seed
+from keras_vqvae.choices import PACKAGE, check_count, check_seed, part_seed
 from keras_vqvae.layers.channel_split import ChannelSplit
 from keras_vqvae.layers.parts import (
     check_one_size,
@@ -97,9 +97,9 @@ class ProductQuantizer(ChannelSplit):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.num_groups = num_groups = check_count("num_groups", num_groups)
         dim = self.piece_dim(embedding_dim, num_groups)
         sizes = one_for_each("num_embeddings", num_embeddings, num_groups, "groups")
-        self.num_groups = num_groups
         self.seed = check_seed(seed)
         self.shared_codebook = bool(shared_codebook)
         if shared_codebook:

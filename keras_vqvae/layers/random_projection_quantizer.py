@@ -12,7 +12,7 @@ from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.parts import concatenated_counts
 from keras_vqvae.layers.quantizer import Quantizer
 from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
-from keras_vqvae.ops import straight_through
+from keras_vqvae.ops import all_finite, straight_through
 
 __all__ = ["RandomProjectionQuantizer"]
 
@@ -142,12 +142,14 @@ class RandomProjectionQuantizer(Quantizer):
         variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
         projected = ops.matmul(centred / ops.sqrt(variance + _EPSILON), self.projection)
         pieces = ops.split(projected, self.num_codebooks, axis=-1)
+        # Of what is not finite, or has no variance that is, the projections can be finite.
+        finite = all_finite(x) if training else None
         indices = []
         for codebook, piece in zip(self.codebooks, pieces, strict=True):
             piece = codebook.distance.normalize(piece)
             indices.append(codebook.search(piece))
             if training:
-                codebook.learn(piece, indices[-1], valid)
+                codebook.learn(piece, indices[-1], valid, finite)
         several = self.num_codebooks > 1
         indices = ops.stack(indices, axis=-1) if several else indices[0]
         codes = self.codes_of(indices)

@@ -113,3 +113,8 @@ def test_codes_are_in_the_table():
 def test_codes_are_frozen_in_one_place():
     with pytest.raises(ValueError, match="put all frozen codes into one `FrozenCodes`"):
         FrozenCodes([0], otherwise=FrozenCodes([1]))
+
+
+def test_a_wrong_rule_is_told_by_the_name_of_its_argument():
+    with pytest.raises(ValueError, match=r"`otherwise` should be one of.*: otherwise='x'"):
+        FrozenCodes([0], otherwise="x")

@@ -148,6 +148,10 @@ def test_a_resumed_run_draws_the_same_and_keeps_the_temperature(tmp_path):
     np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
 
 
+def test_the_number_of_codes_may_be_a_numpy_integer():
+    assert GumbelQuantizer(np.int64(4)).get_config()["num_embeddings"] == 4
+
+
 def test_arguments_are_checked():
     with pytest.raises(ValueError, match="`temperature` should be > 0"):
         GumbelQuantizer(4, temperature=0.0)

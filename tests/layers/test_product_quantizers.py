@@ -1,3 +1,5 @@
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +13,9 @@ from keras_vqvae.layers import (
     RandomProjectionQuantizer,
     VectorQuantizer,
 )
+
+# What a class needs beside sizes.
+_DEPTHS = {GroupedResidualVectorQuantizer: {"num_quantizers": 2}}
 
 
 def nearest(x, table):
@@ -77,9 +82,7 @@ def test_grouped_residual_is_brute_force():
 
 @pytest.mark.parametrize("cls", [ProductQuantizer, GroupedResidualVectorQuantizer])
 def test_arguments_are_checked(cls):
-    sizes = {"num_embeddings": 4}
-    if cls is GroupedResidualVectorQuantizer:
-        sizes["num_quantizers"] = 2
+    sizes = {"num_embeddings": 4, **_DEPTHS.get(cls, {})}
     with pytest.raises(ValueError, match="`num_groups` should be a positive integer"):
         cls(num_groups=0, **sizes)
     with pytest.raises(ValueError, match="divisible by `num_groups`"):
@@ -90,6 +93,13 @@ def test_arguments_are_checked(cls):
         cls(num_groups=2, embedding_dim=4, **sizes)(np.ones((1, 6), "float32"))
     with pytest.raises(ValueError, match="one number or one for each"):
         cls(num_groups=3, **{**sizes, "num_embeddings": (4, 4, 4, 4)})
+
+
+@pytest.mark.parametrize("cls", [ProductQuantizer, GroupedResidualVectorQuantizer])
+def test_the_number_of_groups_may_be_a_numpy_integer(cls):
+    layer = cls(np.int64(2), num_embeddings=4, embedding_dim=4, **_DEPTHS.get(cls, {}))
+    config = json.loads(json.dumps(layer.get_config()))  # as in a saved model
+    assert cls.from_config(config).num_groups == 2
 
 
 def test_a_wrong_mask_is_told_in_the_shape_of_the_positions():

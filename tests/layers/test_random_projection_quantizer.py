@@ -124,6 +124,15 @@ def test_trap_23_the_search_of_each_table_is_bounded_and_finds_the_same():
     )
 
 
+def test_a_batch_whose_squares_overflow_is_refused():
+    """Divided by an infinite deviation it would be zeros, whose codes say nothing of it."""
+    layer, x = built(num_codebooks=2), normal((8, 6))
+    x[0] *= 1e21
+    layer(x, training=True)
+    assert [float(book.refused_batches) for book in layer.codebooks] == [1.0, 1.0]
+    assert to_numpy(layer.code_counts).sum() == 0
+
+
 def test_arguments_are_checked():
     for name in ("codebook_dim", "num_codebooks", "chunk_size"):
         with pytest.raises(ValueError, match=f"`{name}` should be a positive integer"):
