@@ -5,6 +5,7 @@ from support import grey_images
 
 from keras_vqvae import models
 from keras_vqvae.codebooks import EMAUpdate, KMeans, ReplaceDead
+from keras_vqvae.evaluation import encoder_features
 from keras_vqvae.layers import FiniteScalarQuantizer, LookupFreeQuantizer, VectorQuantizer
 from keras_vqvae.likelihoods import DiscretizedLogisticMixture
 
@@ -21,6 +22,24 @@ def test_encoder_and_decoder_mirror_each_other(image_shape, blocks):
     assert encoder.output_shape == (None, height // 4, width // 4, 3)
     assert decoder.input_shape == encoder.output_shape
     assert decoder.output_shape == (None, height, width, 2 * channels)
+
+
+@pytest.fixture
+def channels_first_in_keras():
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+def test_networks_have_channels_last_whatever_the_configuration_of_keras(channels_first_in_keras):
+    options = {"embedding_dim": 3, "widths": (4,), "residual_blocks": 1}
+    model = models.convolutional_vqvae((8, 4, 1), num_embeddings=8, **options)
+    assert model.decoder.output_shape == (None, 8, 4, 1)
+    assert model.code_shape == (4, 2)
+    assert encoder_features(model, max_features=6).output_shape == (None, 6)
+    prior = models.PixelCNN((4, 2), 8, filters=4, residual_blocks=1, condition_shape=(2, 1, 3))
+    logits = prior(np.zeros((1, 4, 2), "int32"), condition=np.zeros((1, 2, 1, 3)))
+    assert logits.shape == (1, 4, 2, 8)
 
 
 def test_residual_blocks_count():
