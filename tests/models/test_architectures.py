@@ -51,6 +51,14 @@ def test_residual_blocks_count():
     assert with_blocks - without == 2 * (9 * 4 * 2 + 2 + 2 * 4 + 4)
 
 
+def test_networks_of_one_channel_and_of_no_halvings():
+    narrow = models.convolutional_encoder((4, 4, 1), 2, widths=(1,), residual_blocks=1)
+    assert narrow.output_shape == (None, 2, 2, 2)
+    for network in (models.convolutional_encoder, models.convolutional_decoder):
+        with pytest.raises(ValueError, match=r"`widths` should have at least one .*widths=\(\)"):
+            network((4, 4, 1), widths=())
+
+
 def test_the_convolutional_vqvae_has_defaults_that_train_well():
     model = models.convolutional_vqvae((8, 8, 1), num_embeddings=16, embedding_dim=4, widths=(4,))
     codebook = model.quantizer.codebook
