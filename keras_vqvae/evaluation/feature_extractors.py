@@ -74,7 +74,7 @@ def train_classifier(
         # Images too small to lose a border keep it.
         padding = "valid" if side > 8 else "same"
         stack.append(_convolution(filters, seed + len(stack), padding))
-        stack.append(layers.MaxPooling2D(padding=padding))
+        stack.append(layers.MaxPooling2D(padding=padding, data_format="channels_last"))
         side, filters = (side - 2) // 2, 64
     stack.append(layers.Flatten())
     stack += [
@@ -137,10 +137,9 @@ def encoder_features(model: Any, max_features: int = 512) -> keras.Model:
     area = 1
     while area < max(height, width) and _cells(height, width, area) * dim > max_features:
         area += 1
-    pooled = keras.layers.AveragePooling2D(area, padding="same")(encoder.output)
-    return keras.Model(
-        encoder.inputs[0], keras.layers.Flatten()(pooled), name=f"{model.name}_encoder_features"
-    )
+    pooled = keras.layers.AveragePooling2D(area, padding="same", data_format="channels_last")
+    features = keras.layers.Flatten()(pooled(encoder.output))
+    return keras.Model(encoder.inputs[0], features, name=f"{model.name}_encoder_features")
 
 
 def _cells(height: int, width: int, area: int) -> int:
@@ -149,7 +148,12 @@ def _cells(height: int, width: int, area: int) -> int:
 
 def _convolution(filters: int, seed: int, padding: str) -> Any:
     return keras.layers.Conv2D(
-        filters, 3, padding=padding, activation="relu", kernel_initializer=_glorot(seed)
+        filters,
+        3,
+        padding=padding,
+        data_format="channels_last",
+        activation="relu",
+        kernel_initializer=_glorot(seed),
     )
 
 

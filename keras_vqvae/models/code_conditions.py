@@ -56,7 +56,13 @@ class CodeConditions(SavedGenerator, keras.layers.Layer):
             self.project = keras.layers.Dense(dim, dtype=policy, name="project")
             if len(condition_shape) == 3:
                 self.look_around = keras.layers.Conv2D(
-                    dim, 3, padding="same", activation="relu", dtype=policy, name="look_around"
+                    dim,
+                    3,
+                    padding="same",
+                    data_format="channels_last",
+                    activation="relu",
+                    dtype=policy,
+                    name="look_around",
                 )
 
     def build(self, input_shape: Any = None) -> None:

@@ -9,6 +9,9 @@ from keras_vqvae.likelihoods import get as get_likelihood
 
 __all__ = ["convolutional_decoder", "convolutional_encoder"]
 
+# Whatever `keras.config.image_data_format()` is: images and latents have their channels last.
+_SAME = {"padding": "same", "data_format": "channels_last"}
+
 
 def convolutional_encoder(
     image_shape: tuple[int, int, int],
@@ -35,13 +38,13 @@ def convolutional_encoder(
         A functional model `(batch, height, width, channels)` to `(batch, h, w, D)`.
 
     Raises:
-        ValueError: for sides that are not divisible.
+        ValueError: for sides that are not divisible, or no `widths`.
 
     Example:
     >>> convolutional_encoder((28, 28, 1), embedding_dim=16).output_shape
     (None, 7, 7, 16)
     """
-    _check_divisible(image_shape, widths)
+    _check_sizes(image_shape, widths)
     layers = keras.layers
     inputs = keras.Input(image_shape)
     x = inputs
@@ -49,9 +52,9 @@ def convolutional_encoder(
         last = i == len(widths) - 1 and residual_blocks > 0
         # Residual blocks begin with their own activation.
         activation = None if last else "relu"
-        x = layers.Conv2D(width, 4, strides=2, padding="same", activation=activation)(x)
-    x = _residual_stack(x, residual_blocks, residual_width or widths[-1] // 2)
-    x = layers.Conv2D(embedding_dim, 1, name="to_embedding")(x)
+        x = layers.Conv2D(width, 4, strides=2, activation=activation, **_SAME)(x)
+    x = _residual_stack(x, residual_blocks, residual_width or max(widths[-1] // 2, 1))
+    x = layers.Conv2D(embedding_dim, 1, name="to_embedding", **_SAME)(x)
     return keras.Model(inputs, x, name=name)
 
 
@@ -86,20 +89,18 @@ def convolutional_decoder(
     >>> convolutional_decoder((28, 28, 1), embedding_dim=16).output_shape
     (None, 28, 28, 1)
     """
-    _check_divisible(image_shape, widths)
+    _check_sizes(image_shape, widths)
     layers = keras.layers
     stride = 2 ** len(widths)
     height, width, channels = image_shape
     inputs = keras.Input((height // stride, width // stride, embedding_dim))
     activation = None if residual_blocks else "relu"
-    x = layers.Conv2D(widths[-1], 3, padding="same", activation=activation)(inputs)
-    x = _residual_stack(x, residual_blocks, residual_width or widths[-1] // 2)
+    x = layers.Conv2D(widths[-1], 3, activation=activation, **_SAME)(inputs)
+    x = _residual_stack(x, residual_blocks, residual_width or max(widths[-1] // 2, 1))
     outputs = (get_likelihood(likelihood).num_parameters(channels), *widths[:-1])
     for i in reversed(range(len(widths))):
         activation = "relu" if i else None
-        x = layers.Conv2DTranspose(outputs[i], 4, strides=2, padding="same", activation=activation)(
-            x
-        )
+        x = layers.Conv2DTranspose(outputs[i], 4, strides=2, activation=activation, **_SAME)(x)
     return keras.Model(inputs, x, name=name)
 
 
@@ -107,16 +108,21 @@ def _residual_stack(x: Any, blocks: int, width: int) -> Any:
     layers = keras.layers
     channels = x.shape[-1]
     for _ in range(blocks):
-        h = layers.Conv2D(width, 3, padding="same", activation="relu")(layers.ReLU()(x))
-        x = layers.Add()([x, layers.Conv2D(channels, 1)(h)])
+        h = layers.Conv2D(width, 3, activation="relu", **_SAME)(layers.ReLU()(x))
+        x = layers.Add()([x, layers.Conv2D(channels, 1, **_SAME)(h)])
     return layers.ReLU()(x) if blocks else x
 
 
-def _check_divisible(image_shape: tuple[int, int, int], widths: Sequence[int]) -> None:
+def _check_sizes(image_shape: tuple[int, int, int], widths: Sequence[int]) -> None:
     if len(image_shape) != 3:
         raise ValueError(
             "`image_shape` should be (height, width, channels). "
             f"Received: image_shape={tuple(image_shape)}"
+        )
+    if len(widths) < 1:
+        raise ValueError(
+            "`widths` should have at least one number of channels, one for each halving. "
+            f"Received: widths={widths!r}"
         )
     stride = 2 ** len(widths)
     if any(n is None or n % stride for n in image_shape[:2]):

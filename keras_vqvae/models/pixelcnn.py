@@ -119,7 +119,9 @@ class _Trunk(keras.layers.Layer):
         super().__init__(**kwargs)
         policy = self.dtype_policy
         self.filters = filters
-        self.first = MaskedConv2D(filters, kernel_size, "A", dtype=policy, name="first")
+        self.first = MaskedConv2D(
+            filters, kernel_size, "A", data_format="channels_last", dtype=policy, name="first"
+        )
         self.condition = keras.layers.Dense(filters, dtype=policy, name="condition")
         self.blocks = [
             _ResidualBlock(filters, dropout, activation, dtype=policy, name=f"block_{i}")
@@ -181,10 +183,11 @@ class _ResidualBlock(keras.layers.Layer):
         super().__init__(**kwargs)
         policy = self.dtype_policy
         self.activation = activation
-        inner = {"activation": activation, "dtype": policy}
+        common = {"data_format": "channels_last", "dtype": policy}
+        inner = {"activation": activation, **common}
         self.reduce = MaskedConv2D(filters // 2, 1, "B", name="reduce", **inner)
         self.conv = MaskedConv2D(filters // 2, 3, "B", name="conv", **inner)
-        self.expand = MaskedConv2D(filters, 1, "B", dtype=policy, name="expand")
+        self.expand = MaskedConv2D(filters, 1, "B", name="expand", **common)
         self.dropout = keras.layers.Dropout(dropout, dtype=policy)
 
     def build(self, input_shape: Any) -> None:

@@ -5,6 +5,7 @@ from support import grey_images
 
 from keras_vqvae import models
 from keras_vqvae.codebooks import EMAUpdate, KMeans, ReplaceDead
+from keras_vqvae.evaluation import encoder_features
 from keras_vqvae.layers import FiniteScalarQuantizer, LookupFreeQuantizer, VectorQuantizer
 from keras_vqvae.likelihoods import DiscretizedLogisticMixture
 
@@ -23,6 +24,24 @@ def test_encoder_and_decoder_mirror_each_other(image_shape, blocks):
     assert decoder.output_shape == (None, height, width, 2 * channels)
 
 
+@pytest.fixture
+def channels_first_in_keras():
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+def test_networks_have_channels_last_whatever_the_configuration_of_keras(channels_first_in_keras):
+    options = {"embedding_dim": 3, "widths": (4,), "residual_blocks": 1}
+    model = models.convolutional_vqvae((8, 4, 1), num_embeddings=8, **options)
+    assert model.decoder.output_shape == (None, 8, 4, 1)
+    assert model.code_shape == (4, 2)
+    assert encoder_features(model, max_features=6).output_shape == (None, 6)
+    prior = models.PixelCNN((4, 2), 8, filters=4, residual_blocks=1, condition_shape=(2, 1, 3))
+    logits = prior(np.zeros((1, 4, 2), "int32"), condition=np.zeros((1, 2, 1, 3)))
+    assert logits.shape == (1, 4, 2, 8)
+
+
 def test_residual_blocks_count():
     with_blocks, without = (
         models.convolutional_encoder((8, 8, 1), 3, (4,), residual_blocks=n).count_params()
@@ -30,6 +49,14 @@ def test_residual_blocks_count():
     )
     # A block: 3×3 of 4 → 2 channels and 1×1 of 2 → 4, with biases.
     assert with_blocks - without == 2 * (9 * 4 * 2 + 2 + 2 * 4 + 4)
+
+
+def test_networks_of_one_channel_and_of_no_halvings():
+    narrow = models.convolutional_encoder((4, 4, 1), 2, widths=(1,), residual_blocks=1)
+    assert narrow.output_shape == (None, 2, 2, 2)
+    for network in (models.convolutional_encoder, models.convolutional_decoder):
+        with pytest.raises(ValueError, match=r"`widths` should have at least one .*widths=\(\)"):
+            network((4, 4, 1), widths=())
 
 
 def test_the_convolutional_vqvae_has_defaults_that_train_well():
