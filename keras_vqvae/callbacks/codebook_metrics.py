@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_vqvae.callbacks.quantizers_of_model import epoch_counts, forget_counts, quantizers_of
-from keras_vqvae.choices import check_count
+from keras_vqvae.checks import check_count
 from keras_vqvae.metrics import CodeStatistics
 
 __all__ = ["CodebookMetrics"]

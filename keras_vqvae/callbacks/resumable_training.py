@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_vqvae.callbacks.resuming import Arrays, Resuming, assign_all, values_of
 from keras_vqvae.callbacks.training_state import TrainingState
-from keras_vqvae.choices import check_count
+from keras_vqvae.checks import check_count
 from keras_vqvae.data.files import remove_leftovers, writing_to
 from keras_vqvae.data.rows import RowBatches
 

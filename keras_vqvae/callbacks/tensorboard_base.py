@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_vqvae.callbacks.event_files import EventFile
-from keras_vqvae.choices import check_count
+from keras_vqvae.checks import check_count
 
 __all__ = ["ImagesCallback", "TensorBoardCallback"]
 

@@ -11,7 +11,7 @@ from keras import ops
 from keras_vqvae.callbacks.event_files import EventFile
 from keras_vqvae.callbacks.quantizers_of_model import epoch_counts, forget_counts
 from keras_vqvae.callbacks.tensorboard_base import TensorBoardCallback
-from keras_vqvae.choices import check_count
+from keras_vqvae.checks import check_count
 from keras_vqvae.data import atomic_write
 from keras_vqvae.evaluation import save_image, to_bytes
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras_vqvae.callbacks.event_files import EventFile
 from keras_vqvae.callbacks.tensorboard_base import TensorBoardCallback
-from keras_vqvae.choices import check_count
+from keras_vqvae.checks import check_count
 from keras_vqvae.evaluation import image_grid
 
 __all__ = ["TensorBoardSamples"]

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_share
+from keras_vqvae.checks import check_share
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks.update_rules import GradientUpdate
 from keras_vqvae.ops import all_reduce_sum
 

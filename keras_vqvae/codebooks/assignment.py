@@ -5,15 +5,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import (
-    PACKAGE,
-    Choice,
-    as_divisor,
-    check_count,
-    check_number,
-    check_schedulable,
-    get_choice,
-)
+from keras_vqvae.checks import as_divisor, check_count, check_number, check_schedulable
+from keras_vqvae.choices import PACKAGE, Choice, get_choice
 from keras_vqvae.ops import random_uniform, sampled_code, transported_code
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count, check_seed, not_built
+from keras_vqvae.checks import check_count, not_built
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks.assignment import get_assignment
 from keras_vqvae.codebooks.distances import get_distance
 from keras_vqvae.codebooks.initialization import DataInitializer, get_embeddings_initializer
@@ -23,6 +24,7 @@ from keras_vqvae.ops import (
     random_uniform,
 )
 from keras_vqvae.saved_generator import SavedGenerator
+from keras_vqvae.seeds import check_seed
 
 __all__ = ["Codebook"]
 

@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, check_count
+from keras_vqvae.checks import check_count
+from keras_vqvae.choices import PACKAGE, Choice
 from keras_vqvae.codebooks.distances import Distance
 from keras_vqvae.codebooks.draws import spread_rows
 from keras_vqvae.ops import code_counts, code_sums, nearest_code

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, as_divisor, check_schedulable
+from keras_vqvae.checks import as_divisor, check_schedulable
+from keras_vqvae.choices import PACKAGE, Choice
 from keras_vqvae.codebooks.distances import Cosine
 from keras_vqvae.ops import all_reduce_sum, around_middle, mean_over_valid
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, check_count, check_number, check_share, get_choice
+from keras_vqvae.checks import check_count, check_number, check_share
+from keras_vqvae.choices import PACKAGE, Choice, get_choice
 from keras_vqvae.codebooks.draws import uniform_rows
 from keras_vqvae.ops import gather_rows, nearest_code, random_normal, random_uniform, take_rows
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, check_share, get_choice
+from keras_vqvae.checks import check_share
+from keras_vqvae.choices import PACKAGE, Choice, get_choice
 from keras_vqvae.ops import all_reduce_sum, code_sums
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_vqvae.choices import check_count
+from keras_vqvae.checks import check_count
 from keras_vqvae.distributions.images_given_latents import ImagesGivenLatents
 from keras_vqvae.distributions.model_distribution import ModelDistribution, as_rows, like_rows
 from keras_vqvae.ops import draw_normals

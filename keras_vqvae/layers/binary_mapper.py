@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count
+from keras_vqvae.checks import check_count
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.drawn_code_quantizer import DrawnCodeQuantizer
 from keras_vqvae.ops import binary_entropy, joint_of_bits, pack_digits
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_vqvae.choices import check_count
+from keras_vqvae.checks import check_count
 from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.layers.scheduled_quantizer import ScheduledQuantizer
 from keras_vqvae.ops import (

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count, check_share
+from keras_vqvae.checks import check_count, check_share
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.causal_layer import CausalLayer
 
 __all__ = ["CausalAttention"]

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_vqvae.choices import check_count
+from keras_vqvae.checks import check_count
 from keras_vqvae.layers.composite import Composite
 from keras_vqvae.layers.parts import known_dim, mean_losses, stacked_shape
 from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse

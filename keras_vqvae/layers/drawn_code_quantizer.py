@@ -5,11 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import check_seed, derived_seed
 from keras_vqvae.codebooks import Codebook, DataInitializer
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
 from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.ops import mean_over_valid, random_uniform, take_rows, with_soft_gradient
+from keras_vqvae.seeds import check_seed, derived_seed
 
 __all__ = ["DrawnCodeQuantizer"]
 

@@ -7,10 +7,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_number, check_seed
+from keras_vqvae.checks import check_number
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.scalar_quantizer import ScalarQuantizer
 from keras_vqvae.ops import all_reduce_sum, random_uniform
 from keras_vqvae.saved_generator import SavedGenerator
+from keras_vqvae.seeds import check_seed
 
 __all__ = ["FiniteScalarPerturbation"]
 

@@ -7,10 +7,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_seed, check_share
+from keras_vqvae.checks import check_share
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.scalar_quantizer import ScalarQuantizer
 from keras_vqvae.ops import random_uniform, with_value
 from keras_vqvae.saved_generator import SavedGenerator
+from keras_vqvae.seeds import check_seed
 
 __all__ = ["FiniteScalarQuantizer"]
 

@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count, check_share
+from keras_vqvae.checks import check_count, check_share
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.causal_layer import CausalLayer, at_position
 
 __all__ = ["GatedMaskedConv2D"]

@@ -5,10 +5,12 @@ from typing import Any
 
 import keras
 
-from keras_vqvae.choices import PACKAGE, check_count, check_seed, part_seed
+from keras_vqvae.checks import check_count
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.channel_split import ChannelSplit
 from keras_vqvae.layers.parts import own_arguments, spread_initializers
 from keras_vqvae.layers.residual_vector_quantizer import ResidualVectorQuantizer
+from keras_vqvae.seeds import check_seed, part_seed
 
 __all__ = ["GroupedResidualVectorQuantizer"]
 

@@ -5,7 +5,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import derived_seed
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
 from keras_vqvae.layers.parts import spread_initializers
@@ -18,6 +17,7 @@ from keras_vqvae.ops import (
     straight_through,
     take_rows,
 )
+from keras_vqvae.seeds import derived_seed
 
 __all__ = ["ImplicitDepth"]
 

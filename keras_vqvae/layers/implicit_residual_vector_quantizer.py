@@ -6,11 +6,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count, part_seed
+from keras_vqvae.checks import check_count
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.implicit_depth import ImplicitDepth
 from keras_vqvae.layers.parts import own_arguments, spread_initializers
 from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.layers.residual_depths import ResidualDepths
+from keras_vqvae.seeds import part_seed
 
 __all__ = ["ImplicitResidualVectorQuantizer"]
 

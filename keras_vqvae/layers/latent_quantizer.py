@@ -6,7 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vqvae.choices import PACKAGE, check_number
+from keras_vqvae.checks import check_number
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.channel_split import ChannelSplit
 from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.layers.scalar_quantizer import check_levels

@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_vqvae.choices import PACKAGE, check_number
+from keras_vqvae.checks import check_number
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.binary_quantizer import BinaryQuantizer
 
 __all__ = ["LookupFreeQuantizer"]

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count, check_seed, check_share, derived_seed
+from keras_vqvae.checks import check_count, check_share
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
 from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
@@ -24,6 +25,7 @@ from keras_vqvae.ops import (
     take_rows,
 )
 from keras_vqvae.saved_generator import SavedGenerator
+from keras_vqvae.seeds import check_seed, derived_seed
 
 __all__ = ["MultiScaleVectorQuantizer"]
 

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count, check_seed, part_seed
+from keras_vqvae.checks import check_count
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.channel_split import ChannelSplit
 from keras_vqvae.layers.parts import (
     check_one_size,
@@ -16,6 +17,7 @@ from keras_vqvae.layers.parts import (
 )
 from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
 from keras_vqvae.layers.vector_quantizer import VectorQuantizer
+from keras_vqvae.seeds import check_seed, part_seed
 
 __all__ = ["ProductQuantizer"]
 

@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count
+from keras_vqvae.checks import check_count
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.parts import check_part, number_of, serialized, spread_initializers
 from keras_vqvae.layers.quantizer import Quantizer
 from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse

@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, check_count, check_share
+from keras_vqvae.checks import check_count, check_share
+from keras_vqvae.choices import PACKAGE, Choice
 from keras_vqvae.ops import random_uniform
 
 __all__ = ["QuantizeDropout", "get_quantize_dropout"]

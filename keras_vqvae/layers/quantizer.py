@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import not_built
+from keras_vqvae.checks import not_built
 from keras_vqvae.compilation import is_concrete
 from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
 from keras_vqvae.ops import all_finite, all_reduce_sum, code_counts

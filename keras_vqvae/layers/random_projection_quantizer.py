@@ -7,12 +7,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count, check_seed
+from keras_vqvae.checks import check_count
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.parts import concatenated_counts
 from keras_vqvae.layers.quantizer import Quantizer
 from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
 from keras_vqvae.ops import all_finite, straight_through
+from keras_vqvae.seeds import check_seed
 
 __all__ = ["RandomProjectionQuantizer"]
 

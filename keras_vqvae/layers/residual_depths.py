@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import check_count, check_number, check_seed, derived_seed
+from keras_vqvae.checks import check_count, check_number
 from keras_vqvae.layers.composite import Composite
 from keras_vqvae.layers.parts import known_dim, mean_losses, one_for_each, stacked_shape
 from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
@@ -16,6 +16,7 @@ from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
 from keras_vqvae.layers.scheduled_numbers import has_schedule
 from keras_vqvae.ops import all_reduce_sum, straight_through, within_batch
 from keras_vqvae.saved_generator import SavedGenerator
+from keras_vqvae.seeds import check_seed, derived_seed
 
 __all__ = ["ResidualDepths"]
 

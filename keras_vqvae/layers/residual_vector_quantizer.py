@@ -6,12 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count, part_seed
+from keras_vqvae.checks import check_count
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.parts import check_one_size, own_arguments, spread_initializers
 from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
 from keras_vqvae.layers.residual_depths import ResidualDepths
 from keras_vqvae.layers.vector_quantizer import VectorQuantizer
 from keras_vqvae.ops import get_gradient_estimator, named_estimator, residual_beam_search
+from keras_vqvae.seeds import part_seed
 
 __all__ = ["ResidualVectorQuantizer"]
 

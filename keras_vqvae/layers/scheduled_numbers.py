@@ -5,7 +5,8 @@ from typing import Any, TypeVar
 import keras
 from keras import ops
 
-from keras_vqvae.choices import Choice, Schedule, as_divisor, check_schedulable
+from keras_vqvae.checks import as_divisor, check_schedulable
+from keras_vqvae.choices import Choice, Schedule
 from keras_vqvae.ops import all_reduce_sum
 
 __all__ = ["ScheduledNumbers", "has_schedule"]

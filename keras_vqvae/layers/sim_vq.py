@@ -5,11 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_seed
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.nearest_code_quantizer import NearestCodeQuantizer
 from keras_vqvae.layers.parts import serialized
 from keras_vqvae.layers.quantizer_output import QuantizerOutput
+from keras_vqvae.seeds import check_seed
 
 __all__ = ["SimVQ"]
 

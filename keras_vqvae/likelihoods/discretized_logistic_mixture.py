@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count
+from keras_vqvae.checks import check_count
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.likelihoods.families import LOGISTIC, learned_scale
 from keras_vqvae.likelihoods.likelihood import Likelihood
 from keras_vqvae.ops import invert_cumulative

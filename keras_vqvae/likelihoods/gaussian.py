@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_number
+from keras_vqvae.checks import check_number
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.likelihoods.families import NORMAL
 from keras_vqvae.likelihoods.likelihood import Likelihood, mean_over_dimensions
 

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import Choice, sampling_seed
+from keras_vqvae.choices import Choice
 from keras_vqvae.ops import draw_uniforms
+from keras_vqvae.seeds import sampling_seed
 
 __all__ = ["Likelihood", "mean_over_dimensions"]
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_vqvae.choices import PACKAGE, check_count
+from keras_vqvae.checks import check_count
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.metrics.running_mean import RunningMean
 
 __all__ = ["BitsPerDimension"]

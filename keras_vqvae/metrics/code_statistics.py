@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count
+from keras_vqvae.checks import check_count
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.compilation import is_concrete
 from keras_vqvae.ops import code_counts, codebook_usage, perplexity
 

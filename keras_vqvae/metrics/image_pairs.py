@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_vqvae.choices import check_value_range
+from keras_vqvae.checks import check_value_range
 from keras_vqvae.metrics.running_mean import RunningMean
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_number
+from keras_vqvae.checks import check_number
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.metrics.image_pairs import ImagePairMetric, check_sides, unit_scale
 from keras_vqvae.metrics.ssim import WINDOW
 

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_value_range
+from keras_vqvae.checks import check_value_range
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.compilation import resolve_jit_compile
 from keras_vqvae.likelihoods import get as get_likelihood
 from keras_vqvae.models.decoder_checks import warn_of_activation

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vqvae.choices import check_count
+from keras_vqvae.checks import check_count
 
 __all__ = ["batch_sizes", "image_batches", "map_batches"]
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import check_count, check_share
+from keras_vqvae.checks import check_count, check_share
 from keras_vqvae.compilation import resolve_jit_compile
 from keras_vqvae.models import prior_checks
 from keras_vqvae.models.batching import map_batches

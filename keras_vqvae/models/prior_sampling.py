@@ -10,11 +10,12 @@ import numpy as np
 from keras import ops
 
 from keras_vqvae import sampling
-from keras_vqvae.choices import check_count, sampling_seed
+from keras_vqvae.checks import check_count
 from keras_vqvae.models.batching import batch_sizes
 from keras_vqvae.models.codes import check_codes
 from keras_vqvae.models.guidance import Guided
 from keras_vqvae.ops import draw_uniforms
+from keras_vqvae.seeds import sampling_seed
 
 __all__ = ["PriorSampling"]
 

@@ -7,11 +7,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, check_count, check_seed, sampling_seed
+from keras_vqvae.checks import check_count
+from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.scheduled_numbers import ScheduledNumbers
 from keras_vqvae.models.autoencoder import Autoencoder, BottleneckOutput
 from keras_vqvae.ops import draw_normals, mean_over_valid, normal_kl, random_normal
 from keras_vqvae.saved_generator import SavedGenerator
+from keras_vqvae.seeds import check_seed, sampling_seed
 
 __all__ = ["VAE"]
 

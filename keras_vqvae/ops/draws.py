@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from keras_vqvae.choices import check_count
+from keras_vqvae.checks import check_count
 
 __all__ = ["draw_normals", "draw_uniforms"]
 

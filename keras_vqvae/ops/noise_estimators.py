@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, check_number
+from keras_vqvae.checks import check_number
+from keras_vqvae.choices import PACKAGE, Choice
 from keras_vqvae.ops.nearest_code import nearest_code
 from keras_vqvae.ops.random_numbers import random_normal, random_uniform
 from keras_vqvae.ops.take_rows import take_rows

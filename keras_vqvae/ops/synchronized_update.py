@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import PACKAGE, Choice, check_number
+from keras_vqvae.checks import check_number
+from keras_vqvae.choices import PACKAGE, Choice
 from keras_vqvae.ops.with_value import with_value
 
 __all__ = ["SynchronizedUpdate"]

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# How many seeds there are that every backend takes, as `choices.check_seed` says of layers.
+# How many seeds there are that every backend takes, as `seeds.check_seed` says of layers.
 SEEDS = 2**31
 
 

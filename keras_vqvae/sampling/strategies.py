@@ -5,15 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.choices import (
-    PACKAGE,
-    Choice,
-    as_divisor,
-    check_count,
-    check_number,
-    check_share,
-    get_choice,
-)
+from keras_vqvae.checks import as_divisor, check_count, check_number, check_share
+from keras_vqvae.choices import PACKAGE, Choice, get_choice
 from keras_vqvae.ops import invert_cumulative
 
 __all__ = ["Greedy", "Random", "Sampler", "TopK", "TopP", "get"]

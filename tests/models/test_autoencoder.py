@@ -8,7 +8,7 @@ from models_for_tests import Pairs, any_size, autoencoder, decoder, encoder
 from support import grey_images, same_bits, to_numpy, values_of
 
 from keras_vqvae import models
-from keras_vqvae.choices import check_value_range
+from keras_vqvae.checks import check_value_range
 from keras_vqvae.likelihoods import Bernoulli, Gaussian
 from keras_vqvae.models.images import check_image_data
 
