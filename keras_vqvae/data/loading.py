@@ -64,7 +64,7 @@ def load_images(
     Raises:
         FileNotFoundError: If a path or name is not known, or a data set cannot be downloaded.
         TypeError: If `source` is something else, for instance a `tf.data.Dataset`.
-        ValueError: If what is there cannot be used, or has no such `split`.
+        ValueError: If what is there cannot be used, or has no such `split`, or `source` is empty.
 
     Example:
     >>> load_images("fashion_mnist_mini", split="test", image_size=32)
@@ -75,6 +75,11 @@ def load_images(
     checked_choice("color", color, (None, *get_args(Color)))
     checked_choice("resize", resize, get_args(Resize))
     if isinstance(source, (str, os.PathLike)):
+        if source == "":
+            raise ValueError(
+                "`source` should be a path or a name; '.' is the current directory. "
+                "Received: source=''"
+            )
         if isinstance(source, str) and source in CLASS_NAMES:
             found: ImageSource = load_named(source, split)
         else:

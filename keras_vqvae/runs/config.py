@@ -53,6 +53,11 @@ class DataConfig:
     strict: bool = option(False, "an unreadable image file is an error, not skipped")
 
     def __post_init__(self) -> None:
+        if not self.source:
+            raise ValueError(
+                "`source` should be a path or a name; '.' is the current directory. "
+                f"Received: source={self.source!r}"
+            )
         size = self.image_size
         if isinstance(size, int):
             size = (size, size)

@@ -92,6 +92,10 @@ class TestObjects:
         with pytest.raises(TypeError, match=r"`source` should be .*Received"):
             load_images(source)
 
+    def test_an_empty_path_is_not_the_current_directory(self):
+        with pytest.raises(ValueError, match=r"`source` should be a path or a name; '\.' is"):
+            load_images("")
+
     @pytest.mark.tensorflow_only
     def test_tf_data(self):
         if keras.backend.backend() != "tensorflow":

@@ -87,6 +87,7 @@ def test_unknown_content_is_named(values, text):
         (DataConfig, "value_range", (0, float("nan"))),
         (DataConfig, "validation_fraction", 1.0),
         (DataConfig, "max_images", 1),
+        (DataConfig, "source", ""),
     ],
 )
 def test_values_out_of_range_are_named(group, name, value):
