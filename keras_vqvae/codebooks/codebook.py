@@ -49,7 +49,7 @@ class Codebook(SavedGenerator, keras.layers.Layer):
         assignment: which code a vector gets in training: `"nearest"`, `"sampled"`,
             `"optimal_transport"` or an `Assignment`.
         chunk_size: how many vectors the search compares at one time. By default as many as keep the
-            scores within 32 MiB.
+            scores within 16 MiB on a CPU, 32 MiB on an accelerator.
         seed: seed of the random draws: where codes start, initialisation from data, and revival.
         **kwargs: as for `keras.layers.Layer`.
 

@@ -51,7 +51,7 @@ class ImplicitResidualVectorQuantizer(ResidualDepths):
         embeddings_initializer: where the tables start; `"kmeans"`: each from its own residuals.
             Defaults to `"uniform"` (±1/K).
         chunk_size: how many vectors are compared at one time. By default as many as keep the
-            largest array within 32 MiB.
+            largest array within 16 MiB on a CPU, 32 MiB on an accelerator.
         seed: seed of the draws.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy the arithmetic is float32.
 

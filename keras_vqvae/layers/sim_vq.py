@@ -102,7 +102,7 @@ class SimVQ(NearestCodeQuantizer):
             weights learn as the table does. Under a mixed policy its layers need
             `dtype="float32"`. Defaults to `None`.
         chunk_size: how many vectors the search compares at one time. By default as many as fit into
-            32 MiB.
+            16 MiB on a CPU, 32 MiB on an accelerator.
         seed: seed of C and of the start of W.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy the arithmetic is float32.
 

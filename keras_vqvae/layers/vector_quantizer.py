@@ -64,7 +64,8 @@ class VectorQuantizer(NearestCodeQuantizer):
             `codebooks.Diversity(...)` or `codebooks.CrossEntropyCommitment(...)`, or a list of
             them; each is logged under its own name. Defaults to `None`.
         chunk_size: how many vectors the search compares at one time, which bounds its memory to
-            `chunk_size` × K numbers. By default as many as fit into 32 MiB.
+            `chunk_size` × K numbers. By default as many as fit into 16 MiB on a
+            CPU, 32 MiB on an accelerator.
         seed: seed of the draws: where codes start (a Keras initializer has its own), the start from
             data, assignment and revival.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy, distances, statistics and

@@ -30,7 +30,8 @@ def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any
         vectors: float tensor `(N, D)`. `N` may be unknown when traced.
         table: float tensor `(K, D)`. `K` may be unknown too.
         chunk_size: how many vectors are compared at one time, a positive integer. By default as
-            many as keep the scores within 32 MiB, or fewer.
+            many as keep the scores within 16 MiB on a CPU (on JAX 4 096 at the most), and within
+            32 MiB on an accelerator.
 
     Returns:
         int32 tensor `(N,)` with values in `[0, K)`.

@@ -26,7 +26,7 @@ def sampled_code(
         uniforms: float tensor `(N,)` in [0, 1).
         temperature: τ > 0, a number or a scalar tensor.
         chunk_size: how many vectors are compared at one time. By default as many as keep the scores
-            within 32 MiB.
+            within 16 MiB on a CPU, 32 MiB on an accelerator.
 
     Returns:
         int32 tensor `(N,)` with values in `[0, K)`.
