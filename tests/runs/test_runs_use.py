@@ -274,9 +274,9 @@ class TestCreate:
         np.save(tmp_path / "float.npy", np.random.default_rng(0).random((6, 8, 8)))
         self.refused(tmp_path / "float.npy", tmp_path, "value_range")
         wrong = DataConfig(str(tmp_path / "float.npy"), value_range=(0, 255))
-        self.refused("", tmp_path, "value_range", data=wrong)
+        self.refused("elsewhere", tmp_path, "value_range", data=wrong)
         data = DataConfig(str(tmp_path / "float.npy"), value_range=(0, 1))
-        run = Run.create(tmp_path / "run", tiny_config("", data=data))
+        run = Run.create(tmp_path / "run", tiny_config("elsewhere", data=data))
         # a uniform number in [0, 1] has the variance 1/12
         assert run.parts.variance() == pytest.approx(1 / 12, rel=0.2)
 
