@@ -3,6 +3,8 @@
 Those of the comparison are checked in `evaluation/`, those of the quantizers in `layers/`.
 """
 
+import json
+
 import pytest
 from support import ROOT, figures_of, says
 
@@ -43,6 +45,17 @@ def test_what_tensorboard_costs():
     assert whole["unit"] == "× without"
     sentence = "came out at # times those without (95 % interval # to #)"
     assert says(text, sentence, whole["ours"], *whole["interval"])
+
+
+def test_what_a_search_gains():
+    found = json.loads(page("benchmarks/results/search.json"))
+    scores = {trial["name"]: trial["score"] for trial in found["trials"]}
+    first, best = scores[found["defaults"]], scores[found["best"]]
+    assert len(scores) == 9
+    assert found["gain"] == first - best
+    sentence = "found # bits per dimension against # by the defaults, # % better"
+    gain = 100 * found["gain"] / first
+    assert says(page("docs/tuning.md"), sentence, best, first, gain)
 
 
 # -- priors ---------------------------------------------------------------------------------------
