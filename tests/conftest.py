@@ -38,7 +38,7 @@ def fresh_keras():
     from keras.src.utils import naming
 
     # Of `keras.utils.clear_session` this alone: all of it makes TensorFlow forget its kernels too,
-    # and a test that runs eagerly takes a quarter longer.
+    # which it then makes anew for each test.
     naming.reset_uids()
     keras.utils.set_random_seed(0)
     yield

@@ -82,9 +82,7 @@ def gradients(function, x, variables=()):
         with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
             return function(x)
 
-    # Compiled as a whole, which takes a part of the time of one operation after another.
-    by_both = jax.jit(jax.grad(stateless, argnums=(0, 1)))
-    by_x, by_values = by_both(x, [v.value for v in variables])
+    by_x, by_values = jax.grad(stateless, argnums=(0, 1))(x, [v.value for v in variables])
     return to_numpy(by_x), [to_numpy(g) for g in by_values]
 
 
