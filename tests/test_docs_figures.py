@@ -48,7 +48,7 @@ def test_what_tensorboard_costs():
 
 
 def test_what_a_search_gains():
-    found = json.loads(page("benchmarks/results/search.json"))
+    found = json.loads(page("tuning/results/fashion_mnist_mini.json"))
     scores = {trial["name"]: trial["score"] for trial in found["trials"]}
     first, best = scores[found["defaults"]], scores[found["best"]]
     assert len(scores) == 9
