@@ -250,11 +250,6 @@ class Autoencoder(ImageViews, StepModel):
         """
         return self.get_metrics_result()
 
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
-
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.fit`, after a look at the images: all of an array, else a first batch.
 

@@ -15,6 +15,7 @@ import keras
 from keras import ops
 
 from keras_vqvae.compilation import CompiledFunction
+from keras_vqvae.ops import all_reduce_sum
 
 __all__ = ["StepOutput", "TrainedModel"]
 
@@ -97,6 +98,11 @@ class TrainedModel(keras.Model):
             given["callbacks"] = [callback, *_as_list(given.get("callbacks"))]
         with _own_errors(self.pipeline_errors, x, given.get("validation_data")):
             return super().fit(**given)
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`."""
@@ -200,7 +206,7 @@ def _as_list(callbacks: Any) -> list[Any]:
 
 
 def guarded(gradients: list[Any]) -> tuple[list[Any], Any]:
-    """The gradients and their global norm; if that is not finite, zeros in their place.
+    """The gradients and their global norm; if a replica's is not finite, zeros in their place.
 
     One bad batch then shows as NaN in the logged loss, where `keras.callbacks.TerminateOnNaN` sees
     it, and destroys no weight that learns by gradient, and no codebook, which guards itself. What
@@ -210,6 +216,6 @@ def guarded(gradients: list[Any]) -> tuple[list[Any], Any]:
     """
     present = [ops.cast(g, "float32") for g in gradients if g is not None]
     norm = ops.sqrt(sum((ops.sum(ops.square(g)) for g in present), start=ops.zeros((), "float32")))
-    finite = ops.isfinite(norm)
+    finite = ops.isfinite(all_reduce_sum(norm))  # gradients are summed over replicas after this
     safe = [None if g is None else ops.where(finite, g, ops.zeros_like(g)) for g in gradients]
     return safe, norm

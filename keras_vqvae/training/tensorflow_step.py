@@ -43,7 +43,7 @@ class StepModel(TrainedModel):
             None if g is None else tf.convert_to_tensor(g) for g in tape.gradient(scaled, variables)
         ]
         gradients, norm = guarded(found)
-        norm /= optimizer.scale_loss(tf.ones(()))
+        norm *= replicas / optimizer.scale_loss(tf.ones(()))
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             # It skips bad steps itself and must see them, to lower its scale.
             gradients = found

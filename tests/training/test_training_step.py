@@ -125,7 +125,10 @@ def test_regularization_is_in_the_loss_and_in_the_gradient():
     logs = fit(model, column(1.0, 2.0))
     assert logs["loss"] == [7.5]
     assert logs["gradient_norm"] == [10.5]
-    assert model.evaluate(column(0.0), verbose=0) is not None
+    weight = float(to_numpy(model.dense.kernel).item())
+    evaluated = model.evaluate(column(0.0), verbose=0, return_dict=True)
+    plain = evaluated["square"] + evaluated["linear"]
+    assert evaluated["loss"] == pytest.approx(plain + 0.5 * weight**2)
 
 
 def test_terms_that_are_named_again_keep_their_metrics():
