@@ -137,10 +137,12 @@ class CausalAttention(CausalLayer):
     def _attend(self, queries: Any, keys: Any, values: Any, allowed: Any) -> Any:
         """`(batch, q, heads, d)` and twice `(batch, k, heads, d)` to `(batch, q, heads, d)`.
 
-        The softmax is float32 under any dtype policy.
+        Scores, which may be larger than float16 holds, and their softmax are float32 under any
+        dtype policy.
         """
+        queries, keys = ops.cast(queries, "float32"), ops.cast(keys, "float32")
         scores = ops.einsum("bqnd,bknd->bnqk", queries / math.sqrt(self.key_dim), keys)
-        scores = ops.where(allowed, ops.cast(scores, "float32"), -1e30)
+        scores = ops.where(allowed, scores, -1e30)
         weights = ops.cast(ops.softmax(scores, axis=-1), self.compute_dtype)
         return ops.einsum("bnqk,bknd->bqnd", weights, values)
 

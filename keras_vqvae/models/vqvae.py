@@ -256,9 +256,12 @@ class VQVAE(Autoencoder):
         >>> model.codes_model().output_shape, model.decoder_model().output_shape
         ((None, 4, 4), (None, 8, 8, 1))
         """
+        # float32, as the model compares whatever its encoder puts out: no vector is rounded here.
         return self._cached(
             "codes_model",
-            lambda: self._functional_encoder(CodeIndices(self.quantizer, name="code_indices")),
+            lambda: self._functional_encoder(
+                CodeIndices(self.quantizer, dtype="float32", name="code_indices")
+            ),
         )
 
     def check_latents(self, latents: Any, argument: str) -> np.ndarray:

@@ -24,6 +24,23 @@ def test_encode_and_decode_are_reconstruct():
     np.testing.assert_allclose(decoded, model.reconstruct(images), atol=1e-4)
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_vectors_of_a_float32_layer_are_not_rounded_before_they_are_encoded(policy):
+    """As Keras advises, the last layer of a network in 16 bits may be float32."""
+    keras.config.set_dtype_policy(policy)
+    near = VectorQuantizer(2, embeddings_initializer=keras.initializers.Constant(0.5))
+    model = models.VQVAE(encoder(dim=1, dtype="float32", use_bias=False), near, decoder(dim=1))
+    white = np.full((1, 8, 8, 1), 255, "uint8")
+    model.encode(white)  # builds it
+    # 0.5001 is nearer to the second code, and 0.5 after it is rounded to 16 bits.
+    near.embeddings.assign([[0.5], [0.50015]])
+    model.encoder.layers[0].kernel.assign(np.full((4, 4, 1, 1), 0.5001 / 8, "float32"))
+    z_e = model.encoder(np.full((1, 8, 8, 1), 0.5, "float32"))  # of images less 0.5
+    chosen = to_numpy(model.quantizer.discretize(z_e).indices)
+    np.testing.assert_array_equal(model.encode(white), chosen)
+    assert set(chosen.ravel().tolist()) == {1}
+
+
 def test_export_models_equal_encode_and_decode_and_save_by_themselves(tmp_path):
     model = vqvae(ema_quantizer())
     images = grey_images(6)
