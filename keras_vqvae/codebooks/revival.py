@@ -181,7 +181,7 @@ class AnchorRevival(Revival):
         table = ops.convert_to_tensor(codebook.embeddings)
         # Mixed as they are compared: with cosine distance a stored code may have any length.
         codes = ops.stop_gradient(codebook.table())
-        anchors = self._anchors(codes, vectors, weights, codebook.chunk_size)
+        anchors = self._anchors(codes, vectors, weights)
         moved = codes + ops.expand_dims(alpha, -1) * (anchors - codes)
         moved = codebook.update_rule.inverse_transform(codebook, moved)
         # On JAX the assigned value is the weight for the rest of the step: it carries the gradient.
@@ -192,7 +192,7 @@ class AnchorRevival(Revival):
         variable.assign(ops.where(usable, share, old))
 
     @staticmethod
-    def _anchors(codes: Any, vectors: Any, weights: Any, chunk_size: int | None) -> Any:
+    def _anchors(codes: Any, vectors: Any, weights: Any) -> Any:
         """For each code the nearest valid vector of all replicas."""
         vectors = gather_rows(vectors)
         weights = None if weights is None else gather_rows(weights)
@@ -202,7 +202,8 @@ class AnchorRevival(Revival):
         if weights is not None:
             vectors = ops.where(ops.expand_dims(weights > 0, -1), vectors, valid)
         candidates = ops.concatenate([valid, vectors], axis=0)
-        return take_rows(candidates, nearest_code(codes, candidates, chunk_size))
+        # In chunks of codes here, whose length goes by the number of vectors.
+        return take_rows(candidates, nearest_code(codes, candidates))
 
     def get_config(self) -> dict[str, Any]:
         return {"decay": self.decay}

@@ -14,6 +14,7 @@ from keras_vqvae.ops import (
     categorical_entropy,
     default_chunk_size,
     entropy,
+    full_product,
     highest_score,
     map_chunks,
     mean_over_valid,
@@ -119,7 +120,7 @@ class IndexBackpropQuantizer(CodebookQuantizer):
         if training:
             self.codebook.initialize(x, valid)
         table = self.codebook.table_learning_from(x, training)
-        logits = ops.matmul(x, ops.transpose(table))
+        logits = full_product(x, ops.transpose(table))
         indices = highest_score(logits)
         codes = take_rows(table, indices)
         quantized = with_soft_gradient(codes, ops.softmax(logits, axis=-1), table)
@@ -139,7 +140,7 @@ class IndexBackpropQuantizer(CodebookQuantizer):
         x, _ = self.flatten(z_e)
         columns = ops.transpose(self.codebook.table())
         indices = map_chunks(
-            lambda rows: highest_score(ops.matmul(rows, columns)),
+            lambda rows: highest_score(full_product(rows, columns)),
             ops.stop_gradient(x),
             default_chunk_size(self.num_embeddings),
         )

@@ -41,6 +41,7 @@ from keras_vqvae.ops.mixed_radix import check_index_bits as check_index_bits
 from keras_vqvae.ops.mixed_radix import pack_digits as pack_digits
 from keras_vqvae.ops.mixed_radix import unpack_digits as unpack_digits
 from keras_vqvae.ops.nearest_code import around_middle as around_middle
+from keras_vqvae.ops.nearest_code import full_product as full_product
 from keras_vqvae.ops.nearest_code import nearest_code as nearest_code
 from keras_vqvae.ops.noise_estimators import NSVQ as NSVQ
 from keras_vqvae.ops.noise_estimators import DiVeQ as DiVeQ
@@ -90,6 +91,7 @@ __all__ = [
     "estimator_replaces_codebook_loss",
     "estimator_trains_codes",
     "finite_everywhere",
+    "full_product",
     "gather_rows",
     "get_gradient_estimator",
     "highest_score",

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_vqvae.ops.nearest_code import around_middle
+from keras_vqvae.ops.nearest_code import around_middle, full_product
 from keras_vqvae.ops.row_chunks import default_chunk_size, map_chunks
 from keras_vqvae.ops.take_rows import take_rows
 
@@ -58,7 +58,7 @@ def _search(vectors: Any, tables: Sequence[Any], beam_size: int) -> Any:
         branches = min(beam_size, int(table.shape[0]))
         near, offsets = around_middle(ops.reshape(residuals, (-1, dim)), table)
         half_norms = 0.5 * ops.sum(ops.square(offsets), axis=-1)
-        scores = ops.matmul(near, ops.transpose(offsets)) - half_norms
+        scores = full_product(near, ops.transpose(offsets)) - half_norms
         nearest = ops.reshape(ops.top_k(scores, branches)[1], (-1, beams * branches))
         left = ops.repeat(residuals, branches, axis=1) - take_rows(table, nearest)
         errors = ops.sum(ops.square(left), axis=-1)

@@ -53,7 +53,8 @@ def mean_code_distribution(probabilities: Any, weights: Any = None) -> Any:
 
     A vector's distribution over its 2**b codes is the product of its bits' distributions. The mean
     of these products is computed as one matrix product of two halves of the bits, so that no array
-    is larger than N × 2**⌈b/2⌉. With several replicas it is the mean over the vectors of all.
+    is larger than N × 2**⌈b/2⌉ or than the result. With several replicas it is the mean
+    over the vectors of all.
 
     Args:
         probabilities: float32 `(N, b)`, that each bit is 1.

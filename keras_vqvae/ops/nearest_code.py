@@ -15,7 +15,7 @@ from keras_vqvae.ops.highest_score import (
 )
 from keras_vqvae.ops.row_chunks import default_chunk_size, map_chunks
 
-__all__ = ["around_middle", "nearest_code"]
+__all__ = ["around_middle", "full_product", "nearest_code"]
 
 
 def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any:
@@ -63,7 +63,7 @@ def nearest_code(vectors: Any, table: Any, chunk_size: int | None = None) -> Any
 
     def nearest(chunk: Any) -> Any:
         # The constant 1 is appended to a chunk at a time, not to all of `vectors`: one copy less.
-        scores = _product(_augment(chunk - middle), augmented_table)
+        scores = full_product(_augment(chunk - middle), augmented_table)
         return highest_in_lanes(scores, lanes) if lanes else highest_score(scores)
 
     found = map_chunks(nearest, vectors, chunk_size)
@@ -108,11 +108,15 @@ def _filled_up(rows: Any, size: int) -> Any:
     return ops.concatenate([rows, ops.concatenate([zeros, far], axis=-1)])
 
 
-def _product(vectors: Any, table: Any) -> Any:
+def full_product(vectors: Any, table: Any) -> Any:
+    """A matrix product that decides on indices: in full float32 on JAX wherever it runs.
+
+    TensorFlow has one setting for all products, which is the user's (docs/performance.md).
+    """
     if keras.backend.backend() == "jax":
         import jax.numpy as jnp
 
-        # Full float32: the default on accelerators is coarser, and would change indices.
+        # The default on accelerators is coarser, and would change indices.
         return jnp.matmul(vectors, table, precision="highest")
     return ops.matmul(vectors, table)
 

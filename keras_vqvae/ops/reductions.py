@@ -13,10 +13,10 @@ __all__ = ["mean_over_valid"]
 def mean_over_valid(values: Any, weights: Any = None) -> Any:
     """The mean of `values` `(N, ...)` over the rows that `weights` `(N,)` marks as valid.
 
-    Without weights this is the plain mean. With none valid, or no rows, it is 0, not NaN. Losses of
-    several replicas are averaged, which should give the mean over the valid rows of all: with R
-    replicas, each one's is its sum by 1/R of all their valid elements, so those with fewer count
-    for less.
+    With none valid, or no rows, it is 0, not NaN. Losses of several replicas are averaged. With
+    weights this gives the mean over the valid rows of all: with R replicas, each one's is its sum
+    by 1/R of all their valid elements, so those with fewer count for less. Without weights it is
+    the plain mean, and replicas count alike, as in Keras's own losses.
 
     Example:
     >>> import numpy as np

@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from keras_vqvae.ops.cumulative import invert_cumulative
-from keras_vqvae.ops.nearest_code import around_middle
+from keras_vqvae.ops.nearest_code import around_middle, full_product
 from keras_vqvae.ops.row_chunks import default_chunk_size, map_chunks
 
 __all__ = ["sampled_code"]
@@ -49,7 +49,7 @@ def sampled_code(
     columns = ops.transpose(table)
 
     def draw(rows: Any) -> Any:
-        scores = ops.matmul(rows[:, :-1], columns) - half_norms
+        scores = full_product(rows[:, :-1], columns) - half_norms
         shares = ops.softmax((2.0 / temperature) * scores, axis=-1)
         return invert_cumulative(shares, rows[:, -1])
 

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_vqvae.ops.collectives import all_reduce_sum, gather_rows
 from keras_vqvae.ops.highest_score import highest_score
+from keras_vqvae.ops.nearest_code import full_product
 from keras_vqvae.ops.row_chunks import default_chunk_size, map_chunks
 
 __all__ = ["transported_code"]
@@ -75,7 +76,7 @@ def transported_code(
 
     def distances(x: Any) -> Any:
         x = x - middle
-        squares = ops.sum(ops.square(x), axis=-1, keepdims=True) - 2.0 * ops.matmul(x, columns)
+        squares = ops.sum(ops.square(x), axis=-1, keepdims=True) - 2.0 * full_product(x, columns)
         return ops.sqrt(ops.maximum(squares + norms, 0.0))
 
     weights = ops.ones_like(vectors[:, 0]) if weights is None else ops.cast(weights, "float32")

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from support import normal, same_bits, to_numpy, values_of
+from support import normal, run_python, same_bits, to_numpy, values_of
 
 from keras_vqvae.codebooks import Codebook, EMAUpdate, ReplaceDead
 from keras_vqvae.layers import VectorQuantizer
@@ -171,6 +171,24 @@ def test_an_absolute_threshold_is_refused(threshold):
 def test_a_decay_out_of_range_is_refused(decay):
     with pytest.raises(ValueError, match=r"`decay` should be in \(0, 1\)"):
         ReplaceDead(decay=decay)
+
+
+@pytest.mark.tensorflow_only
+def test_trap_23_anchors_are_searched_in_bounded_memory():
+    """512 codes × 2^18 vectors are 0.5 GiB of scores at one time."""
+    mebibytes = run_python(
+        "import resource, numpy as np\n"
+        "from keras_vqvae.layers import VectorQuantizer\n"
+        "layer = VectorQuantizer(512, 2, revival='cvq', chunk_size=4096)\n"
+        "step = lambda n: layer.discretize(np.ones((n, 2), 'float32'), training=True)\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "layer.build((None, 2))\n"
+        "step(20000)\n"
+        "before = peak()\n"
+        "step(2**18)\n"
+        "print(peak() - before)\n"
+    )
+    assert float(mebibytes.split()[-1]) < 300
 
 
 def test_names_resolve():
