@@ -5,10 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
-__all__ = ["EXCLUDED", "CodeEmbedding", "CodeHead"]
+from keras_vqvae.sampling.strategies import EXCLUDED
 
-#: The logit of a code that the table of a depth does not have.
-EXCLUDED = -1e30
+__all__ = ["CodeEmbedding", "CodeHead"]
 
 
 class CodeEmbedding(keras.layers.Layer):

@@ -67,12 +67,13 @@ class TwoStage:
         if prior is None:
             prior = PixelCNN(vqvae.code_shape, vqvae.num_embeddings)
         self.prior = _checked("prior", prior, CodePrior)
-        ours = vqvae.code_shape, vqvae.num_embeddings
-        theirs = prior.code_shape, prior.num_embeddings
-        if ours != theirs:
+        sizes = vqvae.num_embeddings
+        of_depths = sizes if isinstance(sizes, tuple) else (sizes,) * len(prior.table_sizes)
+        if (vqvae.code_shape, of_depths) != (prior.code_shape, prior.table_sizes):
             raise ValueError(
-                f"`prior` should be for codes of shape {ours[0]} below {ours[1]}, as the VQ-VAE's "
-                f"are. Received: a prior for shape {theirs[0]} below {theirs[1]}"
+                f"`prior` should be for codes of shape {vqvae.code_shape} below {sizes}, as the "
+                f"VQ-VAE's are. Received: a prior for shape {prior.code_shape} below "
+                f"{prior.num_embeddings}"
             )
         self._check_fingerprint()
 

@@ -11,6 +11,7 @@ from keras_vqvae.ops import invert_cumulative
 
 __all__ = ["Greedy", "Random", "Sampler", "TopK", "TopP", "get"]
 
+#: The logit of a code that is not to be drawn, or that the table of a depth does not have.
 EXCLUDED = -1e30
 
 
@@ -36,8 +37,19 @@ class Sampler(Choice):
         return {"temperature": self.temperature}
 
     def compilation_key(self) -> tuple[Any, ...]:
-        """What compiled code depends on beyond the settings."""
-        return (type(self).__name__,)
+        """What compiled code depends on beyond the settings: the class, and all other attributes.
+
+        With attributes that cannot be told apart by value, arrays for instance, each object of a
+        class of your own is compiled for itself.
+        """
+        others: tuple[Any, ...] = tuple(
+            (n, v) for n, v in vars(self).items() if n not in self.settings()
+        )
+        try:
+            hash(others)
+        except TypeError:
+            others = (id(self),)
+        return (type(self), *others)
 
     def check(self, num_embeddings: int) -> None:
         """Raises a ValueError if this strategy makes no sense for so many codes."""
@@ -102,9 +114,6 @@ class TopK(Sampler):
     def __init__(self, k: int, temperature: float = 1.0) -> None:
         super().__init__(temperature)
         self.k = check_count("k", k)
-
-    def compilation_key(self) -> tuple[Any, ...]:
-        return (*super().compilation_key(), self.k)
 
     def check(self, num_embeddings: int) -> None:
         if self.k > num_embeddings:

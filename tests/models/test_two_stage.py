@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 import scipy.special
-from models_for_tests import Pairs
+from models_for_tests import Pairs, decoder, encoder
 from support import to_numpy
 
-from keras_vqvae import models, ops
+from keras_vqvae import layers, models, ops
 
 
 def _images(n=24):
@@ -201,6 +201,16 @@ def test_a_prior_for_another_grid_is_refused():
     prior = models.PixelCNN((3, 2), vqvae.num_embeddings, filters=8, residual_blocks=1)
     with pytest.raises(ValueError, match=r"\(2, 2\)"):
         models.TwoStage(vqvae, prior)
+
+
+def test_a_prior_that_names_the_codes_of_each_depth_fits_tables_of_one_size():
+    residual = layers.ResidualVectorQuantizer(2, 6)
+    vqvae = models.VQVAE(encoder(), residual, decoder())
+    prior = models.PixelCNN((2, 2, 2), (6, 6), filters=8, residual_blocks=1)
+    assert models.TwoStage(vqvae, prior).prior is prior
+    other = models.PixelCNN((2, 2, 2), (6, 5), filters=8, residual_blocks=1)
+    with pytest.raises(ValueError, match=r"below 6, as .* below \(6, 5\)"):
+        models.TwoStage(vqvae, other)
 
 
 def test_batches_are_refused_before_the_first_stage():

@@ -116,7 +116,30 @@ def test_settings_are_inputs_and_structure_is_the_key():
     assert hot.compilation_key() == cold.compilation_key()
     assert hot.settings() == {"temperature": 2.0, "p": 0.5}
     assert sampling.TopK(3).compilation_key() != sampling.TopK(4).compilation_key()
+    assert sampling.TopK(3).compilation_key() == sampling.TopK(3, 2.0).compilation_key()
     assert sampling.Random().compilation_key() != sampling.Greedy().compilation_key()
+
+
+def test_a_strategy_of_ones_own_is_compiled_for_each_of_its_attributes():
+    def above(share):
+        class Above(sampling.Sampler):  # of the same name each time, as in a notebook
+            def __init__(self, least, codes=None):
+                super().__init__()
+                self.least, self.codes = least, codes
+
+            def filter(self, logits, settings):
+                kept = keras.ops.softmax(logits) >= self.least * share
+                return keras.ops.where(kept, super().filter(logits, settings), -1e30)
+
+        return Above
+
+    one, other = above(1.0), above(0.5)
+    assert one(0.1).compilation_key() == one(0.1).compilation_key()
+    assert one(0.1).compilation_key() != one(0.9).compilation_key()
+    assert one(0.1).compilation_key() != other(0.1).compilation_key()
+    of_array = one(0.1, np.arange(3))
+    assert of_array.compilation_key() == of_array.compilation_key()
+    assert of_array.compilation_key() != one(0.1, np.arange(3)).compilation_key()
 
 
 @pytest.mark.parametrize(
