@@ -42,7 +42,10 @@ def uniform_rows(vectors: Any, uniforms: Any, weights: Any = None) -> Any:
 
 
 def spread_rows(vectors: Any, uniforms: Any, weights: Any = None) -> Any:
-    """A random valid row from each of K equal parts of `vectors`: K different ones if N ≥ K."""
+    """A random valid row from each of K equal parts of `vectors`.
+
+    They are K different ones if N ≥ K, but where rounding takes a row at the border of two parts.
+    """
     count = uniforms.shape[0]
     positions = (ops.cast(ops.arange(count), "float32") + uniforms) / float(count)
     return _rows_at(vectors, ops.minimum(positions, 1.0 - 2.0**-24), weights)

@@ -36,10 +36,10 @@ def test_options_of_other_kinds_are_not_equal(case):
 @pytest.mark.parametrize(
     ("argument", "options"),
     [
-        ("update", ["gradient", "ema"]),
+        ("update", ["gradient", "ema", "frozen"]),
         ("revival", ["replace_dead", "replace_unused", "cvq"]),
         ("distance", ["euclidean", "cosine"]),
-        ("assignment", ["nearest", "sampled"]),
+        ("assignment", ["nearest", "sampled", "optimal_transport"]),
         ("embeddings_initializer", ["kmeans"]),
     ],
 )
