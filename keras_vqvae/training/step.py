@@ -15,7 +15,7 @@ import keras
 from keras import ops
 
 from keras_vqvae.compilation import CompiledFunction
-from keras_vqvae.ops import all_reduce_sum
+from keras_vqvae.ops import finite_everywhere
 
 __all__ = ["StepOutput", "TrainedModel"]
 
@@ -216,6 +216,6 @@ def guarded(gradients: list[Any]) -> tuple[list[Any], Any]:
     """
     present = [ops.cast(g, "float32") for g in gradients if g is not None]
     norm = ops.sqrt(sum((ops.sum(ops.square(g)) for g in present), start=ops.zeros((), "float32")))
-    finite = ops.isfinite(all_reduce_sum(norm))  # gradients are summed over replicas after this
+    finite = finite_everywhere(norm)  # gradients are summed over replicas after this
     safe = [None if g is None else ops.where(finite, g, ops.zeros_like(g)) for g in gradients]
     return safe, norm
