@@ -11,6 +11,7 @@ import numpy as np
 from keras_vqvae.models.batching import image_batches
 from keras_vqvae.models.code_prior import CodePrior
 from keras_vqvae.models.pixelcnn import PixelCNN
+from keras_vqvae.models.prior_checks import check_sizes
 from keras_vqvae.models.vqvae import VQVAE
 
 __all__ = ["LogProbTerms", "TwoStage"]
@@ -67,9 +68,8 @@ class TwoStage:
         if prior is None:
             prior = PixelCNN(vqvae.code_shape, vqvae.num_embeddings)
         self.prior = _checked("prior", prior, CodePrior)
-        sizes = vqvae.num_embeddings
-        of_depths = sizes if isinstance(sizes, tuple) else (sizes,) * len(prior.table_sizes)
-        if (vqvae.code_shape, of_depths) != (prior.code_shape, prior.table_sizes):
+        sizes, table_sizes = check_sizes(vqvae.num_embeddings, vqvae.code_shape)
+        if (vqvae.code_shape, table_sizes) != (prior.code_shape, prior.table_sizes):
             raise ValueError(
                 f"`prior` should be for codes of shape {vqvae.code_shape} below {sizes}, as the "
                 f"VQ-VAE's are. Received: a prior for shape {prior.code_shape} below "
