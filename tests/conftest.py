@@ -35,8 +35,8 @@ def pytest_collection_modifyitems(items):
 def lasting_kernels():
     """A seed leaves TensorFlow's kernels as they are.
 
-    By a seed TensorFlow forgets them all, as those of `tf.random` hold a state. Nothing here draws
-    by those, and to make all others anew is three tenths of the quantizer contract's time.
+    By a seed TensorFlow forgets them all, as those of `tf.random` hold a state, and makes them anew
+    for each test. Nothing here draws by those.
     """
     import keras
 

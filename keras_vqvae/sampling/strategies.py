@@ -42,13 +42,12 @@ class Sampler(Choice):
         With attributes that cannot be told apart by value, arrays for instance, each object of a
         class of your own is compiled for itself.
         """
-        others: tuple[Any, ...] = tuple(
-            (n, v) for n, v in vars(self).items() if n not in self.settings()
-        )
+        settings = self.settings()
+        others = tuple((n, v) for n, v in vars(self).items() if n not in settings)
         try:
             hash(others)
         except TypeError:
-            others = (id(self),)
+            return (type(self), id(self))  # what is compiled keeps the object, and so its number
         return (type(self), *others)
 
     def check(self, num_embeddings: int) -> None:
