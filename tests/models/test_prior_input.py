@@ -255,7 +255,9 @@ def test_what_a_generator_gives(codes, labels, error, message):
 def test_validation_data_may_be_a_list():
     prior = KINDS["gated"].make(num_classes=3, scale=None)
     prior.compile("adam")
-    prior.fit(CODES, LABELS, validation_data=[CODES, LABELS], verbose=0)
+    logs = prior.fit(CODES, LABELS, validation_data=[CODES, LABELS], verbose=0).history
+    loss = prior.evaluate(CODES, LABELS, verbose=0, return_dict=True)["loss"]
+    assert logs["val_loss"] == [pytest.approx(loss, rel=1e-5)]
 
 
 def test_no_label_is_beyond_what_a_small_integer_holds():
