@@ -1,6 +1,7 @@
 """Commands that train."""
 
 import errno
+import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ _TENSORBOARD = click.option(
 )
 _CHECKPOINTS = click.option(
     "--checkpoint-minutes",
-    type=float,
+    type=click.FloatRange(min=0, min_open=True),
     default=10.0,
     show_default=True,
     help="How often to write a checkpoint within an epoch.",
@@ -87,6 +88,12 @@ def train(
     **options: Any,
 ) -> None:
     """Train a VQ-VAE on images, and a prior on their codes."""
+    if overwrite and stage == "prior":
+        again = shlex.join(["keras-vqvae", "prior", output, "--overwrite"])
+        raise click.UsageError(
+            "--overwrite would remove the VQ-VAE whose codes --stage prior learns. "
+            f"`{again}` begins the prior alone anew"
+        )
     config = apply_options(RunConfig(data=DataConfig(source)), options)
     run = run_class().create(output, config, overwrite=overwrite)
     _train(run, stage, overwrite, tensorboard=tensorboard, checkpoint_minutes=checkpoint_minutes)

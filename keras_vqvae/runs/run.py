@@ -147,13 +147,16 @@ class Run:
 
         Raises:
             RunExistsError: if there is one with other settings.
-            ValueError: if the settings do not fit the data; nothing is removed then.
+            ValueError: if the settings do not fit the data, or the data has changed since the run
+                began; nothing is removed then.
         """
         config = replace(self.config, prior=prior, prior_training=prior_training)
         if not overwrite:
             return self.create(self.directory, config)
         run = type(self)(self.directory, config)
         creating.check_fit(config, run.parts)
+        if self.files.has_begun("vqvae"):
+            run.check_data()
         creating.forget_prior(self.files)
         creating.begin(self.files, config, run.parts)
         return run
@@ -445,6 +448,19 @@ class Run:
         """Whether the training images are others than when the run began, as far as files tell."""
         began_with = self.metrics().get("data", {}).get("fingerprint")
         return began_with not in (None, self.parts.train.fingerprint())
+
+    def check_data(self) -> None:
+        """Sees to it that the training images are those that the run began with.
+
+        Raises:
+            ValueError: if `data_changed`.
+        """
+        if self.data_changed():
+            raise ValueError(
+                f"the images of {self.config.data.source!r} have changed since this run began. "
+                "Restore them, or begin a run anew (`train` with `--overwrite`, or with another "
+                "`--output`)"
+            )
 
     def metrics(self) -> dict[str, Any]:
         """What `metrics.json` holds."""

@@ -76,11 +76,7 @@ class Session:
         run = self._run
         if not run.finished(stage):
             run.files.remove_leftovers()
-            if run.data_changed():
-                raise ValueError(
-                    f"the images of {run.config.data.source!r} have changed since this run began. "
-                    "Restore them, or begin anew (`--overwrite`, or another `--output`)"
-                )
+            run.check_data()
             self._fit_vqvae() if stage == "vqvae" else self._fit_prior()
         if stage not in run.metrics().get("seconds", {}):
             self._finish(stage)

@@ -369,6 +369,21 @@ class TestWrongUse:
         assert Run.open(run).finished("prior")
         assert "holds no run" in fails(2, "train", "--data", folder, "--output", folder, *TINY)
 
+    def test_overwriting_a_prior_by_train_would_take_the_vqvae_with_it(self, run, folder):
+        again = ("train", "--data", folder, "--output", run, *TINY, "--stage", "prior")
+        assert f"`keras-vqvae prior {run} --overwrite`" in fails(2, *again, "--overwrite")
+        assert Run.open(run).finished("prior")
+
+    @pytest.mark.parametrize("minutes", [0, -1])
+    def test_minutes_between_checkpoints_are_looked_at_before_a_run_is_removed(
+        self, run, folder, minutes
+    ):
+        train = ("train", "--data", folder, "--output", run, *TINY)
+        for command in (train, ("prior", run)):
+            line = fails(2, *command, "--overwrite", "--checkpoint-minutes", minutes)
+            assert "--checkpoint-minutes" in line
+        assert Run.open(run).finished("prior")
+
     def test_data_and_codes_of_another_shape_or_model(self, run, tmp_path):
         other = write_images(tmp_path / "large", 4, side=16)
         assert "(16, 16, 1)" in fails(2, "evaluate", run, "--data", other)

@@ -180,6 +180,22 @@ def test_a_prior_that_does_not_fit_is_refused_before_the_old_one_is_removed(tmp_
     assert {p: p.read_bytes() for p in run.directory.rglob("*") if p.is_file()} == before
 
 
+def test_a_prior_of_other_images_is_refused_before_the_old_one_is_removed(copy, folder, tmp_path):
+    images = tmp_path / "images"
+    shutil.copytree(folder, images)
+    config = dataclasses.replace(copy.config.data, source=str(images))
+    copy.files.config.write_text(
+        json.dumps(dataclasses.replace(copy.config, data=config).to_dict()), encoding="utf-8"
+    )
+    next(images.rglob("*.png")).unlink()
+    moved = Run.open(copy.directory)
+    other = dataclasses.replace(copy.config.prior, filters=8)
+    with pytest.raises(ValueError, match="have changed since this run began"):
+        moved.change_prior(other, copy.config.prior_training, overwrite=True)
+    assert moved.finished("prior")
+    assert moved.config.prior == copy.config.prior
+
+
 def test_a_new_prior_says_once_what_has_no_use(folder, tmp_path):
     idle = VQVAEConfig(num_embeddings=4, widths=(4,), quantizer="finite_scalar", revival=False)
     with pytest.warns(UserWarning, match="no use for revival=False"):
