@@ -19,11 +19,18 @@ import dataclasses
 import shlex
 from pathlib import Path
 
+import numpy as np
 import searching
 
 from keras_vqvae import hypermodels, runs
 
-SMOKE = {"filters": [8, 16], "embedding_dim": 8, "blocks": 1, "residual_blocks": 1}
+_GATED = {"filters": [8, 16], "embedding_dim": 8, "blocks": 1}
+SMOKE = {
+    "pixelcnn": {"filters": [8, 16], "embedding_dim": 8, "residual_blocks": 1},
+    "gated_pixelcnn": _GATED,
+    "pixelsnail": {**_GATED, "num_heads": 2},
+    "transformer": {"hidden_dim": [16, 32], "blocks": 1, "num_heads": 2},
+}
 
 
 @searching.one_line_errors
@@ -54,7 +61,9 @@ def opened(args):
     if args.run is not None:
         return runs.Run.open(args.run)
     config = runs.demo_config(smoke=True) if args.smoke else runs.RunConfig()
-    config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=args.data))
+    data = dataclasses.replace(config.data, source=args.data, **searching.given(args, "max_images"))
+    others = searching.given(args, "seed", "dtype_policy", "jit_compile")
+    config = dataclasses.replace(config, data=data, **others)
     args.run = f"{args.output}_run"
     run = runs.Run.create(args.run, config)
     run.train("vqvae", verbose=2)
@@ -64,19 +73,23 @@ def opened(args):
 def part_of(run, name, limit):
     """Codes, and labels for a prior that is conditioned on them."""
     found = run.codes(name)
-    return (found.codes[:limit], *((found.labels[:limit],) if run.config.prior.conditional else ()))
+    count = len(found.codes)
+    # Evenly spread: codes of a folder of images come class by class.
+    chosen = np.arange(count) if limit is None else np.unique(np.arange(limit) * count // limit)
+    parts = (found.codes, found.labels) if run.config.prior.conditional else (found.codes,)
+    return tuple(part[chosen] for part in parts)
 
 
 def hypermodel_of(run, config, train, args):
     vqvae, classes = run.vqvae(), None
     if run.config.prior.conditional:
         names = run.parts.train.class_names
-        classes = int(train[1].max()) + 1 if names is None else len(names)
+        classes = int(run.codes("train").labels.max()) + 1 if names is None else len(names)
     families = args.family.split(",")
     space = {"batch_size": config.prior_training.batch_size}
     if args.smoke:
-        hidden = "residual_blocks" if families == ["pixelcnn"] else "blocks"
-        space |= {name: SMOKE[name] for name in ("filters", "embedding_dim", hidden)}
+        for family in families:
+            space |= SMOKE.get(family, {})
     return hypermodels.PriorHyperModel(
         vqvae.code_shape,
         vqvae.num_embeddings,

@@ -3,9 +3,14 @@
 import sys
 import threading
 
+from keras_vqvae.hypermodels.kills import forget_trial
 from keras_vqvae.hypermodels.search import Search
-from keras_vqvae.hypermodels.supervision import end_with_parent
+from keras_vqvae.hypermodels.supervision import GAVE_UP, SearchProcessError, end_with_parent
 
 if __name__ == "__main__":
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    Search.open(sys.argv[1]).take_part(verbose=2)
+    threading.Thread(target=end_with_parent, args=(forget_trial,), daemon=True).start()
+    try:
+        Search.open(sys.argv[1]).take_part(verbose=2)
+    except SearchProcessError as error:
+        print(error, flush=True)
+        sys.exit(GAVE_UP)

@@ -9,7 +9,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner import oracles
 
-from keras_vqvae.hypermodels.state_files import mend_state, write_state
+from keras_vqvae.hypermodels.state_files import mend_state, read_message, write_state
 from keras_vqvae.hypermodels.supervision import WORKERS
 from keras_vqvae.hypermodels.trials import ENDED
 
@@ -81,6 +81,8 @@ class _Kept(keras_tuner.Oracle):
             return
         if trial.status in ENDED and name in self._retry_queue:
             self._retry_queue.remove(name)
+        if trial.status != "COMPLETED" and trial.message is None:  # which a worker's has not
+            trial.message = read_message(self._get_trial_dir(name))
         # KerasTuner notes when a trial began after it has saved, and prints how long it took.
         now, display = datetime.datetime.now(), self._display
         display.search_start = display.search_start or now

@@ -1,20 +1,25 @@
 """A search in one directory: by one process, or by a chief and workers."""
 
 import dataclasses
+import itertools
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+import keras_tuner
+import numpy as np
+
+from keras_vqvae import likelihoods
 from keras_vqvae.callbacks import write_hyperparameters
 from keras_vqvae.data import ImageBatches
 from keras_vqvae.hypermodels.search_config import SearchConfig
 from keras_vqvae.hypermodels.search_page import search_page
 from keras_vqvae.hypermodels.state_files import read_state, write_state
 from keras_vqvae.hypermodels.supervision import supervise
-from keras_vqvae.hypermodels.trials import SearchedTrial, read_trials
+from keras_vqvae.hypermodels.trials import SearchedTrial, longest_of_the_first, read_trials
 from keras_vqvae.hypermodels.tuners import make_tuner
 from keras_vqvae.hypermodels.vqvae_hypermodel import VQVAEHyperModel
 from keras_vqvae.runs import (
@@ -32,6 +37,9 @@ from keras_vqvae.runs import (
 )
 
 __all__ = ["Search", "part_of_a_search"]
+
+# The run of the winner.
+_BEST = "best"
 
 _SMALLER = (
     ". Raise it (`--max-bits-per-image`), narrow `num_embeddings` to fewer codes, or halve the "
@@ -105,12 +113,9 @@ class Search:
             )
         else:
             check_output(directory, config.run)
-        check_fit(config.run, search._parts)
-        if search._parts.validation is None:
-            raise ValueError(
-                "trials are compared on validation images. Received: validation_fraction=0, and "
-                "the data has no validation part"
-            )
+        # What is searched may be out of range of the run's own settings: those of the first trial.
+        check_fit(search._hypermodel().config(keras_tuner.HyperParameters()), search._parts)
+        search._check_scores()
         search._tuner()
         write_state(file, config.to_dict())
         return search
@@ -223,16 +228,17 @@ class Search:
                 f"no trial has a score, so that there is no best one: {reason}{remedy}"
             )
         tuner = self._tuner()
-        best = tuner.oracle.get_best_trials()[0]
-        run, note = self._winner(tuner, best, report or (lambda text: None))
-        found = _results(self.config, trials, best.trial_id)
+        sign = -1 if self.config.best == "max" else 1
+        best = min(scored, key=lambda trial: sign * trial.score).name  # type: ignore[operator]
+        run, note = self._winner(tuner, tuner.oracle.get_trial(best), report or (lambda text: None))
+        found = _results(self.config, trials, best)
         found["run"] = run.directory.name
         found["commands"] = [
             prior_command(run.config, run.config, str(run.directory)),
             f"keras-vqvae sample {shlex.quote(str(run.directory))}",
             train_command(_longer(run.config), f"{self.directory}_best"),
         ]
-        found["notes"] = [note] if note else []
+        found["notes"] += [note] if note else []
         self._write_hyperparameters(trials)
         write_state(self.directory / "results.json", found)
         search_page(self.config, trials, found).save(self.page)
@@ -253,25 +259,48 @@ class Search:
     ) -> tuple[Run, str | None]:
         """Its run, and a note if it stands beside another one."""
         config = tuner.hypermodel.config(best.hyperparameters)
-        directory, note = self.directory / "best", None
-        try:
-            run = Run.create(directory, config)
-        except RunExistsError:
-            if Run.open(directory).files.has_begun("prior"):
-                directory = self.directory / f"best_{best.trial_id}"
-                note = f"best/ has another run, whose prior has begun: see {directory.name}/"
+        for name in _names(best.trial_id):
+            directory = self.directory / name
+            try:
+                run = Run.open(directory)
+            except FileNotFoundError:
                 run = Run.create(directory, config)
-            else:
+                break
+            # Its prior may have other settings by now: it is the VQ-VAE that has won.
+            others = run.config.differences(with_absolute_source(config))
+            if all(difference.startswith("prior") for difference in others):
+                break
+            if name == _BEST and not run.files.has_begun("prior"):
                 run = Run.create(directory, config, overwrite=True)
+                break
         if not run.finished("vqvae"):
-            run.take_over(tuner.get_best_models()[0])
+            run.take_over(tuner.load_model(best))
         run.train("vqvae", verbose=0, report=report)
-        return run, note
+        if name == _BEST:
+            return run, None
+        return run, f"{_BEST}/ has another run, whose prior has begun: see {name}/"
 
-    def _tuner(self) -> Any:
-        """It is read from its files each time: another process may have gone on with them."""
+    def _check_scores(self) -> None:
+        """Sees to it that trials can be compared.
+
+        Raises:
+            ValueError: if there are no validation images, or the likelihood gives them none.
+        """
+        parts, validation = self._parts, self._parts.validation
+        if validation is None:
+            raise ValueError(
+                "trials are compared on validation images. Received: validation_fraction=0, and "
+                "the data has no validation part"
+            )
+        low, high = parts.value_range()
+        images = validation.read(np.arange(min(len(validation), 64))).astype("float32")
+        likelihoods.get(self.config.run.vqvae.likelihood).check_scores(
+            (images - low) / (high - low)
+        )
+
+    def _hypermodel(self) -> VQVAEHyperModel:
         config, parts = self.config, self._parts
-        hypermodel = VQVAEHyperModel(
+        return VQVAEHyperModel(
             parts.train.image_shape,
             config.run,
             parts.value_range(),
@@ -280,9 +309,13 @@ class Search:
             train_images=len(parts.train),
             **config.space,
         )
+
+    def _tuner(self) -> Any:
+        """It is read from its files each time: another process may have gone on with them."""
+        config = self.config
         return make_tuner(
             config.tuner,
-            hypermodel,
+            self._hypermodel(),
             self._trials,
             config.trials,
             config.run.vqvae_training.epochs,
@@ -319,9 +352,14 @@ class _Progress:
 
 def _results(config: SearchConfig, trials: list[SearchedTrial], best: str) -> dict[str, Any]:
     by_name = {trial.name: trial for trial in trials}
-    first, winner = trials[0], by_name[best]
-    gain = None
-    if first.score is not None and winner.score is not None:
+    first, winner = longest_of_the_first(trials), by_name[best]
+    gain, notes = None, []
+    if first.epochs < winner.epochs:
+        notes.append(
+            f"the first trial was trained for {first.epochs} epochs and the best one for "
+            f"{winner.epochs}, so that its gain is not known"
+        )
+    elif first.score is not None and winner.score is not None:
         gain = (first.score - winner.score) * (-1 if config.best == "max" else 1)
     return {
         "objective": config.objective,
@@ -330,7 +368,16 @@ def _results(config: SearchConfig, trials: list[SearchedTrial], best: str) -> di
         "best": best,
         "gain": gain,
         "trials": [trial._asdict() for trial in trials],
+        "notes": notes,
     }
+
+
+def _names(trial: str) -> Iterator[str]:
+    """Where the run of the winner may be, beside others whose prior has begun."""
+    yield _BEST
+    yield f"{_BEST}_{trial}"
+    for number in itertools.count(2):
+        yield f"{_BEST}_{trial}_{number}"
 
 
 def _longer(run: RunConfig) -> RunConfig:

@@ -57,8 +57,10 @@ def gain_text(found: dict[str, Any]) -> str:
     scores = {trial["name"]: trial["score"] for trial in found["trials"]}
     first, best = scores[found["defaults"]], scores[found["best"]]
     if found["gain"] is None:
+        before = "none" if first is None else f"{first:.4f}"
         return (
-            f"{found['objective']}: {best:.4f} by trial {found['best']}; the first trial has none"
+            f"{found['objective']}: {best:.4f} by trial {found['best']}; the first trial has "
+            f"{before}"
         )
     if found["best"] == found["defaults"]:
         return f"{found['objective']}: {best:.4f} by the first trial, which no other beats"
@@ -89,7 +91,8 @@ def search_page(
     header, rows = trial_table(trials, found["direction"])
     page.columns(header, rows)
     for text in (
-        f"Trial {found['defaults']} is the first: the defaults, or what was given in their place. "
+        f"Trial {found['defaults']} has the settings of the first: the defaults, or what was given "
+        "in their place. "
         f"The best run is in {found['run']}/.",
         *found["notes"],
         *(f"Trial {trial.name}: {trial.message}" for trial in failed),

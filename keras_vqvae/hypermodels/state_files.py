@@ -8,7 +8,9 @@ from typing import Any
 
 from keras_vqvae.data import atomic_write
 
-__all__ = ["mend_state", "read_state", "write_state"]
+__all__ = ["mend_state", "read_message", "read_state", "write_message", "write_state"]
+
+_MESSAGE = "message.txt"
 
 
 def write_state(path: str | os.PathLike[str], state: Any) -> None:
@@ -58,6 +60,18 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     mend_state(path)
     state: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
     return state
+
+
+def write_message(folder: str | os.PathLike[str], message: str) -> None:
+    """Keeps beside a trial what went wrong in it."""
+    with atomic_write(Path(folder) / _MESSAGE) as temporary:
+        temporary.write_text(message, encoding="utf-8")
+
+
+def read_message(folder: str | os.PathLike[str]) -> str | None:
+    """What `write_message` has kept, if it has."""
+    file = Path(folder) / _MESSAGE
+    return file.read_text(encoding="utf-8") if file.exists() else None
 
 
 def _copy(file: Path) -> Path:

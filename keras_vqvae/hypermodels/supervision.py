@@ -7,13 +7,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["WORKERS", "SearchProcessError", "end_with_parent", "supervise"]
+__all__ = ["GAVE_UP", "WORKERS", "SearchProcessError", "end_with_parent", "supervise"]
 
 # The environment variable that tells a chief, with commas between, which workers there are.
 WORKERS = "KERAS_VQVAE_WORKERS"
+# The exit status of a process that has said why it cannot go on; it is not started again.
+GAVE_UP = 70
 # How often a process may die before one more trial has ended.
 _MOST_DEATHS = 3
 _POLL_SECONDS = 0.3
+# For a process to end by itself, and when it is asked to.
+_FAREWELL_SECONDS = 2.0
 _GRACE_SECONDS = 10.0
 
 
@@ -60,13 +64,16 @@ class _Process:
             return
         if process.stdin is not None:
             process.stdin.close()
-        if process.poll() is None:
-            process.terminate()
-        try:
-            process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        for seconds, go_on in (
+            (_FAREWELL_SECONDS, process.terminate),
+            (_GRACE_SECONDS, process.kill),
+        ):
+            try:
+                process.wait(seconds)
+                return
+            except subprocess.TimeoutExpired:
+                go_on()
+        process.wait()
 
     def last_words(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -99,7 +106,7 @@ def supervise(
 
     Raises:
         ValueError: for a port in use, or fewer than one worker.
-        SearchProcessError: if one of them dies again and again.
+        SearchProcessError: if one of them dies again and again, or gives up.
     """
     if workers < 1:
         raise ValueError(f"`workers` should be at least 1. Received: workers={workers}")
@@ -137,6 +144,8 @@ def _revive(one: _Process, report: Callable[[str], None]) -> None:
     status = one.status()
     if status is None:
         return
+    if status == GAVE_UP:
+        raise SearchProcessError(f"{one.role} gave up: {one.last_words()}")
     one.deaths += 1
     if one.deaths >= _MOST_DEATHS:
         raise SearchProcessError(
@@ -180,9 +189,14 @@ def _one_device(worker: int) -> dict[str, str]:
     }
 
 
-def end_with_parent() -> None:
-    """Ends this process when the one that started it does, which holds its standard input."""
+def end_with_parent(farewell: Callable[[], None] = lambda: None) -> None:
+    """Ends this process when the one that started it does, which holds its standard input.
+
+    Args:
+        farewell: is called before.
+    """
     # Not by `sys.stdin`, whose lock a process that ends in the meantime would trip over.
     while os.read(0, 1024):
         pass
+    farewell()
     os._exit(1)

@@ -3,10 +3,11 @@
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["ENDED", "SearchedTrial", "read_trials"]
+__all__ = ["ENDED", "SearchedTrial", "longest_of_the_first", "read_trials"]
 
 # Of KerasTuner's statuses; "INVALID" is of a trial that is to be tried again.
 ENDED = ("COMPLETED", "FAILED")
@@ -21,8 +22,8 @@ class SearchedTrial(NamedTuple):
         name: KerasTuner's.
         status: `"COMPLETED"`, `"FAILED"`, `"RUNNING"`, ….
         values: the hyperparameters.
-        figures: by name, what was logged at the best epoch.
-        score: the objective, `None` if there is none yet.
+        figures: by name, what was logged at the best epoch, as far as it is finite.
+        score: the objective, `None` if there is none yet, or none that is a number.
         message: the last line of what went wrong, if something did.
     """
 
@@ -42,6 +43,20 @@ class SearchedTrial(NamedTuple):
     def shown_values(self) -> dict[str, Any]:
         """The hyperparameters without those that are KerasTuner's own."""
         return {name: value for name, value in self.values.items() if "/" not in name}
+
+    @property
+    def epochs(self) -> int:
+        """How many Hyperband trains it for; 0 in other searches, whose trials are equally long."""
+        return int(self.values.get("tuner/epochs", 0))
+
+
+def longest_of_the_first(trials: Sequence[SearchedTrial]) -> SearchedTrial:
+    """The first trial; of Hyperband what it was last promoted to."""
+    promoted = {trial.values.get("tuner/trial_id"): trial for trial in trials}
+    found = trials[0]
+    while found.name in promoted:
+        found = promoted[found.name]
+    return found
 
 
 def read_trials(directory: str | os.PathLike[str]) -> list[SearchedTrial]:
@@ -78,18 +93,20 @@ def _read(file: Path) -> SearchedTrial:
     try:
         trial = json.loads(file.read_text(encoding="utf-8"))
         metrics = trial["metrics"]["metrics"]
-        figures = {
+        logged = {
             name: entry["observations"][-1]["value"][0]
             for name, entry in metrics.items()
             if entry["observations"]
         }
-        message = (trial.get("message") or "").strip().splitlines()
+        score, message = trial["score"], (trial.get("message") or "").strip().splitlines()
+        if score is not None and not math.isfinite(score):
+            score, message = None, message or [f"its objective became {score}"]
         return SearchedTrial(
             trial["trial_id"],
             trial["status"],
             trial["hyperparameters"]["values"],
-            figures,
-            trial["score"],
+            {name: value for name, value in logged.items() if math.isfinite(value)},
+            score,
             message[-1].removeprefix(_REFUSED) if message else "",
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:

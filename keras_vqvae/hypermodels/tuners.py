@@ -9,6 +9,7 @@ import grpc
 import keras
 import keras_tuner
 
+from keras_vqvae.hypermodels.kills import counted_kill, kills_in
 from keras_vqvae.hypermodels.oracles import (
     BayesianOracle,
     GridOracle,
@@ -21,14 +22,20 @@ from keras_vqvae.hypermodels.searches import (
     search_settings,
     write_settings,
 )
-from keras_vqvae.hypermodels.state_files import mend_state, write_state
+from keras_vqvae.hypermodels.state_files import mend_state, write_message, write_state
+from keras_vqvae.hypermodels.supervision import SearchProcessError
 
 __all__ = ["TUNERS", "make_tuner"]
 
 _LAST = "last.keras"
 
-# Between two requests of a worker whose chief has died.
+# Between two requests of a worker whose chief has died, or has nothing for it yet.
 _PAUSE_SECONDS = 1.0
+# Trials that fail one after the other, after which a tuner gives up.
+_MOST_FAILURES = 3
+# Kills of the process within a trial, after which it has failed; fewer beside a supervisor, which
+# gives up on a process that dies more often (`supervision`).
+_MOST_KILLS, _MOST_KILLS_OF_WORKERS = 3, 2
 
 
 class _KeepLast(keras.callbacks.Callback):
@@ -60,13 +67,22 @@ class _Patient:
         def made(*args: Any, **kwargs: Any) -> Any:
             while True:
                 try:
-                    return request(*args, **kwargs)  # waits for a chief, as KerasTuner asks it to
+                    reply = request(*args, **kwargs)  # waits for a chief, as KerasTuner asks it to
                 except grpc.RpcError as error:
                     if error.code() is not grpc.StatusCode.UNAVAILABLE:
                         raise
-                time.sleep(_PAUSE_SECONDS)
+                    time.sleep(_PAUSE_SECONDS)
+                    continue
+                if name == "CreateTrial" and _is_idle(reply.trial):
+                    time.sleep(_PAUSE_SECONDS)  # KerasTuner would ask again at once
+                return reply
 
         return made
+
+
+def _is_idle(trial: Any) -> bool:
+    """Whether a chief's answer, as it is sent, says that there is no trial for a worker yet."""
+    return bool(keras_tuner.engine.trial.TrialStatus.from_proto(trial.status) == "IDLE")
 
 
 class _Tuner(keras_tuner.Tuner):
@@ -77,23 +93,53 @@ class _Tuner(keras_tuner.Tuner):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._failures = 0  # one after the other
+        self._refusal: Exception | None = None
         if self._is_worker():
             self.oracle.stub = _Patient(self.oracle.stub)
 
     def _try_run_and_update_trial(self, trial: Any, *args: Any, **kwargs: Any) -> None:
         """As KerasTuner, but a trial that is refused is told of in a line, not by a traceback."""
-        self._refusal: Exception | None = None
-        super()._try_run_and_update_trial(trial, *args, **kwargs)
+        self._refusal = None
+        folder = self.get_trial_dir(trial.trial_id)
+        most = _MOST_KILLS_OF_WORKERS if self._is_worker() else _MOST_KILLS
+        if kills_in(folder) >= most:
+            self._refusal = keras_tuner.errors.FailedTrialError(
+                f"the process was killed {most} times in this trial, for want of memory perhaps"
+            )
+        else:
+            with counted_kill(folder):
+                super()._try_run_and_update_trial(trial, *args, **kwargs)
         if self._refusal is not None:
             trial.status, trial.message = "FAILED", str(self._refusal)
             if kwargs.get("verbose", "auto"):
                 print(f"Trial {trial.trial_id} is not trained: {trial.message}", flush=True)
+        if trial.message is not None and self._is_worker():
+            write_message(folder, trial.message)  # what KerasTuner does not tell the chief
 
     def _run_and_update_trial(self, trial: Any, *args: Any, **kwargs: Any) -> None:
         try:
             super()._run_and_update_trial(trial, *args, **kwargs)
         except keras_tuner.errors.FailedTrialError as error:
             self._refusal = error
+
+    def on_trial_end(self, trial: Any) -> None:
+        """Notes the end, and gives up where one trial after the other fails.
+
+        Raises:
+            SearchProcessError: what fails one trial after the other would fail all that are left.
+        """
+        failed = trial.status == "INVALID"  # KerasTuner makes "FAILED" of it
+        super().on_trial_end(trial)
+        if self._refusal is not None:
+            return
+        self._failures = self._failures + 1 if failed else 0
+        if self._failures >= _MOST_FAILURES:
+            reason = (trial.message or "").strip().splitlines()[-1:]
+            raise SearchProcessError(
+                f"{self._failures} trials failed one after the other, the last one by: "
+                f"{' '.join(reason)}. They count as done: give as many trials more (`--trials`)"
+            )
 
     def save(self) -> None:
         if not self._is_worker():
@@ -209,7 +255,7 @@ def make_tuner(
         epochs,
         objective=keras_tuner.Objective(objective, direction),
         seed=seed or 1,
-        # Three trials over the budget, one after the other, are no reason to stop.
+        # Trials over the budget are no reason to stop; for others the tuners see to it.
         max_consecutive_failed_trials=1000,
     )
     folder, name = os.path.split(directory)

@@ -176,6 +176,12 @@ class VQVAEHyperModel(RunHyperModel):
         if name in ("width", "depth"):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"a positive integer is needed. Received: {value!r}")
+            height, width, _ = self.image_shape
+            if name == "depth" and (height % 2**value or width % 2**value):
+                raise ValueError(
+                    f"height and width should be divisible by {2**value}, once by 2 for each. "
+                    f"Received: {value!r} for images of {height}x{width}"
+                )
             return
         settings: dict[str, Any] = {name: value}
         if name == "learning_rate":

@@ -14,7 +14,7 @@ from keras_vqvae.data.rows import RowsSource
 from keras_vqvae.runs.building import build_image_model, compile_model
 from keras_vqvae.runs.checkpoints import Progress, copy_file, resume_model
 from keras_vqvae.runs.config import DataConfig, RunConfig, TrainingConfig
-from keras_vqvae.runs.directory import RunDirectory
+from keras_vqvae.runs.directory import RunDirectory, write_history
 from keras_vqvae.runs.epoch_checkpoint import EpochCheckpoint
 from keras_vqvae.runs.interrupting import first_interrupt
 from keras_vqvae.runs.newest_checkpoint import is_whole, newest
@@ -119,6 +119,8 @@ def fit_stage(
                 callbacks=[*watching, *callbacks, checkpoint],
                 verbose=verbose,
             )
+    # A kill may have come between the last checkpoint and the history.
+    write_history(files.history(stage), progress.history)
     _take_best(files, stage, progress)
 
 

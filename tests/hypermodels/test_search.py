@@ -18,7 +18,15 @@ from runs_support import write_images
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
-from keras_vqvae.hypermodels import Search, SearchConfig, fixed_settings, read_trials
+from keras_vqvae.hypermodels import (
+    Search,
+    SearchConfig,
+    SearchedTrial,
+    fixed_settings,
+    gain_text,
+    read_trials,
+)
+from keras_vqvae.hypermodels.search import _results
 from keras_vqvae.runs import (
     DataConfig,
     DataParts,
@@ -178,6 +186,64 @@ def test_a_later_winner_does_not_replace_a_run_whose_prior_has_begun(done, tmp_p
     assert run.progress("prior").steps == 1
     again = Run.open(tmp_path / "s" / found["run"])
     assert again.config.vqvae.beta == other.values["beta"]
+    # And again: it is the same winner, whatever prior its run has by now.
+    again.change_prior(prior, TrainingConfig(epochs=1, batch_size=4))
+    assert search.conclude()["run"] == found["run"]
+    # Nor does another one that wins with that name, where there is a prior already.
+    settings = tmp_path / "s" / found["run"] / "config.json"
+    text = json.loads(settings.read_text())
+    text["vqvae"]["beta"] = 7.0
+    settings.write_text(json.dumps(text))
+    assert search.conclude()["run"] == f"{found['run']}_2"
+
+
+def test_a_winner_whose_prior_has_settings_of_its_own_is_the_winner_still(done, tmp_path):
+    shutil.copytree(done[0].directory, tmp_path / "s")
+    run = Run.open(tmp_path / "s" / "best")
+    prior = PriorConfig(filters=4, residual_blocks=1, embedding_dim=2)
+    run.change_prior(prior, TrainingConfig(epochs=1, batch_size=4))
+    with pytest.raises(KeyboardInterrupt):
+        Run.open(run.directory).train("prior", verbose=0, callbacks=[CtrlC()])
+    found = Search.open(tmp_path / "s").conclude()
+    assert (found["run"], found["notes"]) == ("best", [])
+    assert Run.open(run.directory).config.prior == prior
+
+
+def hyperband_trial(name, score, epochs, before=None):
+    values = {"beta": 0.25, "tuner/epochs": epochs, "tuner/trial_id": before}
+    return SearchedTrial(name, "COMPLETED", values, {}, score, "")
+
+
+@pytest.mark.parametrize(
+    ("last", "gain", "text"),
+    [
+        ((None, 0.0), None, "4.0000 by trial 3; the first trial has 9.0000"),
+        (("1", 6.0), 2.0, "6.0000 by the first trial, 4.0000 by trial 3: 33.3 % better"),
+        (("1", 3.0), 0.0, "3.0000 by the first trial, which no other beats"),
+    ],
+)
+def test_the_gain_of_hyperband_is_over_the_defaults_trained_as_long(folder, last, gain, text):
+    promoted, score = last
+    trials = [
+        hyperband_trial("0", 9.5, 2),
+        hyperband_trial("1", 9.0, 4, "0"),
+        hyperband_trial("2", 8.0, 2),
+        hyperband_trial("3", 4.0, 9, "2"),
+        *([hyperband_trial("4", score, 9, promoted)] if promoted else []),
+    ]
+    best = min(trials, key=lambda trial: trial.score).name
+    config = config_for(folder, tuner="hyperband")
+    found = _results(config, trials, best)
+    assert found["gain"] == gain
+    assert gain_text(found).endswith(text)
+    assert found["notes"] == (
+        []
+        if promoted
+        else [
+            "the first trial was trained for 4 epochs and the best one for 9, so that its gain is "
+            "not known"
+        ]
+    )
 
 
 def test_the_data_is_found_from_elsewhere(folder, tmp_path, monkeypatch):
@@ -213,10 +279,24 @@ class TestRefused:
         alone = dataclasses.replace(config.run.data, validation_fraction=0.0)
         run = dataclasses.replace(config.run, data=alone)
         self.refused(tmp_path, dataclasses.replace(config, run=run), "validation")
+        binary = dataclasses.replace(config.run.vqvae, likelihood="bernoulli")
+        run = dataclasses.replace(config.run, vqvae=binary)
+        text = "scores binary images only"
+        self.refused(tmp_path, dataclasses.replace(config, run=run), text)
+        text = "`depth`: height and width should be divisible by 16.*Received: 4 for images of 8x8"
+        self.refused(tmp_path, config_for(folder, space={"depth": [1, 4]}), text)
         with pytest.raises(ValueError, match="`trials` should be at least 1"):
             config_for(folder, trials=0)
         with pytest.raises(ValueError, match="`direction` should be"):
             config_for(folder, direction="up")
+
+    def test_not_for_settings_that_no_trial_has(self, tmp_path):
+        """Images of 6×6 can be halved once, and the run's own settings would twice."""
+        images = write_images(tmp_path / "images", 24, side=6)
+        config = config_for(images)
+        wide = dataclasses.replace(config.run.vqvae, widths=(32, 64))
+        run = dataclasses.replace(config.run, vqvae=wide)
+        Search.create(tmp_path / "new", dataclasses.replace(config, run=run))
 
     def test_in_the_folder_of_the_images(self, tmp_path):
         self.refused(

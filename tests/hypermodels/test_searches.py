@@ -1,5 +1,6 @@
 """Searches that end half-way: killed, with damaged files, or in the directory of another."""
 
+import contextlib
 import json
 import os
 import signal
@@ -14,8 +15,18 @@ from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_chief
 from support import run_python
 
-from keras_vqvae.hypermodels import VQVAEHyperModel, make_tuner, read_trials, state_files
-from keras_vqvae.hypermodels.tuners import _Patient
+from keras_vqvae.hypermodels import (
+    SearchProcessError,
+    VQVAEHyperModel,
+    kills,
+    make_tuner,
+    read_trials,
+    state_files,
+    trial_table,
+)
+from keras_vqvae.hypermodels.kills import counted_kill, forget_trial, kills_in
+from keras_vqvae.hypermodels.state_files import read_message, write_message
+from keras_vqvae.hypermodels.tuners import _Patient, _Tuner
 from keras_vqvae.runs import RunConfig, RunExistsError, TrainingConfig
 
 MODEL = None
@@ -211,6 +222,130 @@ tuner.search(verbose=0)
     assert [(t.values, t.score) for t in trials[:2]] == kept
     # One line for each trial: none was trained twice to its end.
     assert len((tmp_path / "log").read_text().splitlines()) == 4
+
+
+class Scripted(Quick):
+    """Trials that end as they are told to, each by its number."""
+
+    def __init__(self, log, ends):
+        super().__init__(log)
+        self.ends = ends
+
+    def build(self, hp):
+        hp.Int("c", 0, 99)
+        return super().build(hp)
+
+    def fit(self, hp, model, *args, **kwargs):
+        result = super().fit(hp, model, *args, **kwargs)
+        end = self.ends.get(len(self.log.read_text().splitlines()) - 1)
+        if isinstance(end, BaseException):
+            raise end
+        return result if end is None else {"val_loss": end}
+
+
+def scripted(folder, ends, trials=5):
+    hypermodel = Scripted(folder / "log", ends)
+    tuner = make_tuner("random", hypermodel, folder / "s", trials, 1, "val_loss")
+    tuner.search(verbose=0)
+    return read_trials(folder / "s")
+
+
+def test_a_search_gives_up_where_one_trial_after_the_other_fails(tmp_path):
+    ends = dict.fromkeys(range(1, 9), RuntimeError("the device is gone"))
+    with pytest.raises(
+        SearchProcessError,
+        match=r"3 trials failed one after the other, the last one by: RuntimeError: the device is "
+        r"gone\. They count as done: give as many trials more",
+    ):
+        scripted(tmp_path, ends)
+    trials = read_trials(tmp_path / "s")
+    assert [t.status for t in trials] == ["COMPLETED", "FAILED", "FAILED", "FAILED"]
+    assert trials[1].message == "RuntimeError: the device is gone"
+    # It goes on, with as many more.
+    assert [t.status for t in scripted(tmp_path, {}, trials=6)][4:] == ["COMPLETED"] * 2
+
+
+def test_failures_with_successes_or_refusals_between_are_no_reason_to_give_up(tmp_path):
+    refused = keras_tuner.errors.FailedTrialError("too large")
+    broken = RuntimeError("no memory")
+    ends = dict(enumerate([broken, broken, None, broken, refused, refused, refused, broken]))
+    trials = scripted(tmp_path, ends, trials=9)
+    assert [t.status == "COMPLETED" for t in trials] == [n in (2, 8) for n in range(9)]
+    assert trials[4].message == "too large"
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN:RuntimeWarning")
+def test_a_score_that_is_no_number_is_none(tmp_path):
+    """KerasTuner keeps NaN as the score of a trial that it calls failed."""
+    trials = scripted(tmp_path, {1: float("nan"), 2: float("inf")}, trials=4)
+    assert [t.status for t in trials] == ["COMPLETED", "FAILED", "COMPLETED", "COMPLETED"]
+    assert [t.score is None for t in trials] == [False, True, True, False]
+    assert [t.message for t in trials[1:3]] == [
+        "its objective became nan",
+        "its objective became inf",
+    ]
+    assert "val_loss" not in trials[1].figures
+    _, rows = trial_table(trials, "min")
+    assert [row[1] for row in rows[2:]] == ["–", "–"]
+    assert float(rows[0][1]) <= float(rows[1][1])
+
+
+@pytest.mark.parametrize(("worker", "most"), [(False, 3), (True, 2)])
+def test_a_trial_in_which_the_process_is_killed_again_and_again_is_passed(
+    worker, most, tmp_path, monkeypatch, capsys
+):
+    """A kill leaves the count behind that was made before the trial."""
+    monkeypatch.setattr(_Tuner, "_is_worker", lambda self: False)  # there is no chief
+    tuner = make_tuner("random", Wide(tmp_path / "log"), tmp_path / "s", 2, 1, "val_loss")
+    trial = tuner.oracle.create_trial("tuner0")
+    folder = tuner.get_trial_dir(trial.trial_id)
+    for _ in range(most):
+        with contextlib.suppress(KeyboardInterrupt), counted_kill(folder):
+            kills._BEFORE.clear()  # as far as this process is concerned, it ends here
+            raise KeyboardInterrupt
+    assert kills_in(folder) == most
+    again = make_tuner("random", Wide(tmp_path / "log"), tmp_path / "s", 2, 1, "val_loss")
+    monkeypatch.setattr(_Tuner, "_is_worker", lambda self: worker)
+    trial = again.oracle.create_trial("tuner0")
+    again._try_run_and_update_trial(trial, verbose=1)
+    assert trial.status == "FAILED"
+    assert trial.message.startswith(f"the process was killed {most} times in this trial")
+    assert not (tmp_path / "log").exists()
+    assert (read_message(folder) == trial.message) == worker
+
+
+def test_an_interrupted_trial_is_no_killed_one(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        scripted(tmp_path, {1: KeyboardInterrupt()})
+    assert kills_in(tmp_path / "s" / "trial_1") == 0
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(counted_kill(tmp_path))
+        assert kills_in(tmp_path) == 1
+        forget_trial()  # as a worker whose parent has ended
+        assert kills_in(tmp_path) == 0
+
+
+def test_a_chief_knows_why_a_trial_of_a_worker_failed(tmp_path):
+    """KerasTuner sends it all of a trial but the reason."""
+    oracle = make_tuner("random", Quick(tmp_path / "log"), tmp_path / "s", 1, 1, "val_loss").oracle
+    trial = oracle.create_trial("worker0")
+    write_message(tmp_path / "s" / f"trial_{trial.trial_id}", "Traceback\nValueError: too small\n")
+    sent = type(trial).from_proto(trial.to_proto())
+    sent.status = "INVALID"
+    oracle.end_trial(sent)
+    (found,) = read_trials(tmp_path / "s")
+    assert (found.status, found.message) == ("FAILED", "ValueError: too small")
+
+
+def test_a_worker_without_a_trial_waits_before_it_asks_again(monkeypatch):
+    waited = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    for status, waits in (("IDLE", 1), ("RUNNING", 0), ("STOPPED", 0)):
+        waited.clear()
+        trial = SimpleNamespace(status=keras_tuner.engine.trial.TrialStatus.to_proto(status))
+        stub = SimpleNamespace(CreateTrial=lambda trial=trial: SimpleNamespace(trial=trial))
+        assert _Patient(stub).CreateTrial().trial is trial
+        assert len(waited) == waits
 
 
 @pytest.mark.parametrize("kind", ["random", "grid", "hyperband"])

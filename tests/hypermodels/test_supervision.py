@@ -85,6 +85,32 @@ def test_one_that_dies_again_and_again_ends_all_with_its_last_words(tmp_path):
     assert [name for name in seen(tmp_path) if is_alive(tmp_path, name)] == []
 
 
+def test_one_that_gives_up_ends_all_at_once(tmp_path):
+    says = f"\nif role == 'worker0':\n    print('no more')\n    sys.exit({supervision.GAVE_UP})"
+    roles = command(tmp_path, says + WAIT)
+    with pytest.raises(SearchProcessError, match="worker0 gave up: no more"):
+        supervise(roles, 2, tmp_path / "logs", lambda: 0)
+    assert seen(tmp_path).count("worker0-0") == 1
+    assert [name for name in seen(tmp_path) if is_alive(tmp_path, name)] == []
+
+
+def test_one_whose_parent_ends_has_its_farewell(tmp_path):
+    roles = command(
+        tmp_path,
+        """
+if role == "worker0":
+    time.sleep(1.0)
+    sys.exit(0)
+time.sleep(600)
+""",
+    )
+    script = tmp_path / "role.py"
+    said = 'args=(lambda: (folder / f"farewell of {role}").touch(),), daemon'
+    script.write_text(script.read_text().replace("daemon", said))
+    supervise(roles, 1, tmp_path / "logs", lambda: 0)
+    assert "farewell of chief" in seen(tmp_path)
+
+
 def test_deaths_are_forgiven_when_trials_end_in_between(tmp_path):
     roles = command(
         tmp_path,

@@ -126,6 +126,16 @@ def test_a_finished_run_is_not_trained_again(copy):
     assert {p: p.stat().st_mtime_ns for p in copy.directory.rglob("*")} == before
 
 
+def test_a_history_that_a_kill_cut_short_is_whole_in_the_end(copy):
+    """The last checkpoint is written before it."""
+    for stage in ("vqvae", "prior"):
+        copy.files.model(stage).unlink()
+        copy.files.history(stage).unlink()
+    Run.open(copy.directory).train(verbose=0)
+    for stage, epochs in (("vqvae", 3), ("prior", 2)):
+        assert len(copy.files.history(stage).read_text().splitlines()) == epochs + 1
+
+
 def test_other_settings_are_an_error_that_names_them(copy, folder):
     before = copy.files.config.read_bytes()
     other = tiny_config(folder, (3, 2), vqvae=VQVAEConfig(num_embeddings=8, widths=(4,)), seed=4)

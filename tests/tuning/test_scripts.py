@@ -2,13 +2,16 @@
 
 import importlib.util
 import shlex
+from types import SimpleNamespace
 
+import keras_tuner
+import numpy as np
 import pytest
 from PIL import Image
 from support import ROOT, invoke
 
 from keras_vqvae.cli import main as command_line
-from keras_vqvae.hypermodels import SearchProcessError
+from keras_vqvae.hypermodels import PriorHyperModel, SearchProcessError
 
 
 def script(name):
@@ -76,6 +79,28 @@ def test_a_search_for_a_prior(tmp_path, monkeypatch, capsys):
     assert words[:2] == ["python", "tuning/prior.py"]
     script("prior").main(words[2:])
     assert (tmp_path / "runs/other/prior.keras").exists()
+
+
+def test_parts_of_the_codes_have_all_classes():
+    """Codes of a folder of images come class by class."""
+    codes = np.arange(12).reshape(12, 1, 1)
+    found = SimpleNamespace(codes=codes, labels=np.repeat(np.arange(3), 4))
+    run = SimpleNamespace(
+        codes=lambda name: found,
+        config=SimpleNamespace(prior=SimpleNamespace(conditional=True)),
+    )
+    prior = script("prior")
+    chosen, labels = prior.part_of(run, "train", 6)
+    assert chosen.ravel().tolist() == [0, 2, 4, 6, 8, 10]
+    assert labels.tolist() == [0, 0, 1, 1, 2, 2]
+    for limit in (None, 12, 20):
+        assert np.array_equal(prior.part_of(run, "train", limit)[0], codes)
+
+
+def test_every_family_has_a_search_of_seconds():
+    for family, space in script("prior").SMOKE.items():
+        hypermodel = PriorHyperModel((4, 4), 8, family=family, **space)
+        assert hypermodel.build(keras_tuner.HyperParameters()).count_params() < 20_000
 
 
 def test_over_the_budget_nothing_is_trained(capsys, tmp_path, monkeypatch):

@@ -1,0 +1,53 @@
+"""How often the process of a search was killed within a trial, in a file beside the trial."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from keras_vqvae.data import atomic_write
+
+__all__ = ["counted_kill", "forget_trial", "kills_in"]
+
+# Counts of the trial that runs in this process, as they were when it began.
+_BEFORE: dict[Path, int] = {}
+
+
+def kills_in(folder: str | os.PathLike[str]) -> int:
+    """How often a process was killed within a trial.
+
+    Args:
+        folder: of the trial.
+    """
+    file = _file(folder)
+    return int(file.read_text(encoding="utf-8")) if file.exists() else 0
+
+
+@contextlib.contextmanager
+def counted_kill(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Counts a kill, and takes it back at the end, which a killed process does not come to.
+
+    Args:
+        folder: of the trial.
+    """
+    _BEFORE[_file(folder)] = kills_in(folder)
+    _write(_file(folder), kills_in(folder) + 1)
+    try:
+        yield
+    finally:
+        forget_trial()
+
+
+def forget_trial() -> None:
+    """Says that this process ends for no fault of the trial that it is at."""
+    while _BEFORE:
+        _write(*_BEFORE.popitem())
+
+
+def _file(folder: str | os.PathLike[str]) -> Path:
+    return Path(folder) / "kills.txt"
+
+
+def _write(file: Path, count: int) -> None:
+    with atomic_write(file) as temporary:
+        temporary.write_text(f"{count}\n", encoding="utf-8")
