@@ -30,6 +30,7 @@ from keras_vqvae.runs import (
     TrainingConfig,
     check_fit,
     check_output,
+    hold_directory,
     image_batches,
     prior_command,
     train_command,
@@ -163,18 +164,21 @@ class Search:
             objective's unit), and `notes`.
 
         Raises:
-            SearchProcessError: if a worker or the chief dies again and again.
+            RunInUseError: if another process does the same.
+            SearchProcessError: if one trial after the other fails, or a worker or the chief dies
+                again and again.
             ValueError: for a port in use, or if no trial has a score.
         """
         report = report or (lambda text: None)
-        if workers is None:
-            self.take_part(verbose)
-        else:
-            # What is wrong with the settings is found out before, by `create`.
-            command = [sys.executable, "-m", "keras_vqvae.hypermodels", str(self.directory)]
-            told = _Progress(self, report)
-            supervise(command, workers, self.directory / "logs", told, host, port, report)
-        return self.conclude(report)
+        with hold_directory(self.directory):
+            if workers is None:
+                self.take_part(verbose)
+            else:
+                # What is wrong with the settings is found out before, by `create`.
+                command = [sys.executable, "-m", "keras_vqvae.hypermodels", str(self.directory)]
+                told = _Progress(self, report)
+                supervise(command, workers, self.directory / "logs", told, host, port, report)
+            return self.conclude(report)
 
     def take_part(self, verbose: int = 0) -> None:
         """Does trials until there are none left.

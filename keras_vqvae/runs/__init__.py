@@ -17,7 +17,9 @@ from keras_vqvae.runs.config import TrainingConfig as TrainingConfig
 from keras_vqvae.runs.config import VQVAEConfig as VQVAEConfig
 from keras_vqvae.runs.errors import NonFiniteLossError as NonFiniteLossError
 from keras_vqvae.runs.errors import RunExistsError as RunExistsError
+from keras_vqvae.runs.errors import RunInUseError as RunInUseError
 from keras_vqvae.runs.figure_rows import figure_rows as figure_rows
+from keras_vqvae.runs.holding import hold_directory as hold_directory
 from keras_vqvae.runs.presets import demo_config as demo_config
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ __all__ = [
     "Run",
     "RunConfig",
     "RunExistsError",
+    "RunInUseError",
     "TrainingConfig",
     "VQVAEConfig",
     "build_vqvae",
@@ -50,6 +53,7 @@ __all__ = [
     "compile_model",
     "demo_config",
     "figure_rows",
+    "hold_directory",
     "image_batches",
     "prior_command",
     "train_command",

@@ -15,6 +15,7 @@ from keras_vqvae.runs.directory import holds_more_than, read_json, write_json
 from keras_vqvae.runs.environment import environment
 from keras_vqvae.runs.errors import RunExistsError
 from keras_vqvae.runs.extractors import check_enough, feature_extractor
+from keras_vqvae.runs.holding import hold_directory
 from keras_vqvae.runs.parts import DataParts, spread
 from keras_vqvae.runs.sample_count import check_samples, sample_count
 
@@ -146,10 +147,16 @@ class Comparison:
 
         Raises:
             NonFiniteLossError: if a loss becomes NaN or infinite.
+            RunInUseError: if another process is at work in the directory.
             ValueError: for `samples` below 0.
         """
         check_samples(samples)
-        report = report or (lambda text: None)
+        with hold_directory(self.directory):
+            return self._run(samples, verbose, report or (lambda text: None))
+
+    def _run(
+        self, samples: int | None, verbose: Any, report: Callable[[str], None]
+    ) -> dict[str, Any]:
         for file in (self.figures_file, self.page, self._classifier):
             remove_leftovers(file)
         for one in self.contenders:

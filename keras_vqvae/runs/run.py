@@ -21,6 +21,7 @@ from keras_vqvae.runs.directory import STAGES, RunDirectory, read_json, stages_n
 from keras_vqvae.runs.encoding import decode_codes, kept_codes
 from keras_vqvae.runs.figure_rows import figure_rows
 from keras_vqvae.runs.held_out import HeldOut
+from keras_vqvae.runs.holding import hold_directory
 from keras_vqvae.runs.labels import class_number
 from keras_vqvae.runs.parts import DataParts
 from keras_vqvae.runs.report_page import report_page
@@ -98,6 +99,7 @@ class Run:
 
         Raises:
             RunExistsError: if the directory holds a run with other settings, or other files.
+            RunInUseError: if another process is at work in the directory.
             ValueError: if the settings do not fit the data, or a new run is to be in the folder of
                 its images.
         """
@@ -110,9 +112,11 @@ class Run:
         if overwrite or not files.is_run():
             creating.check_output(directory, config)
         creating.check_fit(config, run.parts)
-        if overwrite:
-            files.remove(STAGES)
-        creating.begin(files, config, run.parts)
+        files.path.mkdir(parents=True, exist_ok=True)
+        with hold_directory(directory):
+            if overwrite:
+                files.remove(STAGES)
+            creating.begin(files, config, run.parts)
         return run
 
     @classmethod
@@ -147,6 +151,7 @@ class Run:
 
         Raises:
             RunExistsError: if there is one with other settings.
+            RunInUseError: if another process is at work in the run.
             ValueError: if the settings do not fit the data, or the data has changed since the run
                 began; nothing is removed then.
         """
@@ -157,8 +162,9 @@ class Run:
         creating.check_fit(config, run.parts)
         if self.files.has_begun("vqvae"):
             run.check_data()
-        creating.forget_prior(self.files)
-        creating.begin(self.files, config, run.parts)
+        with hold_directory(self.directory):
+            creating.forget_prior(self.files)
+            creating.begin(self.files, config, run.parts)
         return run
 
     def take_over(self, vqvae: models.VQVAE) -> None:
@@ -209,13 +215,15 @@ class Run:
             KeyboardInterrupt: after Ctrl-C; the same call goes on from there.
             NonFiniteLossError: if the loss becomes NaN or infinite.
             OSError: if a file cannot be written.
+            RunInUseError: if another process is at work in the run.
             ValueError: if the data has changed since the run began, or all checkpoints of a stage
                 are damaged.
         """
         session = training.Session(
             self, verbose, callbacks, tensorboard, report, checkpoint_minutes
         )
-        session.train(stage)
+        with hold_directory(self.directory):
+            session.train(stage)
         return self.metrics()
 
     def finished(self, stage: str) -> bool:

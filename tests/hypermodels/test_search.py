@@ -34,8 +34,10 @@ from keras_vqvae.runs import (
     Run,
     RunConfig,
     RunExistsError,
+    RunInUseError,
     TrainingConfig,
     VQVAEConfig,
+    hold_directory,
 )
 
 TINY = {"width": 4, "depth": 1, "embedding_dim": 2, "residual_blocks": 0, "update": "gradient"}
@@ -244,6 +246,14 @@ def test_the_gain_of_hyperband_is_over_the_defaults_trained_as_long(folder, last
             "not known"
         ]
     )
+
+
+def test_one_process_at_a_time(done):
+    with (
+        hold_directory(done[0].directory),
+        pytest.raises(RunInUseError, match="another process is at work"),
+    ):
+        done[0].run()
 
 
 def test_the_data_is_found_from_elsewhere(folder, tmp_path, monkeypatch):

@@ -15,9 +15,11 @@ from keras_vqvae.runs import (
     Run,
     RunConfig,
     RunExistsError,
+    RunInUseError,
     VQVAEConfig,
     comparing,
     comparison_rows,
+    hold_directory,
     parts,
 )
 from keras_vqvae.runs.building import build_quantizer
@@ -112,6 +114,15 @@ def test_samples_of_every_model_are_judged_by_one_extractor(done, monkeypatch):
     assert len({shape for pair in seen for shape in pair}) == 1
     assert seen[0][0][0] == 20
     assert [found["models"][name]["samples"]["frechet_distance"] for name in MODELS] == [1, 2, 3, 4]
+
+
+def test_one_process_at_a_time(done):
+    comparison, _ = done
+    with (
+        hold_directory(comparison.directory),
+        pytest.raises(RunInUseError, match="at work"),
+    ):
+        comparison.run()
 
 
 def test_too_few_images_for_a_distance_are_a_note(done):

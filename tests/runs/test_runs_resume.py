@@ -1,14 +1,25 @@
 import csv
 import dataclasses
+import errno
 import json
 import shutil
+import subprocess
+import sys
 
 import keras
 import pytest
 from runs_support import Interrupt, tiny_config, write_images
 from support import rewrite_json, same_bits, to_numpy, values_of
 
-from keras_vqvae.runs import NonFiniteLossError, Run, RunExistsError, TrainingConfig, VQVAEConfig
+from keras_vqvae.runs import (
+    NonFiniteLossError,
+    Run,
+    RunExistsError,
+    RunInUseError,
+    TrainingConfig,
+    VQVAEConfig,
+    hold_directory,
+)
 from keras_vqvae.runs.checkpoints import Progress
 from keras_vqvae.runs.newest_checkpoint import newest
 
@@ -124,6 +135,48 @@ def test_a_finished_run_is_not_trained_again(copy):
     again = Run.create(copy.directory, copy.config)
     assert again.train(verbose=0, callbacks=[Never()]) == copy.metrics()
     assert {p: p.stat().st_mtime_ns for p in copy.directory.rglob("*")} == before
+
+
+class TestTwoProcesses:
+    """The second one is refused as long as the first one works, and not when it was killed."""
+
+    HOLD = """
+import sys, time
+from keras_vqvae.runs.holding import hold_directory
+with hold_directory({folder!r}):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+    @pytest.fixture
+    def held(self, copy):
+        code = self.HOLD.format(folder=str(copy.directory))
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
+            assert other.stdout.readline() == b"held\n"
+            yield other
+            other.kill()
+
+    def test_nothing_is_trained_or_removed(self, copy, folder, held):
+        before = {p: p.stat().st_mtime_ns for p in copy.directory.rglob("*")}
+        for work in (
+            lambda: copy.train(verbose=0),
+            lambda: Run.create(copy.directory, tiny_config(folder, (1, 1)), overwrite=True),
+            lambda: copy.change_prior(copy.config.prior, copy.config.prior_training, True),
+        ):
+            with pytest.raises(RunInUseError, match=r"another process is at work in .*copy"):
+                work()
+        assert {p: p.stat().st_mtime_ns for p in copy.directory.rglob("*")} == before
+        held.kill()
+        held.wait()
+        assert copy.train(verbose=0) == copy.metrics()
+
+    def test_a_file_system_without_locks_keeps_nobody_away(self, copy, held, monkeypatch):
+        def refuse(descriptor, operation):
+            raise OSError(errno.ENOTSUP, "Operation not supported")
+
+        monkeypatch.setattr("fcntl.flock", refuse)
+        with hold_directory(copy.directory):
+            copy.train(verbose=0)
 
 
 def test_a_history_that_a_kill_cut_short_is_whole_in_the_end(copy):
