@@ -7,7 +7,6 @@ from keras import ops
 
 from keras_vqvae.checks import check_value_range
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.compilation import resolve_jit_compile
 from keras_vqvae.likelihoods import get as get_likelihood
 from keras_vqvae.models.decoder_checks import warn_of_activation
 from keras_vqvae.models.image_layers import FromUnitScale, ToUnitScale
@@ -232,7 +231,7 @@ class Autoencoder(ImageViews, StepModel):
                 "reconstruction loss by the `likelihood` of the constructor."
             )
         self._build_if_known()
-        super().compile(optimizer=optimizer, jit_compile=resolve_jit_compile(jit_compile), **kwargs)
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         self._build_compile_metrics()
 
     def _build_compile_metrics(self) -> None:
@@ -253,6 +252,9 @@ class Autoencoder(ImageViews, StepModel):
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.fit`, after a look at the images: all of an array, else a first batch.
 
+        Arrays are shuffled. Batches come in the order of the data set, a `PyDataset`'s too, which
+        Keras would shuffle; `shuffle=True` has it do so.
+
         Raises:
             TypeError: for a path, a list of images, or an `ImageSource` that is in no batches.
             ValueError: for images of another shape or scale, or with NaN or infinite pixels; for
@@ -272,8 +274,9 @@ class Autoencoder(ImageViews, StepModel):
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`, after the same look at the images as `fit` takes."""
         given = evaluate_arguments(x, *args, **kwargs)
-        self.refuse_weights(**given)
-        self._check_training_data(x, given.get("y"))
+        if not given.get("_use_cached_eval_dataset"):  # `fit` has looked at them
+            self.refuse_weights(**given)
+            self._check_training_data(x, given.get("y"))
         return super().evaluate(**given)
 
     def _check_training_data(self, x: Any, y: Any, argument: str = "x") -> None:
@@ -286,13 +289,16 @@ class Autoencoder(ImageViews, StepModel):
     # -- saving -----------------------------------------------------------------------------------
 
     def export(self, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.export`: images to their reconstructions.
+        """As `keras.Model.export`: float32 images to their reconstructions.
 
         `encoder_model`, `decoder_model` and, of a `VQVAE`, `codes_model` give models of the parts,
         which can be exported too.
         """
         if self._image_shape is not None:
             self(keras.KerasTensor((None, *self._image_shape)))  # steps of training do not call it
+            # Keras would take the dtype that layers compute in.
+            images = keras.InputSpec("float32", (None, *self._image_shape))
+            kwargs.setdefault("input_signature", [images])
         return super().export(*args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:

@@ -81,6 +81,7 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
             )
         self.num_classes = num_classes
         self.condition_shape = prior_checks.check_condition_shape(condition_shape, self.code_shape)
+        self.conditional = num_classes is not None or self.condition_shape is not None
         self.codes_fingerprint = codes_fingerprint
         self._sizes: tuple[str, ...] = ()
         self.track((), {"bits_per_code": keras.metrics.Mean(name="bits_per_code")})
@@ -103,7 +104,7 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
             self.table_sizes, embedding_dim, several, dtype=policy, name="embedding"
         )
         self.conditions = None
-        if self.num_classes is not None or self.condition_shape is not None:
+        if self.conditional:
             self.conditions = CodeConditions(
                 hidden_dim,
                 self.code_shape[:2],
@@ -213,10 +214,13 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
                 raise ValueError(
                     f"Model '{self.name}' has its own loss and metrics. Leave `{name}` out."
                 )
-        super().compile(optimizer=optimizer, jit_compile=resolve_jit_compile(jit_compile), **kwargs)
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
 
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.fit`, on codes and what they are conditioned on.
+
+        Arrays are shuffled. Batches come in the order of the data set, a `PyDataset`'s too, which
+        Keras would shuffle; `shuffle=True` has it do so.
 
         Args:
             x: codes `(N, h, w)` or `(N, h, w, Q)`; a code file as `data.load_codes` gives it; or a
@@ -256,9 +260,18 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`, after the checks of `fit`."""
         given = evaluate_arguments(x, y, *args, **kwargs)
-        self.refuse_weights(**given)
-        given["x"], given["y"] = self._check_data(x, y)
+        if not given.get("_use_cached_eval_dataset"):  # `fit` has looked at them
+            self.refuse_weights(**given)
+            given["x"], given["y"] = self._check_data(x, y)
         return super().evaluate(**given)
+
+    def predict_inputs(self, data: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Codes, and beside them what `fit` takes as `y`, in batches of both."""
+        codes, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        if self.conditions is None:
+            return (codes,), {}
+        labels, condition = self._split(y)
+        return (codes,), {"labels": labels, "condition": condition}
 
     # -- likelihood -------------------------------------------------------------------------------
 
@@ -292,6 +305,23 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         return np.zeros((0,), "float32") if result is None else result
 
     # -- saving -----------------------------------------------------------------------------------
+
+    def export(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.export`: int32 codes to float32 logits.
+
+        Raises:
+            ValueError: for a conditional prior, of which Keras would export the first input alone.
+        """
+        if self.conditional:
+            raise ValueError(
+                f"Model '{self.name}' has inputs beside the codes, and Keras exports a model of "
+                "its first input alone. `save` keeps it for `keras.models.load_model`."
+            )
+        shape = (None, *self.code_shape)
+        self(keras.KerasTensor(shape, "int32"))  # steps of training do not call it
+        # Keras would take the dtype that layers compute in.
+        kwargs.setdefault("input_signature", [keras.InputSpec("int32", shape)])
+        return super().export(*args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         several = isinstance(self.num_embeddings, tuple)

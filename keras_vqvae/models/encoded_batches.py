@@ -71,6 +71,16 @@ class EncodedBatches(keras.utils.PyDataset):
         """Called by Keras; handed on."""
         self.batches.on_epoch_end()
 
+    @property
+    def failure(self) -> Exception | None:
+        """What the images' batches could not be made for, if they note it."""
+        return getattr(self.batches, "failure", None)
+
+    @failure.setter
+    def failure(self, error: Exception | None) -> None:
+        if hasattr(self.batches, "failure"):
+            self.batches.failure = error
+
     def epoch_callback(self) -> Any:
         """What tells the images the epoch that `fit` counts, so that a prior's `fit` does it.
 

@@ -226,7 +226,9 @@ class ImageViews:
 
     def encoder_model(self) -> keras.Model:
         """A plain functional model, images to latents, that shares this model's weights."""
-        return self._cached("encoder_model", lambda: self._functional_encoder(lambda z: z))
+        # In float32 under any dtype policy.
+        make = self._functional_encoder
+        return self._cached("encoder_model", lambda: make(keras.layers.Identity(dtype="float32")))
 
     def decoder_model(self) -> keras.Model:
         """A plain functional model, latents to images, that shares this model's weights."""

@@ -189,11 +189,14 @@ def first_batch(data: Any, argument: str, item_shape: Any, kind: str) -> Any:
         kind: what an item is called.
 
     Raises:
+        TypeError: for a dict, or batches that are dicts.
         ValueError: for a data set without batches, or a pipeline of single items.
     """
+    _refuse_dict(data, argument, kind)
     if hasattr(data, "take") and hasattr(data, "element_spec"):  # tf.data
         batch = next(iter(data.take(1)), None)
         refuse_none(0 if batch is None else 1, argument, "batch")
+        _refuse_dict(batch, argument, kind)
         shape = getattr(keras.utils.unpack_x_y_sample_weight(batch)[0], "shape", None)
         if item_shape is not None and shape is not None and tuple(shape) == tuple(item_shape):
             raise ValueError(
@@ -203,8 +206,22 @@ def first_batch(data: Any, argument: str, item_shape: Any, kind: str) -> Any:
         return batch
     if isinstance(data, keras.utils.PyDataset):
         refuse_none(data.num_batches, argument, "batch")
-        return data[0]
+        batch = data[0]
+        _refuse_dict(batch, argument, kind)
+        return batch
     return None
+
+
+def _refuse_dict(data: Any, argument: str, kind: str) -> None:
+    """Refuses named arrays, as pipelines of other libraries give them: which is which is unsaid."""
+    if isinstance(data, dict):
+        names = list(map(repr, data))
+        pair = f"({', '.join(f'one[{name}]' for name in names[:2])})"
+        raise TypeError(
+            f"`{argument}` should give {kind}s, or pairs of {kind}s and labels. Received: a dict "
+            f"of {', '.join(names)}. Of a pipeline pass such as "
+            f"`{argument}.map(lambda one: {pair})`."
+        )
 
 
 def _are_equal(images: np.ndarray, targets: Any) -> bool:

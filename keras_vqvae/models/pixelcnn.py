@@ -95,6 +95,7 @@ class PixelCNN(CodePrior):
             self.kernel_size,
             self.dropout,
             activation,
+            self.conditional,
             dtype=self.dtype_policy,
             name="trunk",
         )
@@ -114,6 +115,7 @@ class _Trunk(keras.layers.Layer):
         kernel_size: int,
         dropout: float,
         activation: Any,
+        conditional: bool,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -122,7 +124,9 @@ class _Trunk(keras.layers.Layer):
         self.first = MaskedConv2D(
             filters, kernel_size, "A", data_format="channels_last", dtype=policy, name="first"
         )
-        self.condition = keras.layers.Dense(filters, dtype=policy, name="condition")
+        # Made in any case, as it draws a seed: those of the layers after it are the same.
+        layer = keras.layers.Dense(filters, dtype=policy, name="condition")
+        self.condition = layer if conditional else None
         self.blocks = [
             _ResidualBlock(filters, dropout, activation, dtype=policy, name=f"block_{i}")
             for i in range(blocks)
@@ -130,7 +134,7 @@ class _Trunk(keras.layers.Layer):
 
     def build(self, x_shape: Any, condition_shape: Any = None) -> None:
         self.first.build(x_shape)
-        if condition_shape is not None:
+        if self.condition is not None:
             self.condition.build(condition_shape)
         for block in self.blocks:
             block.build((*x_shape[:-1], self.filters))
@@ -138,7 +142,7 @@ class _Trunk(keras.layers.Layer):
 
     def call(self, x: Any, condition: Any = None, training: bool | None = None) -> Any:
         x = self.first(x)
-        if condition is not None:
+        if self.condition is not None:
             x = x + self.condition(condition)
         for block in self.blocks:
             x = block(x, training=training)
@@ -152,7 +156,7 @@ class _Trunk(keras.layers.Layer):
     def initial_state(self, batch_size: int, grid: tuple[int, int], condition: Any) -> Any:
         return {
             "first": self.first.initial_state(batch_size, grid),
-            "condition": {} if condition is None else {"map": self.condition(condition)},
+            "condition": {} if self.condition is None else {"map": self.condition(condition)},
             "blocks": [block.initial_state(batch_size, grid) for block in self.blocks],
         }
 

@@ -83,6 +83,7 @@ class TransformerPrior(CodePrior):
             self.blocks,
             self.num_heads,
             self.dropout,
+            self.conditional,
             dtype=self.dtype_policy,
             name="trunk",
         )
@@ -93,12 +94,20 @@ class _Trunk(keras.layers.Layer):
     """Embedded codes to features, each position from those before it."""
 
     def __init__(
-        self, dim: int, blocks: int, num_heads: int, dropout: float, **kwargs: Any
+        self,
+        dim: int,
+        blocks: int,
+        num_heads: int,
+        dropout: float,
+        conditional: bool,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         policy = self.dtype_policy
         self.positions = GridPositions(dtype=policy, name="positions")
-        self.condition = keras.layers.Dense(dim, dtype=policy, name="condition")
+        # Made in any case, as it draws a seed: those of the layers after it are the same.
+        layer = keras.layers.Dense(dim, dtype=policy, name="condition")
+        self.condition = layer if conditional else None
         self.blocks = [
             _Block(num_heads, dim // num_heads, dropout, dtype=policy, name=f"block_{i}")
             for i in range(blocks)
@@ -109,7 +118,7 @@ class _Trunk(keras.layers.Layer):
         self.start = self.add_weight(
             name="start", shape=(x_shape[-1],), initializer=keras.initializers.RandomNormal(0, 0.02)
         )
-        if condition_shape is not None:
+        if self.condition is not None:
             self.condition.build(condition_shape)
         for layer in (self.positions, *self.blocks, self.norm):
             layer.build(x_shape)
@@ -121,7 +130,7 @@ class _Trunk(keras.layers.Layer):
         before = ops.reshape(x, (shape[0], -1, shape[-1]))[:, :-1]
         x = ops.reshape(ops.concatenate([start, before], axis=1), shape)
         x = self.positions(x)
-        if condition is not None:
+        if self.condition is not None:
             x = x + self.condition(condition)
         for block in self.blocks:
             x = block(x, training=training)
@@ -136,7 +145,7 @@ class _Trunk(keras.layers.Layer):
         start = ops.cast(ops.convert_to_tensor(self.start), self.compute_dtype)
         return {
             "before": ops.broadcast_to(start, (batch_size, start.shape[0])),
-            "condition": {} if condition is None else {"map": self.condition(condition)},
+            "condition": {} if self.condition is None else {"map": self.condition(condition)},
             "blocks": [block.attention.initial_state(batch_size, grid) for block in self.blocks],
         }
 

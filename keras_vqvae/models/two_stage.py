@@ -116,7 +116,10 @@ class TwoStage:
                     f"Received: {name}={both!r}"
                 )
         several = isinstance(validation_data, list | tuple)
-        pair = tuple(validation_data) if several else (validation_data, None)
+        *pair, weights = keras.utils.unpack_x_y_sample_weight(
+            tuple(validation_data) if several else validation_data
+        )
+        self.vqvae.refuse_weights(sample_weight=weights)
         named = (("images", images, labels), ("validation_data", *pair))
         for name, given, y in named:
             if given is None and name == "validation_data":

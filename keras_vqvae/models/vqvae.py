@@ -136,9 +136,9 @@ class VQVAE(Autoencoder):
             loss: none; it stands here so that a second argument is refused as the loss it is.
             codebook_optimizer: an optimizer of its own for a table that learns by gradient, such as
                 `keras.optimizers.Adam(0.01)` beside `Adam(0.001)`: at the encoder's rate the codes
-                stay behind the vectors. By default `optimizer` trains both. Learning rate callbacks
-                cannot set the rates of two optimizers: give them schedules
-                (`keras.optimizers.schedules`).
+                stay behind the vectors. By default `optimizer` trains both. Callbacks that set the
+                learning rate set that of each; under the policy `"mixed_float16"` they cannot:
+                give schedules (`keras.optimizers.schedules`).
             jit_compile: `"auto"` is XLA on an accelerator and on JAX, and none for training on a
                 CPU with TensorFlow, where convolutions are slower with it.
             **kwargs: the other arguments of `keras.Model.compile`.

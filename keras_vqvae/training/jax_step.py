@@ -35,14 +35,18 @@ class StepModel(TrainedModel):
         try:
             return super().fit(*args, **kwargs)
         finally:
-            if self.compiled:
-                of_optimizer = {id(variable.value) for variable in self.optimizer.variables}
-                for variable in self.trainable_variables:
-                    if id(variable.value) in of_optimizer:
-                        variable.assign(jax.numpy.copy(variable.value))
+            self._part_from_averages()
+
+    def _part_from_averages(self) -> None:
+        if self.compiled:
+            of_optimizer = {id(variable.value) for variable in self.optimizer.variables}
+            for variable in self.trainable_variables:
+                if id(variable.value) in of_optimizer:
+                    variable.assign(jax.numpy.copy(variable.value))
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`; the weights are there again after an error, too."""
+        self._part_from_averages()  # a callback may evaluate at the end of training
         try:
             return super().evaluate(*args, **kwargs)
         finally:
@@ -50,6 +54,7 @@ class StepModel(TrainedModel):
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict`; the weights are there again after an error, too."""
+        self._part_from_averages()
         try:
             return super().predict(*args, **kwargs)
         finally:
@@ -57,10 +62,12 @@ class StepModel(TrainedModel):
 
     def _get_jax_state(self, **kinds: bool) -> tuple[Any, ...]:
         # Keras takes the weights out of their variables here, and notes where they are after a
-        # step only: an error in the first one would lose them.
+        # step only: an error in the first one would lose them. Where it leaves them, nothing is to
+        # be put back, which might be older than what is loaded by then.
         state: tuple[Any, ...] = super()._get_jax_state(**kinds)
-        taken = [kind for kind in _KINDS if kinds.get(kind)]
-        self._jax_state = dict(zip(taken, state, strict=True))
+        if kinds.get("purge_model_variables"):
+            taken = [kind for kind in _KINDS if kinds.get(kind)]
+            self._jax_state = dict(zip(taken, state, strict=True))
         return state
 
     def train_step(self, state: Any, data: Any) -> Any:
@@ -80,7 +87,7 @@ class StepModel(TrainedModel):
         # A table that learns by gradient is also set by the step itself: when it starts from data,
         # and when a dead code is replaced. The optimizer goes on from there.
         output, loss, scale, (trainable, non_trainable) = aux
-        guarded_gradients, norm = guarded(gradients)
+        guarded_gradients, norm, _ = guarded(gradients)
         norm /= scale
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             # It skips bad steps itself and must see them, to lower its scale.
@@ -90,6 +97,11 @@ class StepModel(TrainedModel):
         )
         logs, metric_values = self._stateless_record(metric_values, StepOutput(*output), loss, norm)
         return logs, (trainable, non_trainable, optimizer_values, metric_values)
+
+    def predict_step(self, state: Any, data: Any) -> Any:
+        """The model's output for a batch, and the new values of what it may change."""
+        args, kwargs = self.predict_inputs(data)
+        return self.stateless_call(*state, *args, **kwargs, training=False)
 
     def test_step(self, state: Any, data: Any) -> Any:
         """The loss and metrics of a batch, and the state with new metrics only."""

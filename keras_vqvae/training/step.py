@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vqvae.compilation import CompiledFunction
+from keras_vqvae.compilation import CompiledFunction, resolve_jit_compile
 from keras_vqvae.ops import finite_everywhere
 
 __all__ = ["StepOutput", "TrainedModel"]
@@ -99,6 +99,25 @@ class TrainedModel(keras.Model):
         with _own_errors(self.pipeline_errors, x, given.get("validation_data")):
             return super().fit(**given)
 
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        loss: Any = None,
+        *,
+        jit_compile: bool | str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        """As `keras.Model.compile`, with the package's XLA policy (`resolve_jit_compile`)."""
+        super().compile(optimizer, loss, jit_compile=resolve_jit_compile(jit_compile), **kwargs)
+        self._asked_jit_compile = jit_compile
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """As Keras's, with `jit_compile` as it was asked for: `"auto"` is another machine's too."""
+        config: dict[str, Any] = super().get_compile_config()
+        if "jit_compile" in config:  # of a model that is compiled
+            config["jit_compile"] = self._asked_jit_compile
+        return config
+
     def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
@@ -122,6 +141,10 @@ class TrainedModel(keras.Model):
         if self._evaluating:
             results.pop("gradient_norm", None)
         return results
+
+    def predict_inputs(self, data: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Of a batch as `predict` gets it, the arguments that the model is called with."""
+        return (keras.utils.unpack_x_y_sample_weight(data)[0],), {}
 
     def compute_step(self, data: Any, training: bool) -> StepOutput:
         """The cost of a batch. Changes weights (codebooks) only if `training`."""
@@ -159,7 +182,15 @@ class TrainedModel(keras.Model):
             metric.update_state(output.observations[name])
         if self._compile_metrics is not None:
             self._compile_metrics.update_state(output.y_true, output.y_pred)
-        if gradient_norm is not None:
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer) and (
+            gradient_norm is not None
+        ):
+            # Steps that it skips are part of its work; an epoch's mean is of the others.
+            taken = ops.isfinite(gradient_norm)
+            self.gradient_norm_metric.update_state(
+                ops.where(taken, gradient_norm, 0.0), sample_weight=ops.cast(taken, "float32")
+            )
+        elif gradient_norm is not None:
             self.gradient_norm_metric.update_state(gradient_norm)
         logs = self.get_metrics_result()
         if gradient_norm is None:
@@ -170,7 +201,9 @@ class TrainedModel(keras.Model):
 @contextmanager
 def _own_errors(kinds: tuple[type[Exception], ...], *data: Any) -> Iterator[None]:
     """Raises what batches could not be made for, in place of the backend's error about it."""
-    with_failure = [one for one in data if hasattr(one, "failure")]
+    # What `data.as_tf_dataset` made holds the batches it is made of.
+    batches = [getattr(one, "image_batches", one) for one in data]
+    with_failure = [one for one in batches if hasattr(one, "failure")]
     for one in with_failure:
         one.failure = None  # of an earlier `fit`
     try:
@@ -205,8 +238,8 @@ def _as_list(callbacks: Any) -> list[Any]:
     return list(several) if isinstance(several, list | tuple) else [several]
 
 
-def guarded(gradients: list[Any]) -> tuple[list[Any], Any]:
-    """The gradients and their global norm; if a replica's is not finite, zeros in their place.
+def guarded(gradients: list[Any]) -> tuple[list[Any], Any, Any]:
+    """The gradients, their norm, and whether it is finite on all replicas; if not, zeros.
 
     One bad batch then shows as NaN in the logged loss, where `keras.callbacks.TerminateOnNaN` sees
     it, and destroys no weight that learns by gradient, and no codebook, which guards itself. What
@@ -218,4 +251,4 @@ def guarded(gradients: list[Any]) -> tuple[list[Any], Any]:
     norm = ops.sqrt(sum((ops.sum(ops.square(g)) for g in present), start=ops.zeros((), "float32")))
     finite = finite_everywhere(norm)  # gradients are summed over replicas after this
     safe = [None if g is None else ops.where(finite, g, ops.zeros_like(g)) for g in gradients]
-    return safe, norm
+    return safe, norm, finite

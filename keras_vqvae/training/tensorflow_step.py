@@ -42,14 +42,21 @@ class StepModel(TrainedModel):
         found = [
             None if g is None else tf.convert_to_tensor(g) for g in tape.gradient(scaled, variables)
         ]
-        gradients, norm = guarded(found)
+        gradients, norm, finite = guarded(found)
         norm *= replicas / optimizer.scale_loss(tf.ones(()))
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            # It skips bad steps itself and must see them, to lower its scale.
-            gradients = found
+            # It skips bad steps itself and must see them, to lower its scale; of several replicas
+            # it looks at the first one's.
+            bad = float("inf")
+            gradients = [None if g is None else tf.where(finite, g, bad) for g in found]
         if variables:  # a table may learn without gradients beside networks that are frozen
             optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return self.record_step(output, loss, norm)
+
+    def predict_step(self, data: Any) -> Any:
+        """The model's output for a batch."""
+        args, kwargs = self.predict_inputs(data)
+        return self(*args, **kwargs, training=False)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """The loss and metrics of a batch; changes no weight but the metrics'."""

@@ -365,6 +365,29 @@ def test_bad_images_are_refused_before_anything_is_computed(bad):
     assert same_bits(values_of(model), before)
 
 
+def test_validation_data_is_looked_at_once():
+    seen = []
+
+    class Watched(Pairs):
+        def __getitem__(self, index):
+            seen.append(index)
+            return super().__getitem__(index)
+
+    images = grey_images(8)
+    autoencoder().fit(images, validation_data=Watched(images), epochs=3, verbose=0)
+    assert seen.count(0) <= seen.count(1) + 2  # by `fit`, and by Keras, which asks for its shape
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_latents_are_float32(policy):
+    keras.config.set_dtype_policy(policy)
+    for make in (models.convolutional_autoencoder, models.convolutional_vae):
+        model = make((8, 8, 1), embedding_dim=4, widths=(4,))
+        latents = model.encode(grey_images(2))
+        assert latents.dtype == np.float32
+        assert model.decode(latents).dtype == np.float32
+
+
 def test_bad_validation_images_are_named():
     images, message = BAD_IMAGES["another_size"]
     for validation in (images, (images, None)):

@@ -49,6 +49,32 @@ def test_onnx_at_batch_sizes_it_was_not_traced_with(trained, tmp_path):
         np.testing.assert_allclose(got, decoded[:n], atol=1e-3)
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_whole_models_take_whole_numbers(policy, tmp_path):
+    """Not what their layers compute in, in which 257 is no number."""
+    tf = pytest.importorskip("tensorflow")
+    keras.config.set_dtype_policy(policy)
+    prior = models.PixelCNN((2, 2), 300, filters=4, residual_blocks=1, embedding_dim=2)
+    prior.save(tmp_path / "prior.keras")
+    loaded = keras.models.load_model(tmp_path / "prior.keras")
+    loaded.export(tmp_path / "prior", verbose=False)
+    codes = np.array([[[255, 256], [257, 258]], [[299, 0], [1, 298]]], "int32")
+    exported = tf.saved_model.load(tmp_path / "prior")
+    np.testing.assert_allclose(
+        exported.serve(codes).numpy(), prior(codes).numpy(), rtol=1e-5, atol=1e-5
+    )
+
+    model = models.convolutional_autoencoder((8, 8, 1), 4, widths=(4,), value_range=(0, 1))
+    model.export(tmp_path / "model", verbose=False)
+    images = np.random.default_rng(0).random((2, 8, 8, 1)).astype("float32")
+    exported = tf.saved_model.load(tmp_path / "model")
+    np.testing.assert_allclose(exported.serve(images).numpy(), model.reconstruct(images), atol=1e-2)
+
+    conditional = models.PixelCNN((2, 2), 3, num_classes=2, filters=4, residual_blocks=1)
+    with pytest.raises(ValueError, match="inputs beside the codes"):
+        conditional.export(tmp_path / "conditional", verbose=False)
+
+
 def test_a_model_is_exported_after_fit_alone(tmp_path):
     tf = pytest.importorskip("tensorflow")
     model = autoencoder()

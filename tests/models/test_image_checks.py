@@ -257,6 +257,24 @@ def test_nothing_is_no_data():
 
 
 @pytest.mark.tensorflow_only
+@pytest.mark.tensorflow_only
+def test_batches_of_named_arrays_are_refused():
+    import tensorflow as tf
+
+    images = grey_images(4)
+    pipeline = tf.data.Dataset.from_tensor_slices({"image": images, "label": np.arange(4)}).batch(2)
+    remedy = re.escape("`x.map(lambda one: (one['image'], one['label']))`")
+    model = autoencoder()
+    for given in (pipeline, {"image": images}):
+        with pytest.raises(TypeError, match=r"`x` should give images.* a dict of 'image'"):
+            model.fit(given, verbose=0)
+    with pytest.raises(TypeError, match=remedy):
+        model.evaluate(pipeline, verbose=0)
+    with pytest.raises(TypeError, match="`validation_data` should give images"):
+        model.fit(images, validation_data=pipeline, verbose=0)
+    model.fit(pipeline.map(lambda one: (one["image"], one["label"])), verbose=0)
+
+
 def test_a_pipeline_of_single_images_is_to_be_batched():
     import tensorflow as tf
 

@@ -200,6 +200,13 @@ def test_numbers_of_samples_may_be_those_of_numpy():
     np.testing.assert_array_equal(samples, prior.sample(3, 0, seed=1))
 
 
+def test_named_arrays_are_refused():
+    prior = KINDS["pixelcnn"].make(scale=None)
+    prior.compile("adam", run_eagerly=True)
+    with pytest.raises(TypeError, match="`x` should give grids, or pairs of grids and labels"):
+        prior.fit({"codes": np.zeros((2, 2, 2), "int32")}, verbose=0)
+
+
 def test_a_list_of_codes_is_refused():
     prior = models.PixelCNN((2, 2), 3, **SMALL["pixelcnn"][1])
     prior.compile("adam")

@@ -218,6 +218,36 @@ def test_streams():
         prior.fit(Stream(), verbose=0)
 
 
+@each_of_few
+def test_predictions_are_the_logits_of_codes_with_their_conditions(case):
+    prior = case.make()
+    codes, y = case.data(prior, 5)
+    prior.compile("adam", run_eagerly=True)
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, i):
+            part = slice(2 * i, 2 * i + 2)
+            return codes[part], keras.tree.map_structure(lambda a: a[part], y)
+
+    labels, condition = prior.check_y(y, 5)
+    expected = to_numpy(prior(codes, labels=labels, condition=condition))
+    batches = codes if y is None else Batches()
+    np.testing.assert_allclose(prior.predict(batches, verbose=0), expected, rtol=1e-4, atol=1e-5)
+    if y is not None and labels is not None:
+        with pytest.raises(ValueError, match=r"Pass them beside the codes|pass the pair"):
+            prior.predict(codes, verbose=0)
+
+
+@each_kind
+def test_every_layer_is_built(case):
+    """Keras on JAX calls a model at each `fit` and `evaluate` in which one is not."""
+    for prior in (case.make(scale=None), case.make(scale=None, num_classes=3)):
+        assert [layer.path for layer in prior._flatten_layers() if not layer.built] == []
+
+
 @pytest.mark.tensorflow_only
 def test_the_first_batch_of_a_pipeline_is_checked():
     import tensorflow as tf

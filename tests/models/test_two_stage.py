@@ -57,6 +57,18 @@ def test_fit_trains_both_stages_and_returns_both_histories():
     assert len(second.history["val_bits_per_code"]) == 3
 
 
+@pytest.mark.parametrize("form", [tuple, list])
+def test_validation_data_is_what_keras_takes(form):
+    vqvae = _vqvae()
+    model = models.TwoStage(vqvae, _prior(vqvae))
+    images, labels = _images(4), np.arange(4)
+    for several in ((images,), (images, labels), (images, labels, None)):
+        _, second = model.fit(images, epochs=(0, 1), validation_data=form(several), verbose=0)
+        assert len(second.history["val_bits_per_code"]) == 1
+    with pytest.raises(ValueError, match="takes no sample weights"):
+        model.fit(images, validation_data=form((images, labels, np.ones(4))), verbose=0)
+
+
 def test_a_stage_of_no_epochs_is_left_as_it_is(fitted):
     before = fitted.vqvae.fingerprint()
     first, second = fitted.fit(_images(), epochs=(0, 1), verbose=0)

@@ -116,7 +116,7 @@ def uneven(strategy):
     }
 
 # NaN in the half of the second batch that one of two replicas gets.
-def broken(strategy):
+def broken(strategy, optimizer):
     keras.utils.set_random_seed(0)
     images = np.random.default_rng(0).random((16, 8, 8, 1)).astype("float32")
     images[8] = np.nan
@@ -125,16 +125,25 @@ def broken(strategy):
         encoder = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 4, 4)])
         decoder = keras.Sequential([keras.Input((2, 2, 2)), keras.layers.Conv2DTranspose(1, 4, 4)])
         model = models.Autoencoder(encoder, decoder, value_range=(0.0, 1.0))
-        model.compile(keras.optimizers.SGD(0.1))
+        model.compile(optimizer())
     start = model.get_weights()
     model.fit(batches.take(1), verbose=0)
     after_one = model.get_weights()
     model.set_weights(start)
     model.fit(batches, verbose=0)
     moved = zip(after_one, model.get_weights())
-    return max(float(np.abs(a - b).max()) for a, b in moved)
+    scale = getattr(model.optimizer, "dynamic_scale", tf.Variable(1.0)).numpy()
+    learned = max(float(np.abs(a - b).max()) for a, b in zip(start, after_one))
+    return max(float(np.abs(a - b).max()) for a, b in moved), float(scale), learned > 0
 
-found["broken"] = {name: broken(strategy) for name, strategy in both.items()}
+def with_loss_scale():
+    sgd = keras.optimizers.SGD(0.1)
+    return keras.optimizers.LossScaleOptimizer(sgd, initial_scale=16.0)
+
+found["broken"] = {
+    name: [broken(strategy, lambda: keras.optimizers.SGD(0.1)), broken(strategy, with_loss_scale)]
+    for name, strategy in both.items()
+}
 found["uneven"] = {name: uneven(strategy) for name, strategy in both.items()}
 """
 
@@ -273,7 +282,9 @@ def test_a_replica_without_rows_makes_no_loss_nan(few, model):
 
 
 def test_what_is_not_finite_on_one_replica_moves_no_weight(few):
-    assert few["broken"] == {"one": 0.0, "two": 0.0}
+    # The scale of the loss is halved by the bad batch.
+    expected = [[0.0, 1.0, True], [0.0, 8.0, True]]
+    assert few["broken"] == {"one": expected, "two": expected}
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from support import normal, same_bits, to_numpy, values_of
 
-from keras_vqvae.data import ArraySource, ImageBatches
+from keras_vqvae.data import ArraySource, ImageBatches, as_tf_dataset
 from keras_vqvae.training import StepModel, StepOutput, TrainedModel
 from keras_vqvae.training.step import guarded
 
@@ -208,6 +208,15 @@ def test_mixed_float16_lowers_its_scale_on_a_bad_batch():
     assert weight(model) == before
 
 
+def test_steps_that_a_loss_scale_skips_are_not_in_the_mean_of_the_norms():
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.0), initial_scale=4.0)
+    model = line()
+    model.compile(scaled, run_eagerly=True)
+    logs = fit(model, column(1.0, 2.0, 1.0, np.inf, 1.0, 2.0), batch_size=2)
+    assert logs["gradient_norm"] == [9.5]
+    assert not np.isfinite(logs["loss"][0])
+
+
 def test_gradient_accumulation_steps_once_for_all():
     model = line()
     model.compile(keras.optimizers.SGD(0.1, gradient_accumulation_steps=2), run_eagerly=True)
@@ -226,7 +235,10 @@ def test_training_goes_on_from_averaged_weights():
         assert weight(model) == average
         model.evaluate(x, verbose=0)
         model.predict(x, verbose=0)
-    assert np.isfinite(fit(model, x)["loss"][0])
+    # Keras joins weight and average before it calls this.
+    look = keras.callbacks.LambdaCallback(on_train_end=lambda logs: model.evaluate(x, verbose=0))
+    for _ in range(2):
+        assert np.isfinite(fit(model, x, callbacks=[look])["loss"][0])
 
 
 def test_a_frozen_model_logs_its_loss():
@@ -264,6 +276,33 @@ def test_an_error_leaves_the_model_with_its_weights(method, at):
     assert weight(model) == 1.0
     assert int(model.optimizer.iterations) >= 1
     assert fit(model, column(1.0, 2.0))["loss"] == [7.0]
+
+
+@pytest.mark.parametrize("method", ["predict_on_batch", "test_on_batch", "train_on_batch"])
+def test_weights_from_after_an_error_in_a_batch_stay(method):
+    model = line()
+    model.compile(keras.optimizers.SGD(0.0))
+    fit(model, column(1.0, 2.0))
+    with pytest.raises(Exception, match=r"."):
+        getattr(model, method)(np.ones((2, 3), "float32"))
+    model.dense.kernel.assign([[5.0]])
+    rate = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate)
+    fit(model, column(1.0, 2.0), callbacks=[rate])
+    assert weight(model) == 5.0
+
+
+@pytest.mark.parametrize("asked", ["auto", True, False])
+def test_what_is_saved_of_xla_is_what_was_asked_for(asked):
+    """And not what it meant on the machine that trained."""
+    model = line()
+    model.compile("sgd", jit_compile=asked)
+    config = model.get_compile_config()
+    assert config["jit_compile"] == asked
+    again = line()
+    again.compile_from_config(config)
+    assert again.jit_compile == model.jit_compile
+    assert again.get_compile_config()["jit_compile"] == asked
+    assert Line().get_compile_config() == {}
 
 
 def test_an_error_in_validation_leaves_the_model_with_its_weights():
@@ -375,6 +414,13 @@ def test_what_batches_fail_of_is_raised_and_not_the_backends_word_for_it(part):
         pixel().fit(batches, verbose=0, **validation)
 
 
+@pytest.mark.tensorflow_only
+def test_what_batches_of_a_pipeline_fail_of_is_raised_too():
+    pipeline = as_tf_dataset(batches_that_fail([None, UnreadableError("the drive is gone")]))
+    with pytest.raises(UnreadableError, match=r"^the drive is gone$"):
+        pixel().fit(pipeline, verbose=0)
+
+
 def test_other_errors_are_not_replaced_by_what_batches_fail_of():
     errors = [UnreadableError("first")]
     batches = batches_that_fail(errors)
@@ -429,8 +475,9 @@ def test_an_error_of_a_step_is_not_replaced_by_what_batches_fail_of():
 
 def test_guarded_by_hand():
     gradients = [np.array([3.0], "float32"), None, np.array([[4.0]], "float32")]
-    safe, norm = guarded(gradients)
+    safe, norm, finite = guarded(gradients)
     assert float(norm) == 5.0
+    assert bool(finite)
     assert to_numpy(safe[0]).tolist() == [3.0]
     assert safe[1] is None
 
@@ -438,14 +485,15 @@ def test_guarded_by_hand():
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
 def test_guarded_puts_zeros_in_place_of_all_gradients(bad):
     # 1e30 is finite, its square is not in float32.
-    safe, norm = guarded([np.ones(2, "float32"), np.array([1.0, bad], "float32")])
+    safe, norm, finite = guarded([np.ones(2, "float32"), np.array([1.0, bad], "float32")])
     assert not np.isfinite(float(norm))
+    assert not bool(finite)
     assert not any(to_numpy(g).any() for g in safe)
 
 
 def test_guarded_keeps_dtypes_and_sums_in_float32():
     gradients = [keras.ops.full((4,), 300.0, "float16")]  # 300² overflows float16
-    safe, norm = guarded(gradients)
+    safe, norm, _ = guarded(gradients)
     assert float(norm) == 600.0
     assert keras.backend.standardize_dtype(safe[0].dtype) == "float16"
 
