@@ -86,13 +86,16 @@ def gradients(function, x, variables=()):
     return to_numpy(by_x), [to_numpy(g) for g in by_values]
 
 
-def train_often(layer, x, steps):
-    """`steps` training calls of a built layer on the same `x`, compiled, its weights updated."""
+def train_often(layer, x, steps, xla=False):
+    """`steps` training calls of a built layer on the same `x`, compiled, its weights updated.
+
+    By XLA on JAX in any case, on TensorFlow if it is asked for.
+    """
     x = keras.ops.convert_to_tensor(x)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        step = tf.function(lambda x: layer(x, training=True), autograph=False)
+        step = tf.function(lambda x: layer(x, training=True), autograph=False, jit_compile=xla)
         for _ in range(steps):
             step(x)
         return

@@ -40,9 +40,9 @@ class Codebook(SavedGenerator, keras.layers.Layer):
     Args:
         num_embeddings: K, the number of codes.
         embedding_dim: D, the length of a code. By default taken from the input in `build`.
-        update: how the table learns: `"gradient"`, `"ema"` or an `UpdateRule`.
-        embeddings_initializer: `"uniform"` (±1/K), `"kmeans"`, a `DataInitializer` or anything that
-            `keras.initializers.get` takes.
+        update: how the table learns: `"gradient"`, `"ema"`, `"frozen"` or an `UpdateRule`.
+        embeddings_initializer: `"uniform"` (±1/K), `"kmeans"`, a `DataInitializer`, or a Keras
+            initializer, its name or its config.
         revival: what happens to unused codes: `None`, `"replace_dead"`, `"replace_unused"`,
             `"cvq"` or a `Revival`.
         distance: `"euclidean"`, `"cosine"` or a `Distance`.

@@ -95,7 +95,7 @@ class Orthogonality(Regularizer):
         product = ops.matmul(unit, ops.transpose(unit))
         if D < K:
             product = ops.matmul(ops.transpose(unit), unit)
-        return self.weight * (ops.sum(ops.square(product)) / K**2 - 1.0 / K)
+        return self.weight * (ops.sum(ops.square(product)) / float(K) ** 2 - 1.0 / K)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

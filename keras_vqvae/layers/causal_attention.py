@@ -10,6 +10,8 @@ from keras import ops
 from keras_vqvae.checks import check_count, check_share
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.causal_layer import CausalLayer
+from keras_vqvae.layers.freezing import hand_on_frozen
+from keras_vqvae.layers.parts import spread_initializers
 
 __all__ = ["CausalAttention"]
 
@@ -69,10 +71,11 @@ class CausalAttention(CausalLayer):
         dropout = check_share("dropout", dropout)
         self.dropout = dropout
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        first, self._second_initializer = spread_initializers(self.kernel_initializer, 2)
         # Three projections in one product.
         self._projection = keras.layers.Dense(
             3 * self.num_heads * self.key_dim,
-            kernel_initializer=self.kernel_initializer,
+            kernel_initializer=first,
             dtype=self.dtype_policy,
             name="projection",
         )
@@ -87,11 +90,12 @@ class CausalAttention(CausalLayer):
         self._projection.build((None, input_shape[-1]))
         self._to_output = keras.layers.Dense(
             self.filters or input_shape[-1],
-            kernel_initializer=self.kernel_initializer,
+            kernel_initializer=self._second_initializer,
             dtype=self.dtype_policy,
             name="output",
         )
         self._to_output.build((None, self.num_heads * self.key_dim))
+        hand_on_frozen(self)
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.layers.parts import serialized
+from keras_vqvae.layers.parts import is_position_wise, serialized
 from keras_vqvae.layers.quantizer import Quantizer
 
 __all__ = ["CodeIndices", "CodeLookup"]
@@ -66,6 +66,8 @@ class CodeIndices(_OfQuantizer):
         self.built = True
 
     def call(self, z_e: Any, mask: Any = None) -> Any:
+        if mask is None:
+            return self.quantizer.indices_of(ops.convert_to_tensor(z_e))
         return self.quantizer.discretize(z_e, training=False, mask=mask).indices
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -105,6 +107,11 @@ class CodeLookup(_OfQuantizer):
     (None, 2, 2, 4)
     """
 
+    def __init__(self, quantizer: Any, **kwargs: Any) -> None:
+        super().__init__(quantizer, **kwargs)
+        # But for quantizers of whole grids, whose indices have other positions.
+        self.supports_masking = is_position_wise(self.quantizer)
+
     def build(self, input_shape: Any) -> None:
         if not self.quantizer.built:
             if self.quantizer.embedding_dim is None:
@@ -126,3 +133,6 @@ class CodeLookup(_OfQuantizer):
     def compute_output_spec(self, indices: Any) -> Any:
         self.quantizer.check_indices(indices.dtype, indices.shape)
         return keras.KerasTensor(self.compute_output_shape(indices.shape), "float32")
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return previous_mask

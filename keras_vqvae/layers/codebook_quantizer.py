@@ -5,6 +5,7 @@ from typing import Any
 from keras import ops
 
 from keras_vqvae.codebooks import Codebook
+from keras_vqvae.layers.freezing import hand_on_frozen
 from keras_vqvae.layers.scheduled_quantizer import ScheduledQuantizer
 from keras_vqvae.ops import finite_everywhere, mean_square
 
@@ -25,26 +26,32 @@ class CodebookQuantizer(ScheduledQuantizer):
         self.check_input_shape(input_shape)
         self.codebook.build((None, input_shape[-1]))
         self.build_numbers()
-        self.hand_on_frozen()
+        hand_on_frozen(self)
         self.built = True
 
     def flatten(self, z_e: Any, mask: Any = None) -> tuple[Any, Any]:
         self.check_built("discretize")
         return super().flatten(z_e, mask)
 
-    def table_losses(self, x: Any, codes: Any, valid: Any) -> dict[str, Any]:
-        """`‖sg(x) − q‖²`, if the table learns by it, and `β ‖x − sg(q)‖²`, for `(N, D)` each."""
+    def table_losses(self, x: Any, codes: Any, valid: Any) -> tuple[dict[str, Any], Any]:
+        """`‖sg(x) − q‖²`, if the table learns by it, and `β ‖x − sg(q)‖²`, for `(N, D)` each.
+
+        Returns:
+            The losses by name, and the second one without β, for `learn_from`.
+        """
         losses = {}
         if "codebook_loss" in self.loss_names:
             losses["codebook_loss"] = mean_square(ops.stop_gradient(x) - codes, valid)
         commitment = mean_square(x - ops.stop_gradient(codes), valid)
         losses["commitment_loss"] = self.number("beta") * commitment
-        return losses
+        return losses, commitment
 
-    def learn_from(self, x: Any, indices: Any, valid: Any, losses: dict[str, Any]) -> None:
-        """A training step of the table; from `table_losses` it is known whether `x` is finite."""
-        finite = finite_everywhere(losses["commitment_loss"])
-        self.codebook.learn(x, indices, valid, finite)
+    def learn_from(self, x: Any, indices: Any, valid: Any, commitment: Any) -> None:
+        """A training step of the table; from `table_losses` it is known whether `x` is finite.
+
+        Not by a loss that β has scaled: where β is 0, a compiler may take it for 0, NaN or not.
+        """
+        self.codebook.learn(x, indices, valid, finite_everywhere(commitment))
 
     def codes_of(self, indices: Any) -> Any:
         return self.codebook.lookup(indices)

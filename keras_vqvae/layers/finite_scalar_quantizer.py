@@ -16,8 +16,9 @@ from keras_vqvae.seeds import check_seed
 
 __all__ = ["FiniteScalarQuantizer"]
 
-# Bounds are drawn in by this much, so that the outermost levels are no wider than they need be.
-_EPSILON = 1e-3
+# Bounds are drawn in by this share, so that the outermost levels are no wider than they need be; of
+# many levels by less, as half a level at each end has to be left.
+_EPSILON = np.float32(1e-3)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -110,7 +111,7 @@ class FiniteScalarQuantizer(SavedGenerator, ScalarQuantizer):
         if self.symmetric:
             steps = self.steps_to(ops.tanh(x))
         else:
-            half = (sizes - 1.0) * (1.0 - _EPSILON) / 2.0
+            half = (sizes - 1.0) * (1.0 - np.minimum(_EPSILON, 0.5 / sizes)) / 2.0
             offset = np.where(sizes % 2 == 0, np.float32(0.5), np.float32(0.0))
             shift = np.arctanh(np.where(sizes > 2, offset / half, 0.0)).astype("float32")
             steps = half * ops.tanh(x + shift) + (sizes // 2 - offset)

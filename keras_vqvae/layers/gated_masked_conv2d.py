@@ -8,6 +8,7 @@ from keras import ops
 from keras_vqvae.checks import check_count, check_share
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.layers.causal_layer import CausalLayer, at_position
+from keras_vqvae.layers.parts import spread_initializers
 
 __all__ = ["GatedMaskedConv2D"]
 
@@ -127,9 +128,9 @@ class GatedMaskedConv2D(CausalLayer):
         }
         if condition_shape is not None:
             shapes["condition_kernel"] = (condition_shape[-1], 2 * two)
-        for name, shape in shapes.items():
-            weight = self.add_weight(name=name, shape=shape, initializer=self.kernel_initializer)
-            setattr(self, name, weight)
+        initializers = spread_initializers(self.kernel_initializer, len(shapes))
+        for (name, shape), initializer in zip(shapes.items(), initializers, strict=True):
+            setattr(self, name, self.add_weight(name=name, shape=shape, initializer=initializer))
         for name, shape in (
             ("vertical_bias", (two,)),
             ("horizontal_bias", (two,)),

@@ -33,7 +33,8 @@ class GumbelQuantizer(DrawnCodeQuantizer):
 
     `kl_loss` keeps codes in use, and is the KL term of the discrete VAE under a uniform prior. The
     loss is the same in training and in evaluation, the drawn indices are not. Masked positions get
-    index −1 and zeros and count in no mean. N vectors need N × K numbers of memory.
+    index −1 and zeros and count in no mean. N vectors need N × K numbers of memory;
+    `encode` takes a chunk at a time.
 
     Args:
         num_embeddings: K, the number of codes.

@@ -123,9 +123,9 @@ class ImplicitDepth(CodebookQuantizer):
         if training:
             # A batch that is not finite would make table and network so.
             codes = ops.where(all_finite(x), codes, ops.stop_gradient(codes))
-        losses = self.table_losses(x, codes, valid)
+        losses, commitment = self.table_losses(x, codes, valid)
         if training:
-            self.learn_from(x, indices, valid, losses)
+            self.learn_from(x, indices, valid, commitment)
             self.advance(valid)
         return self.restore(z_e, valid, straight_through(x, codes), indices, losses, codes)
 

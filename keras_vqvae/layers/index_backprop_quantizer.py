@@ -48,8 +48,8 @@ class IndexBackpropQuantizer(CodebookQuantizer):
 
     The entropy loss makes each vector sure of its code and all codes be used. β stands before the
     commitment loss, as in `VectorQuantizer`; the authors' code has it before `codebook_loss`.
-    Masked positions get index −1 and zeros and count in no mean. In training N vectors need
-    N × K numbers of memory; `encode` takes a chunk at a time.
+    Masked positions get index −1 and zeros and count in no mean. N vectors need N × K numbers of
+    memory; `encode` takes a chunk at a time.
 
     Args:
         num_embeddings: K, the number of codes.
@@ -124,15 +124,13 @@ class IndexBackpropQuantizer(CodebookQuantizer):
         indices = highest_score(logits)
         codes = take_rows(table, indices)
         quantized = with_soft_gradient(codes, ops.softmax(logits, axis=-1), table)
-        losses = {
-            "quantization_loss": mean_square(x - quantized, valid),
-            **self.table_losses(x, codes, valid),
-        }
+        losses, commitment = self.table_losses(x, codes, valid)
+        losses = {"quantization_loss": mean_square(x - quantized, valid), **losses}
         if "entropy_loss" in self.loss_names:
             difference = self._entropy_difference(logits, valid)
             losses["entropy_loss"] = self.number("entropy_weight") * difference
         if training:
-            self.learn_from(x, indices, valid, losses)
+            self.learn_from(x, indices, valid, commitment)
             self.advance(valid)
         return self.restore(z_e, valid, quantized, indices, losses, codes)
 

@@ -14,6 +14,7 @@ __all__ = [
     "check_part",
     "check_parts",
     "concatenated_counts",
+    "is_position_wise",
     "known_dim",
     "mean_losses",
     "number_of",
@@ -64,9 +65,9 @@ def concatenated_counts(tables: tuple[TableUse, ...]) -> Any:
 
 
 def spread_initializers(initializer: Any, count: int, step: int = 1) -> list[Any]:
-    """An initializer for each table, by seeds `step` apart.
+    """An initializer for each weight, by seeds `step` apart.
 
-    One random instance would start all tables alike, but for one with a generator, which goes on.
+    One random instance would start all weights alike, but for one with a generator, which goes on.
     """
     if isinstance(initializer, dict):
         initializer = keras.saving.deserialize_keras_object(initializer)
@@ -100,12 +101,17 @@ def check_part(part: Any, argument: str) -> Quantizer:
             f"`{argument}` should be a quantizer such as `VectorQuantizer(512)`. "
             f"Received: {argument}={part!r}"
         )
-    if part.indices_shape((2, 3, 5, 4))[:3] != (2, 3, 5):
+    if not is_position_wise(part):
         raise ValueError(
             f"`{argument}` should give indices to each position. "
             f"Received: {argument}={part!r}, which takes whole grids"
         )
     return part
+
+
+def is_position_wise(part: Quantizer) -> bool:
+    """Whether a quantizer gives indices to each position, and not to a whole grid."""
+    return part.indices_shape((2, 3, 5, 4))[:3] == (2, 3, 5)
 
 
 def check_parts(quantizers: Any) -> list[Quantizer]:

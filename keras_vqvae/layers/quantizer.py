@@ -127,17 +127,6 @@ class Quantizer(keras.layers.Layer):
             "subclasses (a property may be a class attribute)."
         )
 
-    def hand_on_frozen(self) -> None:
-        """Last in `build`: freezes the layers in a frozen quantizer.
-
-        Keras hands `trainable = False` on when it is set. As an argument, or in a loaded model, it
-        is set before there are layers to hand it on to.
-        """
-        if self.trainable:
-            return
-        for part in self._flatten_layers(include_self=False):
-            part.trainable = False
-
     def flatten(self, z_e: Any, mask: Any = None) -> tuple[Any, Any]:
         """Vectors as a flat list, and which of them are valid.
 
@@ -377,6 +366,7 @@ class Quantizer(keras.layers.Layer):
     def compute_output_spec(
         self, z_e: Any, training: bool | None = None, mask: Any = None, return_indices: bool = False
     ) -> Any:
+        self.check_input_shape(z_e.shape)
         quantized = keras.KerasTensor(self.compute_output_shape(z_e.shape), self.compute_dtype)
         if not return_indices:
             return quantized

@@ -10,10 +10,11 @@ from keras import ops
 from keras_vqvae.checks import check_count
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks import Codebook
+from keras_vqvae.layers.freezing import hand_on_frozen
 from keras_vqvae.layers.parts import concatenated_counts
 from keras_vqvae.layers.quantizer import Quantizer
 from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
-from keras_vqvae.ops import all_finite, straight_through
+from keras_vqvae.ops import all_finite, full_product, straight_through
 from keras_vqvae.seeds import check_seed
 
 __all__ = ["RandomProjectionQuantizer"]
@@ -123,7 +124,7 @@ class RandomProjectionQuantizer(Quantizer):
         projection = generator.uniform(-limit, limit, (dim, self.num_codebooks * self.codebook_dim))
         self.projection = self._frozen("projection", projection)
         self.lift = self._frozen("lift", np.linalg.pinv(projection))
-        self.hand_on_frozen()
+        hand_on_frozen(self)
         self.built = True
 
     def _frozen(self, name: str, value: np.ndarray) -> Any:
@@ -142,7 +143,8 @@ class RandomProjectionQuantizer(Quantizer):
         x, valid = self.flatten(z_e, mask)
         centred = x - ops.mean(x, axis=-1, keepdims=True)
         variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
-        projected = ops.matmul(centred / ops.sqrt(variance + _EPSILON), self.projection)
+        normalized = centred / ops.sqrt(variance + _EPSILON)
+        projected = full_product(normalized, ops.convert_to_tensor(self.projection))
         pieces = ops.split(projected, self.num_codebooks, axis=-1)
         # Of what is not finite, or has no variance that is, the projections can be finite.
         finite = all_finite(x) if training else None

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_vqvae.checks import check_count, check_number
 from keras_vqvae.layers.composite import Composite
+from keras_vqvae.layers.freezing import hand_on_frozen
 from keras_vqvae.layers.parts import known_dim, mean_losses, one_for_each, stacked_shape
 from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
 from keras_vqvae.layers.quantizer import Quantizer
@@ -63,7 +64,7 @@ class ResidualDepths(SavedGenerator, Composite):
         self.check_input_shape(input_shape)
         for part in self.quantizers:
             part.build((None, input_shape[-1]))
-        self.hand_on_frozen()
+        hand_on_frozen(self)
         self.built = True
 
     def kept(self, z_e: Any, valid: Any, training: bool) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_vqvae.layers.freezing import hand_on_frozen
 from keras_vqvae.layers.quantizer import Quantizer
 from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.ops import check_index_bits, pack_digits, unpack_digits, with_value
@@ -34,7 +35,7 @@ class ScalarQuantizer(Quantizer):
             return
         self.check_input_shape(input_shape)
         self._counter = self.make_counter()
-        self.hand_on_frozen()
+        hand_on_frozen(self)
         self.built = True
 
     def bounded(self, x: Any) -> Any:

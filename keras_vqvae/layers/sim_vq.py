@@ -10,6 +10,7 @@ from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.nearest_code_quantizer import NearestCodeQuantizer
 from keras_vqvae.layers.parts import serialized
 from keras_vqvae.layers.quantizer_output import QuantizerOutput
+from keras_vqvae.ops import full_product
 from keras_vqvae.seeds import check_seed
 
 __all__ = ["SimVQ"]
@@ -51,7 +52,7 @@ class _MappedCodebook(Codebook):
 
     def table(self) -> Any:
         if self.transform is None:
-            return ops.matmul(self.embeddings, self.kernel)
+            return full_product(*map(ops.convert_to_tensor, (self.embeddings, self.kernel)))
         return ops.cast(self.transform(ops.convert_to_tensor(self.embeddings)), "float32")
 
 
@@ -175,9 +176,9 @@ class SimVQ(NearestCodeQuantizer):
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
         quantized, codes, indices = self.choose(x, training, valid)
-        losses = self.table_losses(x, codes, valid)
+        losses, commitment = self.table_losses(x, codes, valid)
         if training:
-            self.learn_from(x, indices, valid, losses)
+            self.learn_from(x, indices, valid, commitment)
             self.advance(valid)
         return self.restore(z_e, valid, quantized, indices, losses, codes)
 

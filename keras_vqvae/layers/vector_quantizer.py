@@ -180,14 +180,14 @@ class VectorQuantizer(NearestCodeQuantizer):
             codebook.initialize(x, valid)
         indices = None if indices is None else ops.reshape(indices, (-1,))
         quantized, codes, indices = self.choose(x, training, valid, indices)
-        losses = self.table_losses(x, codes, valid)
+        losses, commitment = self.table_losses(x, codes, valid)
         for one in self.regularizers:
             # A batch without vectors costs nothing, though the table may.
             rows = ops.cast(ops.shape(x)[0], "float32") if valid is None else ops.sum(valid)
             loss = self.option_now(one.prefix, one).loss(codebook, x, indices, valid)
             losses[one.loss_name] = ops.where(all_reduce_sum(rows) > 0, loss, 0.0)
         if training and learn:
-            self.learn_from(x, indices, valid, losses)
+            self.learn_from(x, indices, valid, commitment)
             self.advance(valid)
         return self.restore(z_e, valid, quantized, indices, losses, codes)
 

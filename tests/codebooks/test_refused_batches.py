@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from support import normal, same_bits, to_numpy
+from support import normal, same_bits, to_numpy, train_often
 
 from keras_vqvae.codebooks import (
     AffineUpdate,
     AnchorRevival,
+    CrossEntropyCommitment,
     EMAUpdate,
     FrozenCodes,
     ReplaceDead,
@@ -39,6 +40,30 @@ def weights_of(layer):
 def unchanged(layer, before):
     after = weights_of(layer)
     return list(after) == list(before) and same_bits(list(after.values()), list(before.values()))
+
+
+@pytest.mark.parametrize("xla", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"update": "ema"},
+        {"update": "ema", "regularizer": CrossEntropyCommitment()},
+        {"estimator": "diveq", "revival": ReplaceDead(0.5, 0.1)},
+    ],
+    ids=["ema", "regularized", "diveq"],
+)
+def test_so_it_is_in_a_compiled_step_without_a_commitment_loss(options, xla):
+    """Where β is 0 a compiler may take the loss for 0, and nothing may depend on it."""
+    layer = VectorQuantizer(4, 2, beta=0.0, seed=0, **options)
+    x = normal((10, 2))
+    layer.build(x.shape)
+    train_often(layer, x, 2, xla)
+    before = weights_of(layer)
+    spoilt = x.copy()
+    spoilt[3, 1] = np.nan
+    train_often(layer, spoilt, 1, xla)
+    assert unchanged(layer, before)
+    assert int(layer.codebook.refused_batches) == 1
 
 
 @each_update

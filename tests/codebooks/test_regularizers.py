@@ -20,6 +20,14 @@ from keras_vqvae.layers import (
     VectorQuantizer,
 )
 
+
+def test_tables_of_any_size_have_an_orthogonality():
+    """JAX takes no integer above 2**31, and K² may be one."""
+    table = np.ones((50_000, 2), "float32")
+    loss = Orthogonality(1.0).loss(codebook_with(table), NOTHING, NOTHING)
+    assert float(loss) == pytest.approx(1.0 - 1 / 50_000, rel=1e-4)
+
+
 SHAPES = ((20, 3), (5, 3))
 NOTHING = np.zeros((1, 1), "float32")
 

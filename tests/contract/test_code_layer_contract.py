@@ -6,10 +6,17 @@ import pytest
 from case_types import by_name, marked
 from contract_cases import CODE_LAYERS
 from quantizer_cases import QUANTIZERS
-from support import to_numpy
+from support import normal, to_numpy
 
 from keras_vqvae import models
-from keras_vqvae.layers import CodeIndices, CodeLookup, VectorQuantizer
+from keras_vqvae.layers import (
+    CodeIndices,
+    CodeLookup,
+    GumbelQuantizer,
+    IndexBackpropQuantizer,
+    ResidualVectorQuantizer,
+    VectorQuantizer,
+)
 
 each_quantizer = pytest.mark.parametrize("case", marked(QUANTIZERS), ids=by_name)
 
@@ -38,6 +45,39 @@ def test_codes_come_out_of_a_functional_model_and_go_into_one(case):
     assert decoder.output_shape[1:] == x.shape[1:]
     np.testing.assert_array_equal(to_numpy(decoder(indices)), to_numpy(quantizer.decode(indices)))
     assert not to_codes.losses
+
+
+def test_a_mask_goes_through_codes():
+    x = np.ones((2, 3, 4), "float32")
+    x[:, 2] = 0.0
+    for quantizer in (VectorQuantizer(8, 4), ResidualVectorQuantizer(2, 8, 4)):
+        inputs = keras.Input((3, 4))
+        codes = CodeIndices(quantizer)(keras.layers.Masking()(inputs))
+        vectors = CodeLookup(quantizer)(codes)
+        # A pooling that knows padding gives the mean of the first two.
+        pooled = keras.layers.GlobalAveragePooling1D()(vectors)
+        found, mean = keras.Model(inputs, [vectors, pooled])(x)
+        assert not to_numpy(found)[:, 2].any()
+        np.testing.assert_allclose(to_numpy(mean), to_numpy(found)[:, :2].mean(1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [IndexBackpropQuantizer, GumbelQuantizer])
+def test_indices_need_no_scores_of_all_codes_at_one_time(make, monkeypatch):
+    quantizer = make(8, 4)
+    quantizer.build((None, 4))
+    x = normal((5, 4))
+    expected = to_numpy(quantizer.encode(x))
+    monkeypatch.setattr(type(quantizer), "discretize", None)  # which holds them
+    np.testing.assert_array_equal(to_numpy(CodeIndices(quantizer)(x)), expected)
+
+
+@each_quantizer
+def test_vectors_of_another_length_are_refused_in_a_functional_model(case):
+    quantizer = case.make()
+    quantizer.build(case.inputs(0).shape)
+    wrong = keras.Input((*case.inputs(0).shape[1:-1], case.dim + 1))
+    with pytest.raises(ValueError, match=rf"vectors of length {case.dim} on the last axis"):
+        quantizer(wrong)
 
 
 @each_quantizer

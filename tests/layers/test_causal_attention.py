@@ -1,5 +1,6 @@
 """CausalAttention: the formula in NumPy, what it reaches, and steps equal to the whole grid."""
 
+import keras
 import numpy as np
 import pytest
 from causal_support import before, layer_by_steps, reached, scale_weights
@@ -8,6 +9,24 @@ from support import normal, to_numpy
 from keras_vqvae import layers
 
 GRID = (3, 4)
+
+
+def test_trap_20_a_frozen_layer_holds_frozen_ones():
+    inputs = keras.Input((*GRID, 5))
+    frozen = keras.Model(inputs, layers.CausalAttention(2, 3, trainable=False)(inputs))
+    assert frozen.trainable_variables == []
+    layer = made()
+    layer.trainable = False
+    again = layers.CausalAttention.from_config(layer.get_config())
+    again.build((None, *GRID, 5))
+    assert not any(weight.trainable for weight in again.weights)
+
+
+def test_its_kernels_start_from_other_numbers():
+    layer = layers.CausalAttention(1, 6, kernel_initializer=keras.initializers.RandomNormal(seed=1))
+    layer.build((None, *GRID, 6))
+    first, second = (to_numpy(w).ravel()[:36] for w in layer.weights if "kernel" in w.path)
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.6
 
 
 def made(**options):

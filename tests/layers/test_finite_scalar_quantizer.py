@@ -58,6 +58,12 @@ def test_trap_16_every_level_is_reached_and_none_beyond(L, symmetric):
     assert (np.diff(to_numpy(indices)[:-2]) >= 0).all()  # a larger number, no smaller level
 
 
+@pytest.mark.parametrize("L", [500, 501, 1000, 1001, 1002, 4096, 2**20])
+def test_trap_16_the_outermost_of_many_levels_are_reached(L):
+    indices = to_numpy(FiniteScalarQuantizer((L,)).encode([[-50.0], [-1e30], [50.0], [1e30]]))
+    assert indices.tolist() == [0, 0, L - 1, L - 1]
+
+
 @pytest.mark.parametrize("L", range(2, 17))
 def test_trap_16_zero_is_the_middle_level(L):
     layer = FiniteScalarQuantizer((L,))

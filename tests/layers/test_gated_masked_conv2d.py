@@ -147,6 +147,19 @@ def test_no_blind_spot_and_no_leak(position):
     np.testing.assert_array_equal(field, np.broadcast_to(rows_above, GRID))
 
 
+@pytest.mark.parametrize("initializer", ["glorot_uniform", keras.initializers.HeNormal(seed=3)])
+def test_kernels_start_from_other_numbers(initializer):
+    """One initializer gives all that it is called for the same stream."""
+    layer = layers.GatedMaskedConv2D(4, 3, "B", kernel_initializer=initializer)
+    layer.build([(None, 3, 4, 4), (None, 3, 4, 4)], (None, None, None, 4))
+    kernels = [to_numpy(w).ravel() for w in layer.weights if "bias" not in w.name]
+    assert len(kernels) == 5
+    for i, one in enumerate(kernels):
+        for other in kernels[:i]:
+            n = min(len(one), len(other))
+            assert abs(np.corrcoef(one[:n], other[:n])[0, 1]) < 0.9
+
+
 def test_dropout_in_training_only():
     layer = layers.GatedMaskedConv2D(8, 3, "B", dropout=0.5, residual=False)
     pair = (normal((1, *GRID, 8), 0), normal((1, *GRID, 8), 1))
