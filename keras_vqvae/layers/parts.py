@@ -89,6 +89,7 @@ def own_arguments(part: Any) -> dict[str, Any]:
     config: dict[str, Any] = part.get_config()
     for key in ("name", "trainable", "dtype"):
         config.pop(key)
+    config.pop("frozen_parts", None)  # the outer layer says them of all its parts
     return config
 
 

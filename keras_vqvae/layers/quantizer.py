@@ -1,7 +1,7 @@
 """What all quantizers share: the wiring to Keras around one method with the arithmetic."""
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_vqvae.checks import not_built
 from keras_vqvae.compilation import is_concrete
+from keras_vqvae.layers.freezing import freeze_parts, frozen_parts
 from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
 from keras_vqvae.ops import all_finite, all_reduce_sum, code_counts
 
@@ -359,6 +360,20 @@ class Quantizer(keras.layers.Layer):
         """The shape of the vectors that indices of this shape stand for."""
         positions = indices_shape[:-1] if self.has_index_axis else indices_shape
         return (*positions, self.embedding_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        frozen = frozen_parts(self)
+        return {**super().get_config(), **({"frozen_parts": frozen} if frozen else {})}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The layer of a config; parts that were frozen alone are frozen again."""
+        config = dict(config)
+        frozen = config.pop("frozen_parts", ())
+        layer: Self = super().from_config(config)
+        layer._frozen_parts = tuple(frozen)  # of which `build` makes some
+        freeze_parts(layer, frozen)
+        return layer
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
