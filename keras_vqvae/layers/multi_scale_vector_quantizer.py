@@ -378,7 +378,9 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
 
 def _check_scales(scales: Any) -> tuple[tuple[int, ...], ...]:
     scales = scales.tolist() if isinstance(scales, np.ndarray) else scales
-    given = list(scales) if isinstance(scales, Sequence) and not isinstance(scales, str) else []
+    given = (
+        list(scales) if isinstance(scales, Sequence) and not isinstance(scales, str | bytes) else []
+    )
     tuples = [tuple(scale) for scale in given if isinstance(scale, Sequence | np.ndarray)]
     rank = len(tuples[0]) if tuples else 2
     sizes = [tuple(s) if isinstance(s, Sequence | np.ndarray) else (s,) * rank for s in given]

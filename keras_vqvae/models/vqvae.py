@@ -145,7 +145,7 @@ class VQVAE(Autoencoder):
 
         Raises:
             ValueError: if a `loss` is given: it is the model's own; or a `codebook_optimizer` for
-                a table that learns without gradients.
+                a table that learns without gradients, or beside a `LossScaleOptimizer`.
         """
         if codebook_optimizer is not None:
             if not self.quantizer.learns_by_gradient:
@@ -154,11 +154,16 @@ class VQVAE(Autoencoder):
                     "not: leave `codebook_optimizer` out and set its rate in the quantizer "
                     "(`update=EMAUpdate(decay=...)`), or give the quantizer `update='gradient'`."
                 )
-            optimizer = keras.optimizers.MultiOptimizer(
-                keras.optimizers.OptimizerMap(
-                    keras.optimizers.get(optimizer),
-                    {self._codebook_path_pattern(): keras.optimizers.get(codebook_optimizer)},
+            both = keras.optimizers.get(optimizer), keras.optimizers.get(codebook_optimizer)
+            if any(isinstance(one, keras.optimizers.LossScaleOptimizer) for one in both):
+                raise ValueError(
+                    "`optimizer` and `codebook_optimizer` should scale no loss, which is one for "
+                    "both. Pass the inner optimizers: under the policy 'mixed_float16' Keras "
+                    f"scales the loss for the two. Received: optimizer={both[0].name}, "
+                    f"codebook_optimizer={both[1].name}"
                 )
+            optimizer = keras.optimizers.MultiOptimizer(
+                keras.optimizers.OptimizerMap(both[0], {self._codebook_path_pattern(): both[1]})
             )
         super().compile(optimizer, loss, jit_compile=jit_compile, **kwargs)
 

@@ -336,7 +336,7 @@ def test_what_it_cannot_take_is_refused():
 
 
 def test_arguments_are_checked():
-    no_integers = (4, "12", (), (0, 2), (1.5,))
+    no_integers = (4, "12", b"12", (), (0, 2), (1.5,))
     no_order = ((2, 1), ((4, 1), (3, 2)))
     no_one_rank = (((1, 2), (1, 2, 3)), ((1, 2), (2,)), ((1,) * 4,))
     for wrong in (*no_integers, *no_order, *no_one_rank):

@@ -30,6 +30,16 @@ def test_codebook_optimizer_has_a_rate_of_its_own():
     assert not same_bits(values_of(other.encoder), rest)
 
 
+@pytest.mark.parametrize("which", ["optimizer", "codebook_optimizer"])
+def test_optimizers_that_scale_the_loss_are_refused(which):
+    arguments = with_rates(0.1, 0.1)
+    arguments[which] = keras.optimizers.LossScaleOptimizer(arguments[which])
+    with pytest.raises(ValueError, match=rf"should scale no loss.*{which}=loss_scale"):
+        vqvae(compile_args=arguments)
+    half = vqvae(compile_args=with_rates(0.1, 0.1), dtype="mixed_float16")
+    assert isinstance(half.optimizer, keras.optimizers.LossScaleOptimizer)
+
+
 def test_equal_rates_are_one_optimizer():
     images = grey_images(8)
     found = []
