@@ -100,10 +100,13 @@ class ResumableTraining(Resuming):
                         f"`{name}` should be left out with `ResumableTraining`. Received: "
                         f"{name}={arguments[name]!r}. Pass `validation_data` or `data.ImageBatches`"
                     )
+            batch_size = arguments.pop("batch_size", None) or 32
+            if arguments.get("validation_batch_size") is None:  # Keras takes the other one then
+                arguments["validation_batch_size"] = batch_size
             x = RowBatches(
                 x,
                 arguments.pop("y", None),
-                arguments.pop("batch_size", None) or 32,
+                batch_size,
                 bool(arguments.pop("shuffle", True)),
                 self.seed,
             )
@@ -148,6 +151,8 @@ class ResumableTraining(Resuming):
         super().on_epoch_begin(epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self.save_if_cut_short():
+            return
         self.history.append({name: float(value) for name, value in (logs or {}).items()})
         self._write(epoch + 1, 0, [])
         super().on_epoch_end(epoch, logs)

@@ -94,6 +94,18 @@ class Resuming(keras.callbacks.Callback):
         """To be called by a subclass when it has saved the epoch."""
         self._stop_if_interrupted()
 
+    def save_if_cut_short(self) -> bool:
+        """Saves an epoch that `stop_training` has ended before its last step, as one not ended.
+
+        Returns:
+            Whether it is such a one, of which a subclass saves no more.
+        """
+        steps = self.params.get("steps")
+        cut = bool(self.model.stop_training) and steps is not None and self._steps < steps
+        if cut:
+            self._save(self._train_metrics)
+        return cut
+
     def _is_due(self) -> bool:
         if self._steps == self.params.get("steps"):
             return False  # the epoch is over, and is saved when it is validated

@@ -66,8 +66,8 @@ class TensorBoardCallback(keras.callbacks.Callback):
         self._last_epoch = self._written = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._last_epoch = epoch
-        if epoch % self.every == 0:
+        is_first, self._last_epoch = self._last_epoch is None, epoch
+        if is_first or epoch % self.every == 0:
             self._write_once()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:

@@ -150,8 +150,13 @@ def _is_grayscale(image: Any) -> bool:
 
 
 def _orientation(image: Any) -> int:
+    """The EXIF orientation in front of the pixels, 1 to 8."""
+    from PIL import Image
+
     try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
+        # Not a PNG's own, which decodes the image for it, and may leave a damaged one half decoded:
+        # Pillow then takes it for a whole one.
+        value = Image.Image.getexif(image).get(_ORIENTATION_TAG, 1)
     except Exception:  # Damaged metadata do not make the picture unreadable.
         return 1
     return value if value in range(1, 9) else 1

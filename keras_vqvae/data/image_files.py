@@ -168,19 +168,26 @@ class ImageFiles(ImageSource):
             return str(error)
 
     def _read(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        return self._read_among(indices, None)
+
+    def _read_among(
+        self, indices: npt.NDArray[np.int64], among: npt.NDArray[np.int64] | None
+    ) -> npt.NDArray[Any]:
         images = np.empty((len(indices), *self._shape), np.uint8)
 
         def fill(position: int) -> None:
-            images[position] = self._read_one(int(indices[position]))
+            images[position] = self._read_one(int(indices[position]), among)
 
         _in_threads(fill, range(len(indices)))
         return images
 
-    def _read_one(self, index: int) -> npt.NDArray[np.uint8]:
+    def _read_one(self, index: int, among: npt.NDArray[np.int64] | None) -> npt.NDArray[np.uint8]:
         assert self._color is not None  # settled by _prepare
         for candidate in self._stand_ins(index):
             if candidate in self._unreadable:
                 continue
+            if candidate != index and among is not None and candidate not in among:
+                continue  # it is of another part, which may be one to be tested on
             try:
                 pixels, gray = decode(self._open(candidate), self._size, self._color, self._resize)
             except UnreadableImageError as error:

@@ -84,6 +84,12 @@ class ImageSource(ABC):
     def _read(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """`read`, after `indices` have been checked."""
 
+    def _read_among(
+        self, indices: npt.NDArray[np.int64], among: npt.NDArray[np.int64] | None
+    ) -> npt.NDArray[Any]:
+        """As `_read`; what stands in for an image that cannot be read is one of `among`."""
+        return self._read(indices)
+
     def as_array(self) -> npt.NDArray[Any]:
         """All images at once, shape `(len(source), height, width, channels)`."""
         return self._read(np.arange(len(self)))
@@ -191,7 +197,7 @@ class _Subset(ImageSource):
         return self._base.skipped
 
     def _read(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        return self._base._read(self._indices[indices])
+        return self._base._read_among(self._indices[indices], self._indices)
 
     def _fingerprint(self) -> str:
         digest = hashlib.sha256(self._base.fingerprint().encode())

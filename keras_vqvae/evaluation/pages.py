@@ -161,7 +161,7 @@ class Page:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the page, whole or not at all; an existing file is replaced."""
         with atomic_write(path) as temporary:
-            temporary.write_text(self.html(), encoding="utf-8")
+            temporary.write_text(self.html(), encoding="utf-8", errors="backslashreplace")
 
 
 def _png(pixels: npt.NDArray[Any], alt: str) -> str:

@@ -2,8 +2,11 @@
 
 import contextlib
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from keras_vqvae.data import atomic_write
 
@@ -27,21 +30,39 @@ def kills_in(folder: str | os.PathLike[str]) -> int:
 def counted_kill(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Counts a kill, and takes it back at the end, which a killed process does not come to.
 
+    SIGTERM, by which schedulers and people end a process, is no such kill.
+
     Args:
         folder: of the trial.
     """
     _BEFORE[_file(folder)] = kills_in(folder)
     _write(_file(folder), kills_in(folder) + 1)
+    mine = threading.current_thread() is threading.main_thread()
+    mine = mine and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if mine:
+        signal.signal(signal.SIGTERM, _end)
     try:
         yield
     finally:
+        if mine:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
         forget_trial()
+
+
+def _end(number: int, frame: Any) -> None:
+    """Ends the process by the signal it got, once its trial is not to blame."""
+    signal.signal(number, signal.SIG_DFL)
+    try:
+        forget_trial()
+    finally:
+        os.kill(os.getpid(), number)
 
 
 def forget_trial() -> None:
     """Says that this process ends for no fault of the trial that it is at."""
-    while _BEFORE:
-        _write(*_BEFORE.popitem())
+    with contextlib.suppress(KeyError):  # it is empty: by another thread, perhaps
+        while True:
+            _write(*_BEFORE.popitem())
 
 
 def _file(folder: str | os.PathLike[str]) -> Path:

@@ -1,5 +1,6 @@
 """A search in one directory: by one process, or by a chief and workers."""
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -19,7 +20,7 @@ from keras_vqvae.hypermodels.search_config import SearchConfig
 from keras_vqvae.hypermodels.search_page import search_page
 from keras_vqvae.hypermodels.state_files import read_state, write_state
 from keras_vqvae.hypermodels.supervision import supervise
-from keras_vqvae.hypermodels.trials import SearchedTrial, longest_of_the_first, read_trials
+from keras_vqvae.hypermodels.trials import SearchedTrial, defaults_beside, read_trials
 from keras_vqvae.hypermodels.tuners import make_tuner
 from keras_vqvae.hypermodels.vqvae_hypermodel import VQVAEHyperModel
 from keras_vqvae.runs import (
@@ -99,6 +100,7 @@ class Search:
 
         Raises:
             RunExistsError: if the directory holds another search, or other files.
+            RunInUseError: if another process is at work in the directory.
             ValueError: if the settings do not fit the data, or one another, or a new search is to
                 be in the folder of its images.
         """
@@ -117,8 +119,11 @@ class Search:
         # What is searched may be out of range of the run's own settings: those of the first trial.
         check_fit(search._hypermodel().config(keras_tuner.HyperParameters()), search._parts)
         search._check_scores()
-        search._tuner()
-        write_state(file, config.to_dict())
+        # Chief and workers begin all at once, and none of them another one's search.
+        alone = part_of_a_search() is None and folder.exists()
+        with hold_directory(folder) if alone else contextlib.nullcontext():
+            search._tuner()
+            write_state(file, config.to_dict())
         return search
 
     @classmethod
@@ -355,10 +360,9 @@ class _Progress:
 
 
 def _results(config: SearchConfig, trials: list[SearchedTrial], best: str) -> dict[str, Any]:
-    by_name = {trial.name: trial for trial in trials}
-    first, winner = longest_of_the_first(trials), by_name[best]
-    gain, notes = None, []
-    if first.epochs < winner.epochs:
+    winner = next(trial for trial in trials if trial.name == best)
+    first, gain, notes = defaults_beside(trials, winner), None, []
+    if first.epochs != winner.epochs:
         notes.append(
             f"the first trial was trained for {first.epochs} epochs and the best one for "
             f"{winner.epochs}, so that its gain is not known"

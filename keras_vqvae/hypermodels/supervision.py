@@ -7,10 +7,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["GAVE_UP", "WORKERS", "SearchProcessError", "end_with_parent", "supervise"]
+__all__ = [
+    "GAVE_UP",
+    "SUPERVISED",
+    "WORKERS",
+    "SearchProcessError",
+    "end_with_parent",
+    "supervise",
+]
 
 # The environment variable that tells a chief, with commas between, which workers there are.
 WORKERS = "KERAS_VQVAE_WORKERS"
+# The environment variable that tells a process that it is started again if it dies.
+SUPERVISED = "KERAS_VQVAE_SUPERVISED"
 # The exit status of a process that has said why it cannot go on; it is not started again.
 GAVE_UP = 70
 # How often a process may die before one more trial has ended.
@@ -115,6 +124,7 @@ def supervise(
         "KERASTUNER_ORACLE_IP": host,
         "KERASTUNER_ORACLE_PORT": str(_usable_port(host, port)),
         WORKERS: ",".join(roles),
+        SUPERVISED: "1",
     }
     logs.mkdir(parents=True, exist_ok=True)
 
@@ -198,5 +208,7 @@ def end_with_parent(farewell: Callable[[], None] = lambda: None) -> None:
     # Not by `sys.stdin`, whose lock a process that ends in the meantime would trip over.
     while os.read(0, 1024):
         pass
-    farewell()
-    os._exit(1)
+    try:
+        farewell()
+    finally:
+        os._exit(1)

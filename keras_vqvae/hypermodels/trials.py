@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["ENDED", "SearchedTrial", "longest_of_the_first", "read_trials"]
+__all__ = ["ENDED", "SearchedTrial", "defaults_beside", "read_trials"]
 
 # Of KerasTuner's statuses; "INVALID" is of a trial that is to be tried again.
 ENDED = ("COMPLETED", "FAILED")
@@ -50,12 +50,20 @@ class SearchedTrial(NamedTuple):
         return int(self.values.get("tuner/epochs", 0))
 
 
-def longest_of_the_first(trials: Sequence[SearchedTrial]) -> SearchedTrial:
-    """The first trial; of Hyperband what it was last promoted to."""
+def defaults_beside(trials: Sequence[SearchedTrial], winner: SearchedTrial) -> SearchedTrial:
+    """The first trial, or of Hyperband what it was promoted to: what was trained most like another.
+
+    Args:
+        trials: all, in the order in which they were begun.
+        winner: one of them.
+
+    Returns:
+        The longest one that is no longer than the winner, or the winner itself if it is among them.
+    """
     promoted = {trial.values.get("tuner/trial_id"): trial for trial in trials}
-    found = trials[0]
-    while found.name in promoted:
-        found = promoted[found.name]
+    found, following = trials[0], promoted.get(trials[0].name)
+    while following is not None and found != winner and following.epochs <= winner.epochs:
+        found, following = following, promoted.get(following.name)
     return found
 
 

@@ -23,7 +23,7 @@ from keras_vqvae.hypermodels.searches import (
     write_settings,
 )
 from keras_vqvae.hypermodels.state_files import mend_state, write_message, write_state
-from keras_vqvae.hypermodels.supervision import SearchProcessError
+from keras_vqvae.hypermodels.supervision import SUPERVISED, SearchProcessError
 
 __all__ = ["TUNERS", "make_tuner"]
 
@@ -33,9 +33,9 @@ _LAST = "last.keras"
 _PAUSE_SECONDS = 1.0
 # Trials that fail one after the other, after which a tuner gives up.
 _MOST_FAILURES = 3
-# Kills of the process within a trial, after which it has failed; fewer beside a supervisor, which
+# Kills of the process within a trial, after which it has failed; fewer under a supervisor, which
 # gives up on a process that dies more often (`supervision`).
-_MOST_KILLS, _MOST_KILLS_OF_WORKERS = 3, 2
+_MOST_KILLS, _MOST_KILLS_SUPERVISED = 3, 2
 
 
 class _KeepLast(keras.callbacks.Callback):
@@ -91,6 +91,9 @@ class _Tuner(keras_tuner.Tuner):
     As a worker it goes on when the chief dies and is started again.
     """
 
+    # Of trials that failed for another reason than their settings.
+    _remedy = "give as many trials more (`--trials`)"
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._failures = 0  # one after the other
@@ -102,7 +105,7 @@ class _Tuner(keras_tuner.Tuner):
         """As KerasTuner, but a trial that is refused is told of in a line, not by a traceback."""
         self._refusal = None
         folder = self.get_trial_dir(trial.trial_id)
-        most = _MOST_KILLS_OF_WORKERS if self._is_worker() else _MOST_KILLS
+        most = _MOST_KILLS_SUPERVISED if SUPERVISED in os.environ else _MOST_KILLS
         if kills_in(folder) >= most:
             self._refusal = keras_tuner.errors.FailedTrialError(
                 f"the process was killed {most} times in this trial, for want of memory perhaps"
@@ -138,7 +141,7 @@ class _Tuner(keras_tuner.Tuner):
             reason = (trial.message or "").strip().splitlines()[-1:]
             raise SearchProcessError(
                 f"{self._failures} trials failed one after the other, the last one by: "
-                f"{' '.join(reason)}. They count as done: give as many trials more (`--trials`)"
+                f"{' '.join(reason)}. They count as done: {self._remedy}"
             )
 
     def save(self) -> None:
@@ -161,6 +164,8 @@ class Hyperband(_Tuner):
     KerasTuner loads the weights of the *best* epoch into a model with a new optimizer, and counts
     on from the last one; here a trial goes on from the model of its last epoch, with its optimizer.
     """
+
+    _remedy = "the same command goes on without them; another directory begins anew"
 
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
         values = trial.hyperparameters.values

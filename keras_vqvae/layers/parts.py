@@ -76,11 +76,12 @@ def spread_initializers(initializer: Any, count: int, step: int = 1) -> list[Any
     found = []
     for i in range(count):
         config = initializer.get_config()
-        if isinstance(config.get("seed"), dict):  # a `SeedGenerator`
+        # Without a seed in its config there is nothing to spread; a `SeedGenerator` goes on.
+        if "seed" not in config or isinstance(config["seed"], dict):
             return [initializer] * count
-        if isinstance(config.get("seed"), int):
+        if isinstance(config["seed"], int):
             config["seed"] += i * step
-        found.append(type(initializer).from_config(config))
+        found.append(type(initializer).from_config(config) if i else initializer)
     return found
 
 

@@ -35,6 +35,8 @@ class Quantizer(keras.layers.Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
+        # Of a config, and made by `build`.
+        self._parts_to_freeze: tuple[str, ...] = ()
 
     # -- for subclasses ---------------------------------------------------------------------------
 
@@ -362,7 +364,7 @@ class Quantizer(keras.layers.Layer):
         return (*positions, self.embedding_dim)
 
     def get_config(self) -> dict[str, Any]:
-        frozen = frozen_parts(self)
+        frozen = [*frozen_parts(self), *self._parts_to_freeze]
         return {**super().get_config(), **({"frozen_parts": frozen} if frozen else {})}
 
     @classmethod
@@ -371,8 +373,7 @@ class Quantizer(keras.layers.Layer):
         config = dict(config)
         frozen = config.pop("frozen_parts", ())
         layer: Self = super().from_config(config)
-        layer._frozen_parts = tuple(frozen)  # of which `build` makes some
-        freeze_parts(layer, frozen)
+        layer._parts_to_freeze = tuple(freeze_parts(layer, frozen))  # `build` makes them
         return layer
 
     def compute_output_shape(self, input_shape: Any) -> Any:

@@ -140,7 +140,9 @@ class VAE(SavedGenerator, ScheduledNumbers, Autoencoder):
             "encoder_model", lambda: self._functional_encoder(lambda z: self.posterior(z)[0])
         )
 
-    def sample(self, n: int, seed: int | None = None, batch_size: int = 128) -> np.ndarray:
+    def sample(
+        self, n: int, seed: int | None = None, batch_size: int = 128, first: int = 0
+    ) -> np.ndarray:
         """Draws new images: latents from N(0, 1), decoded.
 
         Args:
@@ -148,16 +150,17 @@ class VAE(SavedGenerator, ScheduledNumbers, Autoencoder):
             seed: an integer ≥ 0; a sample depends on it and its own index alone. By default drawn
                 from NumPy's global generator, which `keras.utils.set_random_seed` sets.
             batch_size: how many at one time. Defaults to `128`.
+            first: the index of the first one, to draw many in parts. Defaults to `0`.
 
         Returns:
             NumPy float32 `(n, H, W, C)` in `value_range`: the expected images of the latents.
         """
-        n = check_count("n", n, least=0)
+        n, first = check_count("n", n, least=0), check_count("first", first, least=0)
         seed = sampling_seed(seed)
         self._require_built("sample")
         if n == 0:
             return np.zeros((0, *self.image_shape), "float32")
-        return self.decode(draw_normals(seed, 0, n, self._latent_shape), batch_size)
+        return self.decode(draw_normals(seed, first, n, self._latent_shape), batch_size)
 
     def log_prob_bound(
         self, images: Any, samples: int = 1, batch_size: int = 128, seed: int = 0

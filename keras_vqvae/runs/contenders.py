@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keras_vqvae import evaluation, models
+from keras_vqvae.data import ImageBatches
 from keras_vqvae.runs.checkpoints import load_model, newest_progress
 from keras_vqvae.runs.config import QUANTIZERS, RunConfig
 from keras_vqvae.runs.directory import RunDirectory, read_json, write_json
@@ -125,12 +126,19 @@ class Baseline:
     def samples(self, count: int, batch_size: int) -> Iterator[npt.NDArray[Any]]:
         model, seed = self.model(), self.config.seed
         if isinstance(model, models.VAE):
-            images = model.sample(count, seed=seed, batch_size=batch_size)
-            return in_batches(images, batch_size)
+            return _drawn(model, count, batch_size, seed)
         if self._latents is None:
-            self._latents = model.encode(spread(self._parts.train, _LATENT_IMAGES).as_array())
+            images = ImageBatches(spread(self._parts.train, _LATENT_IMAGES), batch_size)
+            self._latents = model.encode(images)
         latents = evaluation.random_latents(self._latents, count, seed)
         return map(model.decode, in_batches(latents, batch_size))
+
+
+def _drawn(
+    vae: models.VAE, count: int, batch_size: int, seed: int
+) -> Iterator[npt.NDArray[np.float32]]:
+    for first in range(0, count, batch_size):
+        yield vae.sample(min(batch_size, count - first), seed, batch_size, first)
 
 
 class Quantized:

@@ -116,11 +116,19 @@ def check_fit(config: RunConfig, parts: DataParts) -> None:
             "`crop_padding` should be smaller than the images. Received: "
             f"crop_padding={config.data.crop_padding} for images of {height}x{width}"
         )
-    if config.prior.conditional and train.labels is None:
-        raise ValueError(
-            "`conditional` needs labels, and these images have none. Put them into one folder a "
-            "class, or leave it out"
-        )
+    for name, part in (("validation", parts.validation), ("test", parts.test)):
+        if part is not None and part.image_shape != train.image_shape:
+            raise ValueError(
+                f"the {name} images should have the shape of the training images, "
+                f"{train.image_shape}. Received: images of shape {part.image_shape}. "
+                "`--image-size` and `--color` make them alike"
+            )
+    for part in (train, parts.validation, parts.test):
+        if config.prior.conditional and part is not None and part.labels is None:
+            raise ValueError(
+                f"`conditional` needs labels, and the images of {part.name!r} have none. Put them "
+                "into one folder a class, or leave it out"
+            )
     for stage in STAGES:
         training = getattr(config, f"{stage}_training")
         if training.patience is not None and parts.validation is None:

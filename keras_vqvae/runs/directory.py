@@ -142,7 +142,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes an object, whole or not at all; what is not finite becomes null."""
     text = json.dumps(_finite(content), indent=2, ensure_ascii=False)
     with atomic_write(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        # A name that is no UTF-8 is written as JSON escapes it.
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def write_history(path: Path, rows: Sequence[dict[str, float]]) -> None:

@@ -16,7 +16,7 @@ __all__ = ["hold_directory"]
 
 @contextlib.contextmanager
 def hold_directory(directory: str | os.PathLike[str]) -> Iterator[None]:
-    """Keeps other processes from working in a directory, as long as the block lasts.
+    """Keeps other processes of this machine from working in a directory while the block lasts.
 
     The operating system lets go of it when the process ends, however it ends, and no file is left.
     Where the file system knows no locks, nothing is kept from anybody.

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -222,7 +223,8 @@ class Run:
         session = training.Session(
             self, verbose, callbacks, tensorboard, report, checkpoint_minutes
         )
-        with hold_directory(self.directory):
+        # What is done already needs nobody else to be kept away.
+        with hold_directory(self.directory) if session.has_work(stage) else nullcontext():
             session.train(stage)
         return self.metrics()
 

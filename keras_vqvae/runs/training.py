@@ -57,6 +57,11 @@ class Session:
         self._report = report or (lambda text: None)
         self._checkpoint_seconds = checkpoint_minutes and 60.0 * checkpoint_minutes
 
+    def has_work(self, stage: str) -> bool:
+        """Whether something of a stage, or of `"all"`, is not done yet."""
+        run, done = self._run, self._run.metrics().get("seconds", {})
+        return not all(run.finished(one) and one in done for one in stages_named(stage))
+
     def train(self, stage: str) -> None:
         """Does what is not done yet of a stage, or of `"all"`.
 

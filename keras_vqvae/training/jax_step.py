@@ -63,11 +63,11 @@ class StepModel(TrainedModel):
     def _get_jax_state(self, **kinds: bool) -> tuple[Any, ...]:
         # Keras takes the weights out of their variables here, and notes where they are after a
         # step only: an error in the first one would lose them. Where it leaves them, nothing is to
-        # be put back, which might be older than what is loaded by then.
+        # be put back after an error, which might be older than what is loaded by then.
         state: tuple[Any, ...] = super()._get_jax_state(**kinds)
-        if kinds.get("purge_model_variables"):
-            taken = [kind for kind in _KINDS if kinds.get(kind)]
-            self._jax_state = dict(zip(taken, state, strict=True))
+        taken = [kind for kind in _KINDS if kinds.get(kind)]
+        purged = kinds.get("purge_model_variables")
+        self._jax_state = dict(zip(taken, state, strict=True)) if purged else None
         return state
 
     def train_step(self, state: Any, data: Any) -> Any:

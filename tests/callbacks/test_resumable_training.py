@@ -175,6 +175,58 @@ def test_the_end_is_that_of_an_uninterrupted_training(case, tmp_path):
     assert same_bits(found, expected)
 
 
+class StopAt(Kill):
+    """Ends training as Keras's own callbacks do: it ends the epoch, too."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.at:
+            self.model.stop_training = True
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_an_epoch_that_stop_training_cuts_short_is_gone_on_with(validated, tmp_path):
+    def train(folder, *callbacks):
+        keras.utils.set_random_seed(1)
+        model = vqvae()
+        resumable = ResumableTraining(tmp_path / folder)
+        validation = {"validation_data": IMAGES} if validated else {}
+        model.fit(
+            IMAGES,
+            batch_size=4,
+            epochs=2,
+            verbose=0,
+            callbacks=[*callbacks, resumable],
+            **validation,
+        )
+        return resumable.history, values_of(model)
+
+    history, expected = train("whole")
+    stopped, _ = train("cut", StopAt(0, 2))
+    assert stopped == []
+    again, found = train("cut")
+    assert len(again) == len(history) == 2
+    assert same_bits(found, expected)
+    assert [one["loss"] for one in again] == [one["loss"] for one in history]
+
+
+def test_validation_has_the_batches_that_it_has_without(tmp_path, monkeypatch):
+    sizes = []
+    model = vqvae()
+    evaluate = type(model).evaluate
+
+    def watched(self, *args, **kwargs):
+        sizes.append(kwargs["batch_size"])
+        return evaluate(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(model), "evaluate", watched)
+    for options in ({"batch_size": 8}, {"batch_size": 8, "validation_batch_size": 6}, {}):
+        for callbacks in ([], [ResumableTraining(tmp_path / str(len(sizes)))]):
+            model.fit(
+                IMAGES, validation_data=IMAGES, verbose=0, callbacks=callbacks, epochs=1, **options
+            )
+    assert [size or 32 for size in sizes] == [8, 8, 6, 6, 32, 32]
+
+
 def test_callbacks_given_by_position_are_found(tmp_path):
     model = vqvae()
     shuffled = 0.0, None, True  # and what stands after them in the signature of `fit`

@@ -258,6 +258,47 @@ def test_truncated_pixels_are_replaced_by_the_next_of_the_class(gray):
             hopeless.read([1])
 
 
+def spoil(path):
+    """Other bytes in the middle of the pixels, by which they unpack to the half."""
+    content = bytearray(path.read_bytes())
+    middle = content.index(b"IDAT") + 4 + (len(content) - content.index(b"IDAT")) // 2
+    content[middle : middle + 20] = bytes(range(20))
+    path.write_bytes(content)
+
+
+def test_damage_within_a_png_is_no_black_half(tmp_path):
+    """Pillow looks for EXIF behind the pixels, and takes those for whole that it then has."""
+    for number in "12":
+        save(tmp_path / f"{number}.png", pixels(64, 64))
+    spoil(tmp_path / "2.png")
+    source = FolderSource(tmp_path)
+    with pytest.warns(UserWarning, match=r"2\.png.*in its place"):
+        images = source.as_array()
+    np.testing.assert_array_equal(images[1], images[0])
+    with pytest.raises(ValueError, match=r"2\.png' cannot be read"):
+        FolderSource(tmp_path, strict=True).as_array()
+
+
+def test_only_headers_are_read_at_first(gray, monkeypatch):
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)  # it cannot be called
+    assert FolderSource(gray[0]).image_shape == (4, 6, 1)
+
+
+def test_what_stands_in_for_a_damaged_file_is_of_its_own_part(tmp_path):
+    """Not an image that is to be tested on, and the other way round."""
+    files = [save(tmp_path / f"{i}.png", pixels()) for i in range(8)]
+    for i in range(8):
+        truncate(tmp_path / f"{i}.png")
+        source = FolderSource(tmp_path)
+        here = source.subset([j for j in range(8) if j % 2 == i % 2])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            images = here.as_array()[..., 0]
+        expected = (i + 2) % 8
+        np.testing.assert_array_equal(images[i // 2], files[expected])
+        Image.fromarray(files[i]).save(tmp_path / f"{i}.png")
+
+
 def test_no_readable_file_at_all(tmp_path):
     (tmp_path / "x.png").write_bytes(b"no")
     with pytest.raises(ValueError, match=r"None of the 1 .*x\.png"):

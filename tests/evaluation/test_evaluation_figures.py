@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,12 +9,24 @@ from support import grey_images
 from keras_vqvae import models
 from keras_vqvae.data import ArraySource, ImageBatches
 from keras_vqvae.evaluation import evaluate_autoencoder, evaluate_prior, evaluate_vqvae
+from keras_vqvae.evaluation.code_histogram import CodeHistogram
 from keras_vqvae.layers import VectorQuantizer
 
 
 @pytest.fixture(scope="module")
 def vqvae():
     return models.convolutional_vqvae((8, 8, 1), num_embeddings=8, embedding_dim=4, widths=(4,))
+
+
+@pytest.mark.parametrize("size", [2**20, 2**20 + 1, 2**30])
+def test_codes_are_counted_of_tables_of_any_size(size):
+    histogram = CodeHistogram(SimpleNamespace(code_shape=(2, 2), num_embeddings=size))
+    histogram.update(np.array([[[0, 7], [7, size - 1]], [[-1, 7], [0, 7]]]))
+    histogram.update(np.array([[[0, 0], [-1, -1]]]))
+    found = histogram.result()
+    p = np.array([4, 4, 1]) / 9  # of 0, 7 and the last
+    assert found["codebook_usage"] == 3 / size
+    assert found["code_entropy_bits"] == pytest.approx(-(p * np.log2(p)).sum())
 
 
 def test_figures_are_those_of_the_whole_set_at_once(vqvae):

@@ -222,6 +222,7 @@ def hyperband_trial(name, score, epochs, before=None):
         ((None, 0.0), None, "4.0000 by trial 3; the first trial has 9.0000"),
         (("1", 6.0), 2.0, "6.0000 by the first trial, 4.0000 by trial 3: 33.3 % better"),
         (("1", 3.0), 0.0, "3.0000 by the first trial, which no other beats"),
+        (("1", 4.5), 0.5, "4.5000 by the first trial, 4.0000 by trial 3: 11.1 % better"),
     ],
 )
 def test_the_gain_of_hyperband_is_over_the_defaults_trained_as_long(folder, last, gain, text):
@@ -248,12 +249,35 @@ def test_the_gain_of_hyperband_is_over_the_defaults_trained_as_long(folder, last
     )
 
 
+def test_the_first_trial_may_win_before_it_is_promoted(folder):
+    trials = [hyperband_trial("0", 5.0, 2), hyperband_trial("1", 6.0, 4, "0")]
+    found = _results(config_for(folder, tuner="hyperband"), trials, "0")
+    assert (found["defaults"], found["gain"], found["notes"]) == ("0", 0.0, [])
+    longer = [hyperband_trial("0", 5.0, 4), hyperband_trial("1", 4.0, 2)]
+    found = _results(config_for(folder, tuner="hyperband"), longer, "1")
+    assert found["gain"] is None
+    assert "for 4 epochs and the best one for 2" in found["notes"][0]
+
+
 def test_one_process_at_a_time(done):
     with (
         hold_directory(done[0].directory),
         pytest.raises(RunInUseError, match="another process is at work"),
     ):
         done[0].run()
+    before = {p: p.stat().st_mtime_ns for p in done[0].directory.rglob("*")}
+    more = dataclasses.replace(done[0].config, trials=50)
+    with (
+        hold_directory(done[0].directory),
+        pytest.raises(RunInUseError, match="another process is at work"),
+    ):
+        Search.create(done[0].directory, more)
+    assert {p: p.stat().st_mtime_ns for p in done[0].directory.rglob("*")} == before
+
+
+def test_a_winner_is_found_while_its_prior_is_trained(done):
+    with hold_directory(done[0].directory / "best"):
+        assert done[0].conclude()["run"] == "best"
 
 
 def test_the_data_is_found_from_elsewhere(folder, tmp_path, monkeypatch):

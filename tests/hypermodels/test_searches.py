@@ -26,6 +26,7 @@ from keras_vqvae.hypermodels import (
 )
 from keras_vqvae.hypermodels.kills import counted_kill, forget_trial, kills_in
 from keras_vqvae.hypermodels.state_files import read_message, write_message
+from keras_vqvae.hypermodels.supervision import SUPERVISED
 from keras_vqvae.hypermodels.tuners import _Patient, _Tuner
 from keras_vqvae.runs import RunConfig, RunExistsError, TrainingConfig
 
@@ -290,12 +291,13 @@ def test_a_score_that_is_no_number_is_none(tmp_path):
     assert float(rows[0][1]) <= float(rows[1][1])
 
 
-@pytest.mark.parametrize(("worker", "most"), [(False, 3), (True, 2)])
+@pytest.mark.parametrize(
+    ("worker", "supervised", "most"), [(False, False, 3), (True, False, 3), (True, True, 2)]
+)
 def test_a_trial_in_which_the_process_is_killed_again_and_again_is_passed(
-    worker, most, tmp_path, monkeypatch, capsys
+    worker, supervised, most, tmp_path, monkeypatch
 ):
     """A kill leaves the count behind that was made before the trial."""
-    monkeypatch.setattr(_Tuner, "_is_worker", lambda self: False)  # there is no chief
     tuner = make_tuner("random", Wide(tmp_path / "log"), tmp_path / "s", 2, 1, "val_loss")
     trial = tuner.oracle.create_trial("tuner0")
     folder = tuner.get_trial_dir(trial.trial_id)
@@ -306,12 +308,29 @@ def test_a_trial_in_which_the_process_is_killed_again_and_again_is_passed(
     assert kills_in(folder) == most
     again = make_tuner("random", Wide(tmp_path / "log"), tmp_path / "s", 2, 1, "val_loss")
     monkeypatch.setattr(_Tuner, "_is_worker", lambda self: worker)
+    if supervised:
+        monkeypatch.setenv(SUPERVISED, "1")
     trial = again.oracle.create_trial("tuner0")
-    again._try_run_and_update_trial(trial, verbose=1)
+    again._try_run_and_update_trial(trial, verbose=0)
     assert trial.status == "FAILED"
     assert trial.message.startswith(f"the process was killed {most} times in this trial")
     assert not (tmp_path / "log").exists()
     assert (read_message(folder) == trial.message) == worker
+
+
+def test_an_end_by_sigterm_is_no_kill(tmp_path, monkeypatch):
+    """Which schedulers send before they kill."""
+    ended = []
+    monkeypatch.setattr("os.kill", lambda process, number: ended.append((process, number)))
+    with counted_kill(tmp_path):
+        signal.raise_signal(signal.SIGTERM)
+        assert kills_in(tmp_path) == 0
+        assert ended == [(os.getpid(), signal.SIGTERM)]
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    with counted_kill(tmp_path):
+        assert kills_in(tmp_path) == 1
+    assert kills_in(tmp_path) == 0
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_an_interrupted_trial_is_no_killed_one(tmp_path):

@@ -1,7 +1,6 @@
 """Trap 20 in parts: what is frozen within a quantizer stays so where it is made again."""
 
 import keras
-import numpy as np
 import pytest
 from support import normal, same_bits, values_of
 
@@ -100,4 +99,30 @@ def test_of_a_frozen_layer_nothing_is_said_of_its_parts():
     layer = MADE["residual"][0]()
     layer.trainable = False
     assert "frozen_parts" not in layer.get_config()
-    assert np.array_equal(trainable_flags(type(layer).from_config(layer.get_config())), [])
+    again = type(layer).from_config(layer.get_config())
+    again.build((None, 4))
+    assert again.weights
+    assert not any(trainable_flags(again))
+
+
+def test_names_may_be_the_same():
+    parts = [layers.VectorQuantizer(8, name="one"), layers.VectorQuantizer(8, name="one")]
+    layer = layers.ResidualQuantizer(parts)
+    layer.build((None, 4))
+    for i, name in enumerate(("one", "one#1")):
+        for j, part in enumerate(layer.quantizers):
+            part.trainable = i != j
+        assert frozen_parts(layer) == [name]
+        again = type(layer).from_config(layer.get_config())
+        assert [part.trainable for part in again.quantizers] == [i == 1, i == 0]
+
+
+def test_what_is_thawed_before_the_build_stays_thawed_and_what_is_not_made_is_not_forgotten():
+    layer = frozen(*MADE["gumbel"][:2])
+    layer.codebook.trainable = False
+    again = type(layer).from_config(layer.get_config())
+    again.codebook.trainable = True
+    once_more = type(layer).from_config(again.get_config())  # neither is built
+    for one in (again, once_more):
+        one.build((None, 4))
+        assert frozen_parts(one) == ["projection"]

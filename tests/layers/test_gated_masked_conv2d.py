@@ -160,6 +160,20 @@ def test_kernels_start_from_other_numbers(initializer):
             assert abs(np.corrcoef(one[:n], other[:n])[0, 1]) < 0.9
 
 
+def test_an_initializer_without_a_config_of_its_own_is_taken_as_it_is():
+    class Scaled(keras.initializers.Initializer):
+        def __init__(self, scale=1.0):
+            self.scale = scale
+
+        def __call__(self, shape, dtype=None):
+            return keras.ops.full(shape, self.scale, dtype)
+
+    layer = layers.GatedMaskedConv2D(4, 3, "B", kernel_initializer=Scaled(0.5))
+    layer.build([(None, 3, 4, 4), (None, 3, 4, 4)])
+    kernels = [to_numpy(w) for w in layer.weights if "bias" not in w.name]
+    assert all((kernel == 0.5).all() for kernel in kernels)
+
+
 def test_dropout_in_training_only():
     layer = layers.GatedMaskedConv2D(8, 3, "B", dropout=0.5, residual=False)
     pair = (normal((1, *GRID, 8), 0), normal((1, *GRID, 8), 1))

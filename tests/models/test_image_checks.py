@@ -257,7 +257,6 @@ def test_nothing_is_no_data():
 
 
 @pytest.mark.tensorflow_only
-@pytest.mark.tensorflow_only
 def test_batches_of_named_arrays_are_refused():
     import tensorflow as tf
 
@@ -275,6 +274,7 @@ def test_batches_of_named_arrays_are_refused():
     model.fit(pipeline.map(lambda one: (one["image"], one["label"])), verbose=0)
 
 
+@pytest.mark.tensorflow_only
 def test_a_pipeline_of_single_images_is_to_be_batched():
     import tensorflow as tf
 

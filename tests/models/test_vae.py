@@ -213,6 +213,8 @@ def test_the_bound_refuses_what_cannot_be_scored():
 def test_samples_are_decoded_normals():
     model = vae()
     images = model.sample(5, seed=3)
+    in_parts = [model.sample(2, seed=3), model.sample(3, seed=3, first=2)]
+    np.testing.assert_allclose(np.concatenate(in_parts), images, atol=1e-4)
     assert images.shape == (5, 8, 8, 1)
     np.testing.assert_allclose(images, model.decode(draw_normals(3, 0, 5, (2, 2, 3))), atol=1e-4)
     np.testing.assert_allclose(model.sample(2, seed=3, batch_size=1), images[:2], atol=1e-4)

@@ -157,6 +157,7 @@ with hold_directory({folder!r}):
             other.kill()
 
     def test_nothing_is_trained_or_removed(self, copy, folder, held):
+        copy.files.model("prior").unlink()
         before = {p: p.stat().st_mtime_ns for p in copy.directory.rglob("*")}
         for work in (
             lambda: copy.train(verbose=0),

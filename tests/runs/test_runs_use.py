@@ -12,6 +12,7 @@ from support import grey_images
 from keras_vqvae import data, layers, models, sampling
 from keras_vqvae.cli.options import apply_options
 from keras_vqvae.cli.training import prior, train
+from keras_vqvae.evaluation import Page
 from keras_vqvae.runs import (
     DataConfig,
     DataParts,
@@ -24,6 +25,7 @@ from keras_vqvae.runs import (
     prior_command,
     train_command,
 )
+from keras_vqvae.runs.directory import read_json, write_json
 from keras_vqvae.runs.parts import class_captions
 from keras_vqvae.runs.samplers import choose_sampler
 from keras_vqvae.runs.training import Session, _sheet
@@ -313,6 +315,35 @@ class TestCreate:
         assert Run.create(folder / "run", config).config == config
         with pytest.raises(ValueError, match="would become images"):
             Run.create(folder / "run", config, overwrite=True)
+
+    def test_refuses_parts_of_several_kinds_before_training(self, tmp_path):
+        """Each part finds out by itself which shape its images have."""
+        for part, channels in (("train", 3), ("val", 3), ("test", 1)):
+            write_images(tmp_path / "images" / part, 8, channels=channels)
+        config = tiny_config(tmp_path / "images")
+        with pytest.raises(
+            ValueError, match=r"the test images should have the shape.*\(8, 8, 3\).*\(8, 8, 1\)"
+        ):
+            Run.create(tmp_path / "run", config)
+        rgb = dataclasses.replace(config, data=dataclasses.replace(config.data, color="rgb"))
+        Run.create(tmp_path / "run", rgb)
+
+    def test_refuses_a_part_without_labels_before_training(self, tmp_path):
+        write_images(tmp_path / "images" / "train", 8)
+        write_images(tmp_path / "images" / "test", 8, classes=())
+        config = tiny_config(tmp_path / "images")
+        conditional = dataclasses.replace(config.prior, conditional=True)
+        with pytest.raises(ValueError, match="`conditional` needs labels"):
+            Run.create(tmp_path / "run", dataclasses.replace(config, prior=conditional))
+        Run.create(tmp_path / "run", config)
+
+    def test_names_that_are_no_utf_8_are_kept(self, tmp_path):
+        names = {"classes": ["p\udceache", "pêche"], "b": "\udcff"}
+        write_json(tmp_path / "names.json", names)
+        assert read_json(tmp_path / "names.json") == names
+        page = Page("p\udceache", "")
+        page.save(tmp_path / "page.html")
+        assert "ache" in (tmp_path / "page.html").read_text()
 
     def test_refuses_a_directory_of_something_else(self, tmp_path):
         folder = write_images(tmp_path / "images", 6)

@@ -278,11 +278,12 @@ def test_an_error_leaves_the_model_with_its_weights(method, at):
     assert fit(model, column(1.0, 2.0))["loss"] == [7.0]
 
 
+@pytest.mark.parametrize("before", ["fit", "train_on_batch"])
 @pytest.mark.parametrize("method", ["predict_on_batch", "test_on_batch", "train_on_batch"])
-def test_weights_from_after_an_error_in_a_batch_stay(method):
+def test_weights_from_after_an_error_in_a_batch_stay(method, before):
     model = line()
     model.compile(keras.optimizers.SGD(0.0))
-    fit(model, column(1.0, 2.0))
+    getattr(model, before)(column(1.0, 2.0))
     with pytest.raises(Exception, match=r"."):
         getattr(model, method)(np.ones((2, 3), "float32"))
     model.dense.kernel.assign([[5.0]])
