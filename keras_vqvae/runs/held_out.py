@@ -82,10 +82,15 @@ class HeldOut:
 
     def _kept_codes(self, verbose: int) -> CodeFile:
         found = self._run.codes(self.part, verbose)
+        path = str(self._run.files.codes(self.part))
         if len(found.codes) != len(self.source):
-            path = str(self._run.files.codes(self.part))
             raise ValueError(
                 f"the file {path!r} holds the codes of {len(found.codes)} images, and there are "
                 f"{len(self.source)}. Remove it: it is made anew"
             )
+        encoded = self._run.metrics().get("encoded", {}).get(self.part)
+        if encoded not in (None, self.source.fingerprint()):
+            # As many, and others, or copied: the figures of codes are to be of what images are.
+            self._run.files.codes(self.part).unlink()
+            found = self._run.codes(self.part, verbose)
         return found

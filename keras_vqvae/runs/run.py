@@ -18,7 +18,13 @@ from keras_vqvae.runs.checkpoints import Progress, newest_progress, save_model
 from keras_vqvae.runs.commands import prior_command
 from keras_vqvae.runs.config import PriorConfig, RunConfig, TrainingConfig
 from keras_vqvae.runs.describing import describe
-from keras_vqvae.runs.directory import STAGES, RunDirectory, read_json, stages_named
+from keras_vqvae.runs.directory import (
+    STAGES,
+    RunDirectory,
+    read_json,
+    stages_named,
+    write_json,
+)
 from keras_vqvae.runs.encoding import decode_codes, kept_codes
 from keras_vqvae.runs.figure_rows import figure_rows
 from keras_vqvae.runs.held_out import HeldOut
@@ -328,7 +334,11 @@ class Run:
                 f"`part` should be one that the data of {str(self.directory)!r} has. "
                 f"Received: part={part!r}"
             )
-        return data.encode_to_file(self.vqvae(), source, path, verbose=verbose)
+        codes = data.encode_to_file(self.vqvae(), source, path, verbose=verbose)
+        metrics = self.metrics()
+        images = {**metrics.get("encoded", {}), part: source.fingerprint()}
+        write_json(self.files.metrics, {**metrics, "encoded": images})
+        return codes
 
     def other_images(
         self, images: Any, part: str | None = None

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 from runs_support import tiny_config, write_images
 from support import grey_images
 
@@ -227,6 +228,19 @@ class TestChangedImages:
             copy.write_report()
         copy.files.codes("test").unlink()
         assert copy.evaluate()["vqvae"]["images"] == 5
+
+    def test_codes_that_were_kept_of_as_many_others_are_made_anew(self, changed):
+        copy, images = changed
+        before = copy.codes("test").codes
+        figures = copy.evaluate()
+        for path in (images / "test").rglob("*.png"):
+            Image.fromarray(np.full((8, 8), len(path.stem), np.uint8)).save(path)
+        copy = Run.open(copy.directory)
+        after = copy.evaluate()
+        expected = copy.vqvae().encode(copy.parts.test.as_array())
+        np.testing.assert_array_equal(copy.codes("test").codes, expected)
+        assert not np.array_equal(expected, before)
+        assert after["prior"] != figures["prior"]
 
 
 def test_info_tells_of_settings_progress_and_files(run):
