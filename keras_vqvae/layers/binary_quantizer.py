@@ -5,7 +5,6 @@ from typing import Any
 from keras import ops
 
 from keras_vqvae.checks import check_count
-from keras_vqvae.layers.freezing import hand_on_frozen
 from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.layers.scheduled_quantizer import ScheduledQuantizer
 from keras_vqvae.ops import (
@@ -67,7 +66,7 @@ class BinaryQuantizer(ScheduledQuantizer):
         self.check_input_shape(input_shape)
         self._counter = self.make_counter()
         self.build_numbers()
-        hand_on_frozen(self)
+        self.hand_on_frozen()
         self.built = True
 
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:

@@ -7,7 +7,6 @@ from keras import ops
 
 from keras_vqvae.checks import check_count
 from keras_vqvae.layers.composite import Composite
-from keras_vqvae.layers.freezing import hand_on_frozen
 from keras_vqvae.layers.parts import known_dim, mean_losses, stacked_shape
 from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
 from keras_vqvae.ops import within_batch
@@ -35,7 +34,7 @@ class ChannelSplit(Composite):
             )
         for part in self.quantizers:
             part.build((None, input_shape[-1] // groups))
-        hand_on_frozen(self)
+        self.hand_on_frozen()
         self.built = True
 
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:

@@ -5,7 +5,6 @@ from typing import Any
 from keras import ops
 
 from keras_vqvae.codebooks import Codebook
-from keras_vqvae.layers.freezing import hand_on_frozen
 from keras_vqvae.layers.scheduled_quantizer import ScheduledQuantizer
 from keras_vqvae.ops import finite_everywhere, mean_square
 
@@ -26,7 +25,7 @@ class CodebookQuantizer(ScheduledQuantizer):
         self.check_input_shape(input_shape)
         self.codebook.build((None, input_shape[-1]))
         self.build_numbers()
-        hand_on_frozen(self)
+        self.hand_on_frozen()
         self.built = True
 
     def flatten(self, z_e: Any, mask: Any = None) -> tuple[Any, Any]:

@@ -11,11 +11,9 @@ def hand_on_frozen(layer: keras.layers.Layer) -> None:
     """Freezes the layers in a frozen one; the last thing in its `build`.
 
     Keras hands `trainable = False` on when it is set. As an argument, or in a loaded model, it is
-    set before there are layers to hand it on to. So are those `frozen_parts` that are made by now.
+    set before there are layers to hand it on to.
     """
     if layer.trainable:
-        freeze_parts(layer, getattr(layer, "_parts_to_freeze", ()))
-        layer._parts_to_freeze = ()
         return
     for part in layer._flatten_layers(include_self=False):
         part.trainable = False

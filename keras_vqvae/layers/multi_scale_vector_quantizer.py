@@ -14,7 +14,6 @@ from keras_vqvae.checks import check_count, check_share
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks import Codebook
 from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
-from keras_vqvae.layers.freezing import hand_on_frozen
 from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
 from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.ops import (
@@ -181,7 +180,7 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
             )
             convolution.build((None, *input_shape[1:]))
             self.convolutions.append(convolution)
-        hand_on_frozen(self)
+        self.hand_on_frozen()
 
     def check_input_shape(self, input_shape: Any) -> None:
         """Refuses other grids than of the last scale, too."""

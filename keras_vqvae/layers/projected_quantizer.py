@@ -7,7 +7,6 @@ from keras import ops
 
 from keras_vqvae.checks import check_count
 from keras_vqvae.choices import PACKAGE
-from keras_vqvae.layers.freezing import hand_on_frozen
 from keras_vqvae.layers.parts import check_part, number_of, serialized, spread_initializers
 from keras_vqvae.layers.quantizer import Quantizer
 from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
@@ -115,7 +114,7 @@ class ProjectedQuantizer(Quantizer):
         self.project_in.build((None, self._dim))
         self.quantizer.build((None, self.codebook_dim))
         self.project_out.build((None, self.codebook_dim))
-        hand_on_frozen(self)
+        self.hand_on_frozen()
         self.built = True
 
     def discretize(self, z_e: Any, training: bool = False, mask: Any = None) -> QuantizerOutput:

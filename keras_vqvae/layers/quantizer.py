@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_vqvae.checks import not_built
 from keras_vqvae.compilation import is_concrete
-from keras_vqvae.layers.freezing import freeze_parts, frozen_parts
+from keras_vqvae.layers.freezing import freeze_parts, frozen_parts, hand_on_frozen
 from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
 from keras_vqvae.ops import all_finite, all_reduce_sum, code_counts
 
@@ -129,6 +129,12 @@ class Quantizer(keras.layers.Layer):
             f"`{type(self).__name__}` should give `{name}`, as `layers.Quantizer` says of its "
             "subclasses (a property may be a class attribute)."
         )
+
+    def hand_on_frozen(self) -> None:
+        """Last in `build`: freezes the layers in a frozen quantizer, and those of its config."""
+        hand_on_frozen(self)
+        freeze_parts(self, self._parts_to_freeze)
+        self._parts_to_freeze = ()
 
     def flatten(self, z_e: Any, mask: Any = None) -> tuple[Any, Any]:
         """Vectors as a flat list, and which of them are valid.

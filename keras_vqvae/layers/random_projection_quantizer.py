@@ -10,7 +10,6 @@ from keras import ops
 from keras_vqvae.checks import check_count
 from keras_vqvae.choices import PACKAGE
 from keras_vqvae.codebooks import Codebook
-from keras_vqvae.layers.freezing import hand_on_frozen
 from keras_vqvae.layers.parts import concatenated_counts
 from keras_vqvae.layers.quantizer import Quantizer
 from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
@@ -124,7 +123,7 @@ class RandomProjectionQuantizer(Quantizer):
         projection = generator.uniform(-limit, limit, (dim, self.num_codebooks * self.codebook_dim))
         self.projection = self._frozen("projection", projection)
         self.lift = self._frozen("lift", np.linalg.pinv(projection))
-        hand_on_frozen(self)
+        self.hand_on_frozen()
         self.built = True
 
     def _frozen(self, name: str, value: np.ndarray) -> Any:

@@ -9,7 +9,6 @@ from keras import ops
 
 from keras_vqvae.checks import check_count, check_number
 from keras_vqvae.layers.composite import Composite
-from keras_vqvae.layers.freezing import hand_on_frozen
 from keras_vqvae.layers.parts import known_dim, mean_losses, one_for_each, stacked_shape
 from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
 from keras_vqvae.layers.quantizer import Quantizer
@@ -64,7 +63,7 @@ class ResidualDepths(SavedGenerator, Composite):
         self.check_input_shape(input_shape)
         for part in self.quantizers:
             part.build((None, input_shape[-1]))
-        hand_on_frozen(self)
+        self.hand_on_frozen()
         self.built = True
 
     def kept(self, z_e: Any, valid: Any, training: bool) -> list[Any]:

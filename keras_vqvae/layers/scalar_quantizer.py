@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_vqvae.layers.freezing import hand_on_frozen
 from keras_vqvae.layers.quantizer import Quantizer
 from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.ops import check_index_bits, pack_digits, unpack_digits, with_value
@@ -35,7 +34,7 @@ class ScalarQuantizer(Quantizer):
             return
         self.check_input_shape(input_shape)
         self._counter = self.make_counter()
-        hand_on_frozen(self)
+        self.hand_on_frozen()
         self.built = True
 
     def bounded(self, x: Any) -> Any:

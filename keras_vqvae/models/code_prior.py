@@ -81,10 +81,14 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
             )
         self.num_classes = num_classes
         self.condition_shape = prior_checks.check_condition_shape(condition_shape, self.code_shape)
-        self.conditional = num_classes is not None or self.condition_shape is not None
         self.codes_fingerprint = codes_fingerprint
         self._sizes: tuple[str, ...] = ()
         self.track((), {"bits_per_code": keras.metrics.Mean(name="bits_per_code")})
+
+    @property
+    def conditional(self) -> bool:
+        """Whether there is anything that the codes are conditioned on."""
+        return self.num_classes is not None or self.condition_shape is not None
 
     def assemble(
         self, trunk: Any, embedding_dim: int, hidden_dim: int, activation: Any = "relu"
@@ -268,7 +272,7 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
     def predict_inputs(self, data: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Codes, and beside them what `fit` takes as `y`, in batches of both."""
         codes, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        if self.conditions is None:
+        if not self.conditional:
             return (codes,), {}
         labels, condition = self._split(y)
         return (codes,), {"labels": labels, "condition": condition}

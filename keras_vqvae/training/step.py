@@ -182,16 +182,14 @@ class TrainedModel(keras.Model):
             metric.update_state(output.observations[name])
         if self._compile_metrics is not None:
             self._compile_metrics.update_state(output.y_true, output.y_pred)
-        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer) and (
-            gradient_norm is not None
-        ):
-            # Steps that it skips are part of its work; an epoch's mean is of the others.
-            taken = ops.isfinite(gradient_norm)
-            self.gradient_norm_metric.update_state(
-                ops.where(taken, gradient_norm, 0.0), sample_weight=ops.cast(taken, "float32")
-            )
-        elif gradient_norm is not None:
-            self.gradient_norm_metric.update_state(gradient_norm)
+        if gradient_norm is not None:
+            weight = None
+            if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+                # Steps that it skips are part of its work; an epoch's mean is of the others.
+                taken = ops.isfinite(gradient_norm)
+                gradient_norm = ops.where(taken, gradient_norm, 0.0)
+                weight = ops.cast(taken, "float32")
+            self.gradient_norm_metric.update_state(gradient_norm, sample_weight=weight)
         logs = self.get_metrics_result()
         if gradient_norm is None:
             logs.pop("gradient_norm", None)

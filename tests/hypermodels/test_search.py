@@ -330,7 +330,8 @@ class TestRefused:
         config = config_for(images)
         wide = dataclasses.replace(config.run.vqvae, widths=(32, 64))
         run = dataclasses.replace(config.run, vqvae=wide)
-        Search.create(tmp_path / "new", dataclasses.replace(config, run=run))
+        search = Search.create(tmp_path / "new", dataclasses.replace(config, run=run))
+        assert Search.open(search.directory).config.run.vqvae.widths == (32, 64)
 
     def test_in_the_folder_of_the_images(self, tmp_path):
         self.refused(

@@ -176,8 +176,10 @@ with hold_directory({folder!r}):
             raise OSError(errno.ENOTSUP, "Operation not supported")
 
         monkeypatch.setattr("fcntl.flock", refuse)
-        with hold_directory(copy.directory):
+        copy.files.model("prior").unlink()
+        with hold_directory(copy.directory):  # twice, as `train` asks for it, too
             copy.train(verbose=0)
+        assert copy.finished("prior")
 
 
 def test_a_history_that_a_kill_cut_short_is_whole_in_the_end(copy):
