@@ -2,11 +2,10 @@
 
 import contextlib
 import dataclasses
-import itertools
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,9 +22,9 @@ from keras_vqvae.hypermodels.supervision import supervise
 from keras_vqvae.hypermodels.trials import SearchedTrial, defaults_beside, read_trials
 from keras_vqvae.hypermodels.tuners import make_tuner
 from keras_vqvae.hypermodels.vqvae_hypermodel import VQVAEHyperModel
+from keras_vqvae.hypermodels.winner import winners_run
 from keras_vqvae.runs import (
     DataParts,
-    Run,
     RunConfig,
     RunExistsError,
     TrainingConfig,
@@ -39,9 +38,6 @@ from keras_vqvae.runs import (
 )
 
 __all__ = ["Search", "part_of_a_search"]
-
-# The run of the winner.
-_BEST = "best"
 
 _SMALLER = (
     ". Raise it (`--max-bits-per-image`), narrow `num_embeddings` to fewer codes, or halve the "
@@ -239,7 +235,8 @@ class Search:
         tuner = self._tuner()
         sign = -1 if self.config.best == "max" else 1
         best = min(scored, key=lambda trial: sign * trial.score).name  # type: ignore[operator]
-        run, note = self._winner(tuner, tuner.oracle.get_trial(best), report or (lambda text: None))
+        report = report or (lambda text: None)
+        run, note = winners_run(self.directory, tuner, tuner.oracle.get_trial(best), report)
         found = _results(self.config, trials, best)
         found["run"] = run.directory.name
         found["commands"] = [
@@ -262,32 +259,6 @@ class Search:
                 figures = {k: v for k, v in trial.figures.items() if k.startswith("val_")}
                 failed = trial.score is None
                 write_hyperparameters(folder, trial.shown_values, figures, failed)
-
-    def _winner(
-        self, tuner: Any, best: Any, report: Callable[[str], None]
-    ) -> tuple[Run, str | None]:
-        """Its run, and a note if it stands beside another one."""
-        config = tuner.hypermodel.config(best.hyperparameters)
-        for name in _names(best.trial_id):
-            directory = self.directory / name
-            try:
-                run = Run.open(directory)
-            except FileNotFoundError:
-                run = Run.create(directory, config)
-                break
-            # Its prior may have other settings by now: it is the VQ-VAE that has won.
-            others = run.config.differences(with_absolute_source(config))
-            if all(difference.startswith("prior") for difference in others):
-                break
-            if name == _BEST and not run.files.has_begun("prior"):
-                run = Run.create(directory, config, overwrite=True)
-                break
-        if not run.finished("vqvae"):
-            run.take_over(tuner.load_model(best))
-        run.train("vqvae", verbose=0, report=report)
-        if name == _BEST:
-            return run, None
-        return run, f"{_BEST}/ has another run, whose prior has begun: see {name}/"
 
     def _check_scores(self) -> None:
         """Sees to it that trials can be compared.
@@ -378,14 +349,6 @@ def _results(config: SearchConfig, trials: list[SearchedTrial], best: str) -> di
         "trials": [trial._asdict() for trial in trials],
         "notes": notes,
     }
-
-
-def _names(trial: str) -> Iterator[str]:
-    """Where the run of the winner may be, beside others whose prior has begun."""
-    yield _BEST
-    yield f"{_BEST}_{trial}"
-    for number in itertools.count(2):
-        yield f"{_BEST}_{trial}_{number}"
 
 
 def _longer(run: RunConfig) -> RunConfig:
