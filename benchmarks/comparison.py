@@ -2,8 +2,8 @@
 
 `runs.Comparison` trains all three alike, 10 epochs with a discretized logistic for every pixel, and
 the prior for 4; figures are of the 10 000 test images and of as many samples. The VQ-VAE stands in
-the first column, the VAE with the negative of its evidence lower bound in the second. What lies in
-`--directory` is taken up again, so that a run can be interrupted.
+the first column, the VAE with the negative of its evidence lower bound in the second. What the same
+commit has left in `--directory` is taken up again, so that a run can be interrupted.
 
 `--smoke` compares small models on a part of the images that come with the package.
 
@@ -17,9 +17,10 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 import sys
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from reporting import Figure, parser, report, require_commit
+from reporting import Figure, commit, parser, report, require_commit
 
 from keras_vqvae.runs import (
     Comparison,
@@ -31,6 +32,8 @@ from keras_vqvae.runs import (
 )
 
 LIKELIHOOD = "discretized_logistic"
+# What a comparison holds that has trained nothing.
+NEW = {"comparison.json"}
 
 
 def settings(smoke: bool, seed: int) -> RunConfig:
@@ -80,6 +83,20 @@ def figures_of(found: dict[str, Any]) -> list[Figure]:
     return figures
 
 
+def require_models_of_this_commit(directory: Path) -> None:
+    """Refuses models that other code has trained, of which a results file would not tell."""
+    marker, now = directory / "commit.txt", f"{commit()}\n"
+    if not marker.exists() and {path.name for path in directory.iterdir()} <= NEW:
+        marker.write_text(now, encoding="utf-8")
+    found = marker.read_text(encoding="utf-8") if marker.exists() else "unknown"
+    if found != now:
+        raise SystemExit(
+            f"`--directory` should hold models of commit {now.strip()}, or not be there. "
+            f"Received: {directory}, whose models are of commit {found.strip()}. "
+            "Remove it, or name another."
+        )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser(__doc__, "comparison")
     arguments.add_argument("--directory", help="of the models (default: one that is removed)")
@@ -88,7 +105,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_commit(full, args.output)
     config = settings(args.smoke, args.seed)
     with tempfile.TemporaryDirectory() as temporary:
-        comparison = Comparison.create(args.directory or temporary, config)
+        directory = Path(args.directory or temporary)
+        comparison = Comparison.create(directory, config)
+        require_models_of_this_commit(directory)
         found = comparison.run(verbose=2, report=print, samples=0 if args.smoke else None)
     figures = figures_of(found)
     details = {**found["config"], "images": found["images"], "models": found["models"]}

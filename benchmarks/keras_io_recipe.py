@@ -101,10 +101,10 @@ class RecipeVQVAE(keras.Model):
         super().__init__(**kwargs)
         self.data_variance = data_variance
         self.quantizer = RecipeQuantizer(num_embeddings, name="quantizer")
-        encoder, decoder = make_encoder(latent_dim), make_decoder(latent_dim)
+        self.encoder, self.decoder = make_encoder(latent_dim), make_decoder(latent_dim)
         images = keras.Input(IMAGE_SHAPE)
-        vectors = encoder(images)
-        self.vqvae = keras.Model(images, decoder(self.quantizer(vectors)), name="vqvae")
+        vectors = self.encoder(images)
+        self.vqvae = keras.Model(images, self.decoder(self.quantizer(vectors)), name="vqvae")
         self.coder = keras.Model(images, CodeIndices(self.quantizer)(vectors), name="coder")
         self.loss_tracker = keras.metrics.Mean(name="loss")
         self.reconstruction_tracker = keras.metrics.Mean(name="reconstruction_loss")

@@ -9,7 +9,8 @@ The recipe trains as in the example: Adam at 3e-4, batch 128. Ours train with Ad
 learning rate that follows a cosine to the end of the time. The cost of training is compared by the
 grid, so that a smaller batch is no advantage.
 
-`--smoke` trains on bundled images for a second each. `--codes FILE` keeps the codes between runs.
+`--smoke` trains on bundled images for a second each. `--codes FILE` keeps the codes between runs of
+one commit and one seed.
 
     python benchmarks/priors.py
 """
@@ -29,7 +30,15 @@ from images import load_train_and_test
 from keras_io_recipe import CODE_SHAPE, NUM_EMBEDDINGS, make_pixel_cnn
 from plotting import saved_figure
 from prior_training import Contestant, bits_per_code, endless, ours
-from reporting import Figure, parser, report, require_commit, require_tensorflow, results_file
+from reporting import (
+    Figure,
+    commit,
+    parser,
+    report,
+    require_commit,
+    require_tensorflow,
+    results_file,
+)
 from vqvaes import make_ours
 
 from keras_vqvae import models
@@ -62,17 +71,23 @@ def make_contestants() -> list[Contestant]:
     ]
 
 
-def make_codes(smoke: bool, path: Path | None) -> tuple[np.ndarray, np.ndarray]:
+def make_codes(smoke: bool, path: Path | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Training and test codes, int32 `(N, 7, 7)`, from a file or from a VQ-VAE trained for it."""
+    made_with = f"commit {commit()}, seed {seed}{', --smoke' if smoke else ''}"
     if path is not None and path.exists():
         with np.load(path, allow_pickle=False) as file:
+            if (found := str(file.get("made_with", "unknown"))) != made_with:
+                raise SystemExit(
+                    f"`--codes` should be a file that was made with {made_with}. "
+                    f"Received: {path}, made with {found}. Remove it, or name another."
+                )
             return file["train"], file["test"]
     train, test = load_train_and_test(smoke, 256 if smoke else None)
     vqvae = make_ours(float(train.var()))
     vqvae.fit(train, batch_size=128, epochs=1 if smoke else VQVAE_EPOCHS, verbose=2)
     codes = vqvae.encode(train), vqvae.encode(test)
     if path is not None:
-        np.savez_compressed(path, train=codes[0], test=codes[1])
+        np.savez_compressed(path, train=codes[0], test=codes[1], made_with=made_with)
     return codes
 
 
@@ -98,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     total = args.seconds or (1.0 if args.smoke else SECONDS)
     full = not args.smoke and total >= SECONDS and not args.only
     require_commit(full, args.output)
-    train, test = make_codes(args.smoke, args.codes)
+    train, test = make_codes(args.smoke, args.codes, args.seed)
     used = len(np.unique(train))
     print(f"{used} of {NUM_EMBEDDINGS} codes in use", flush=True)
 
@@ -125,6 +140,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         bits, step = c.curve[-1][1], statistics.median(c.steps)
         figures.append(Figure(f"{c.name}: test", "bits per code", bits, recipe_bits))
         figures.append(Figure(f"{c.name}: step", "ms", 1e3 * step, 1e3 * recipe_step))
+        grid = [1e3 * t / n.batch_size for t, n in ((step, c), (recipe_step, recipe))]
+        figures.append(Figure(f"{c.name}: step, by the grid", "ms", *grid))
         if c is not recipe:
             fewer = 100 * (1 - bits / recipe_bits)
             figures.append(Figure(f"{c.name}: fewer bits", "%", fewer, at_least=c.at_least))

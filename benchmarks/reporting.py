@@ -4,6 +4,7 @@ import argparse
 import datetime
 import functools
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -62,6 +63,14 @@ class Figure:
         if self.at_least is not None:
             return bool(self.ours >= self.at_least)
         return None
+
+    @property
+    def interval_reaches_across(self) -> bool:
+        """Whether the bound lies within the interval, so that another run may say otherwise."""
+        bound = self.at_least if self.at_most is None else self.at_most
+        if bound is None or self.interval is None:
+            return False
+        return self.interval[0] < bound < self.interval[1]
 
     @property
     def bound(self) -> str:
@@ -145,6 +154,8 @@ def report(
     table.add_column("holds")
     for figure in figures:
         holds = {None: "", True: "yes", False: "NO"}[figure.holds if full else None]
+        if holds and figure.interval_reaches_across:
+            holds += ", open"
         theirs = "" if figure.peer is None else f"{figure.peer:.4g}"
         values = [escape(figure.ours_text), *([theirs] if with_peer else [])]
         table.add_row(figure.name, figure.unit, *values, figure.bound, holds)
@@ -257,17 +268,34 @@ def commit() -> str | None:
 def require_commit(full: bool, output: Path | None) -> None:
     """Refuses to measure what no commit holds for the usual results file of a full run.
 
+    Nor does it measure a package that is installed elsewhere, of which the checkout's commit says
+    nothing.
+
     Args:
         full: whether it is one.
         output: the results file, or `None` for the usual one.
     """
-    found = commit()
-    if full and output is None and found is not None and found.endswith("+"):
+    if not full or output is not None:
+        return
+    found, package = commit(), _package()
+    if package is None or package.parent != ROOT.resolve():
+        raise SystemExit(
+            "The results of a full run should be of the package in this checkout. "
+            f"Received: keras_vqvae from {package}. Install it with `pip install -e .`, "
+            "or pass `--output FILE` to write the results elsewhere."
+        )
+    if found is not None and found.endswith("+"):
         raise SystemExit(
             "The results of a full run should name the commit that they are of. "
             f"Received: commit {found}, with changes after it in {' or '.join(MEASURED)}. "
             "Commit them first, or pass `--output FILE` to write the results elsewhere."
         )
+
+
+def _package() -> Path | None:
+    """The folder that `import keras_vqvae` takes the package from."""
+    spec = importlib.util.find_spec("keras_vqvae")
+    return None if spec is None or spec.origin is None else Path(spec.origin).resolve().parent
 
 
 def command() -> str:

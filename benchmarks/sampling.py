@@ -10,9 +10,10 @@ Grids of 7×7, 16×16 and 32×32 codes, K = 512, 16 images. Each prior is a cont
 Forward pass and naive loop are compiled with XLA or without, whichever is faster for that network.
 
 All priors are untrained, as the weights do not change what a sample costs. Compilation is not
-counted. All positions of a naive loop cost the same, so of the loop with `predict` only the first
-`--positions` are run and the time is scaled up; the compiled one runs whole. A plot of time against
-grid size is written beside the results.
+counted. Ours and the forward pass take turns; the naive loops run once, after them. All positions
+of a naive loop cost the same, so of the loop with `predict` only the first 49 are run and the time
+is scaled up; the compiled one runs whole. A plot of time against grid size is written beside the
+results.
 
 `--smoke` samples 3×3 and 4×4 grids with tiny networks.
 
@@ -44,6 +45,7 @@ NUM_EMBEDDINGS = 512
 IMAGES = 16
 GRIDS = (7, 16, 32)
 ROUNDS = 7
+POSITIONS = 49  # of the loop with `predict`
 
 # The largest share of a forward pass, and the smallest of a naive loop, that are claimed of 32×32.
 FORWARD_PASSES = {"PixelCNN": 2.0, "GatedPixelCNN": 3.0}
@@ -128,7 +130,7 @@ def state_kib(prior: models.CodePrior) -> float:
     return (two - one) * 4 / 1024
 
 
-def measure(prior: models.CodePrior, rounds: int, predict_positions: int) -> dict[str, float]:
+def measure(prior: models.CodePrior, rounds: int, with_loops: bool) -> dict[str, float]:
     """Median seconds of each contestant; they take turns, except for the long loops."""
     height, width = prior.code_shape
     contestants = {
@@ -147,11 +149,11 @@ def measure(prior: models.CodePrior, rounds: int, predict_positions: int) -> dic
     jit_compile = with_xla < result["forward"]
     result["forward"] = min(result["forward"], with_xla)
 
-    if predict_positions:
+    if with_loops:
         loop = compiled_loop(prior, jit_compile)
         loop(1)
         result["compiled_loop"] = seconds(loop)
-        positions = min(predict_positions, height * width)
+        positions = min(POSITIONS, height * width)
         by_predict = predict_loop(prior)
         by_predict(1)
         result["predict_loop"] = seconds(lambda: by_predict(positions)) * height * width / positions
@@ -222,11 +224,7 @@ def figures_of(name: str, side: int, times: dict[str, float], kib: float) -> lis
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = parser(__doc__, "sampling")
-    arguments.add_argument(
-        "--positions", type=int, default=49, help="of the loop with predict (default: 49)"
-    )
-    args = arguments.parse_args(argv)
+    args = parser(__doc__, "sampling").parse_args(argv)
     full = not args.smoke
     require_commit(full, args.output)
     keras.utils.set_random_seed(args.seed)
@@ -235,8 +233,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for side in sides:
         for name, prior in make_priors(side, args.smoke).items():
             print(f"{name}, {side}×{side} …", flush=True)
-            loops = args.positions if name in NAIVE_LOOPS else 0
-            times = measure(prior, 1 if args.smoke else ROUNDS, loops)
+            times = measure(prior, 1 if args.smoke else ROUNDS, name in NAIVE_LOOPS)
             results[name, side] = times
             figures += figures_of(name, side, times, state_kib(prior))
     if path := results_file("sampling", args.output, full):
@@ -246,7 +243,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "num_embeddings": NUM_EMBEDDINGS,
         "grids": list(sides),
         "rounds": ROUNDS,
-        "positions_of_the_loop_with_predict": args.positions,
+        "positions_of_the_loop_with_predict": POSITIONS,
         "seed": args.seed,
     }
     return report("sampling", figures, settings, args.output, full)

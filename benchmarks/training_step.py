@@ -24,7 +24,7 @@ import tensorflow as tf
 from images import load_labelled
 from reporting import Figure, parser, report, require_commit, require_tensorflow
 from timing import Step, ratio_interval, time_rounds
-from vqvaes import BATCH_SIZE, make_ours, make_recipe
+from vqvaes import BATCH_SIZE, make_both
 
 ROUNDS = 200
 STEPS = 5
@@ -76,10 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     batch, _ = load_labelled("train", bundled=True, limit=BATCH_SIZE)
     variance = float(np.var(batch))
-    keras.utils.set_random_seed(args.seed)
-    recipe = make_recipe(variance)
-    keras.utils.set_random_seed(args.seed)
-    ours = make_ours(variance)
+    ours, recipe = make_both(variance, args.seed)
     steps = {"ours": make_step(ours, batch), "recipe": make_step(recipe, batch - 0.5)}
     for _ in range(2 if args.smoke else WARM_UP_STEPS):
         for step in steps.values():

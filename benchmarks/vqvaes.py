@@ -38,6 +38,17 @@ def make_recipe(data_variance: float) -> RecipeVQVAE:
     return model
 
 
+def make_both(data_variance: float, seed: int) -> tuple[models.VQVAE, RecipeVQVAE]:
+    """Ours and the recipe's, which start from equal encoders and decoders."""
+    keras.utils.set_random_seed(seed)
+    recipe = make_recipe(data_variance)
+    keras.utils.set_random_seed(seed)
+    ours = make_ours(data_variance)
+    ours.encoder.set_weights(recipe.encoder.get_weights())
+    ours.decoder.set_weights(recipe.decoder.get_weights())
+    return ours, recipe
+
+
 class StepTimes(keras.callbacks.Callback):
     """Seconds from the end of one training step to the end of the next, within an epoch."""
 

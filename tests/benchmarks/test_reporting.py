@@ -55,8 +55,10 @@ class Checkout:
         self.git("commit", "--quiet", "--message", "a")
 
     def reporting(self):
-        """As a script that is started now finds it."""
-        return load(self.root / "benchmarks/reporting.py")
+        """As a script that is started now finds it, with the package of the checkout."""
+        module = load(self.root / "benchmarks/reporting.py")
+        module._package = lambda: self.package.parent
+        return module
 
 
 @pytest.fixture
@@ -125,8 +127,36 @@ def test_without_a_repository_there_is_no_commit_to_name(tmp_path, monkeypatch):
     (tmp_path / "benchmarks").mkdir()
     copied = shutil.copy(ROOT / "benchmarks/reporting.py", tmp_path / "benchmarks/reporting.py")
     module = load(copied)
+    module._package = lambda: tmp_path / "keras_vqvae"
     module.require_commit(True, None)
     assert module.commit() is None
+
+
+def test_a_package_that_is_installed_elsewhere_is_not_measured(checkout):
+    module = load(checkout.root / "benchmarks/reporting.py")
+    with pytest.raises(SystemExit, match=r"Received: keras_vqvae from .*pip install -e \."):
+        module.require_commit(True, None)
+    module.require_commit(False, None)
+    assert load(ROOT / "benchmarks/reporting.py")._package() == ROOT / "keras_vqvae"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "interval", "across"),
+    [
+        ({"at_least": 10.0}, (9.9, 10.8), True),
+        ({"at_least": 10.0}, (10.1, 10.8), False),
+        ({"at_most": 1.43}, (1.24, 1.51), True),
+        ({"at_most": 1.43}, None, False),
+        ({}, (9.9, 10.8), False),
+    ],
+)
+def test_an_interval_that_reaches_across_the_bound_leaves_it_open(
+    bounds, interval, across, tmp_path, capsys
+):
+    figure = Figure("speed", "×", 10.4, interval=interval, **bounds)
+    assert figure.interval_reaches_across == across
+    reporting.report("speed", [figure], {}, tmp_path / "results.json", full=True)
+    assert ("open" in capsys.readouterr().out) == across
 
 
 def test_a_name_is_of_one_figure(tmp_path, capsys):
