@@ -3,7 +3,7 @@
 What: the three models have one encoder, one decoder, one likelihood (a discretized logistic for
 each pixel) and one training. A PixelCNN then learns the codes of the VQ-VAE. Printed is the bits
 per dimension of test images: of the VAE by the evidence lower bound, of the VQ-VAE with codes that
-are equally likely, as in the paper's table, and with codes under the prior. A picture shows
+are equally likely, as in the paper (§4.1), and with codes under the prior. A picture shows
 reconstructions and samples of all three.
 
 Paper: Neural Discrete Representation Learning, https://arxiv.org/abs/1711.00937, §4.1: on CIFAR-10

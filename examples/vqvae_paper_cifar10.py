@@ -2,7 +2,9 @@
 
 What: two strided 4×4 convolutions, two residual blocks, 256 units, 512 codes on an 8×8 grid; β =
 0.25; Adam at 2e-4, batches of 128, 250 000 steps. The paper learns the table by gradient; its
-appendix A.1, and the authors' published code, by moving averages. `--update` chooses.
+appendix A.1, and the authors' published code, by moving averages. `--update` chooses. (A table by
+gradient at the networks' own rate, as in the paper, is the slowest to learn:
+docs/choosing_a_quantizer.md.) The same command resumes a training that was interrupted.
 
 Paper: Neural Discrete Representation Learning, https://arxiv.org/abs/1711.00937, §4 and §4.1
 
@@ -10,7 +12,7 @@ Command (CIFAR-10 is looked for on this machine, else downloaded by Keras):
 
     python examples/vqvae_paper_cifar10.py --output runs/cifar10
 
-`--steps 10000` is a shorter run; `--smoke` shows in seconds that everything works.
+`--steps 10000` is a shorter run, in whole epochs; `--smoke` shows in seconds that everything works.
 
 Expected result and time: not measured here. 250 000 steps need a GPU. (The paper's 4.67 bits per
 dimension is a likelihood of the 8-bit images, which a squared error is not.)
@@ -23,7 +25,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vqvae import codebooks, data, evaluation, layers, likelihoods, models
+from keras_vqvae import callbacks, codebooks, data, evaluation, layers, likelihoods, models
 
 # Variance of CIFAR-10's training images on the [0, 1] scale, which the authors divide by.
 VARIANCE = 0.0633
@@ -53,10 +55,11 @@ def main(argv=None):
         epochs=max(round(args.steps / steps_per_epoch), 1),
         callbacks=[
             keras.callbacks.TerminateOnNaN(),
-            keras.callbacks.ModelCheckpoint(output / "vqvae.keras"),
+            callbacks.ResumableTraining(output / "training"),
         ],
         verbose=2,
     )
+    vqvae.save(output / "vqvae.keras")
 
     figures = evaluation.evaluate_vqvae(vqvae, test)
     print(

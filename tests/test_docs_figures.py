@@ -73,9 +73,10 @@ def test_the_table_of_priors_is_that_of_the_results():
         "`TransformerPrior`, as it is by default": "TransformerPrior",
     }
     for row, name in rows.items():
-        expected = ours(figures, f"{name}: test", f"{name}: fewer bits", f"{name}: step")
-        assert says(PRIORS, f"| {row} | # | # % | # | 32 |", *expected), row
-    expected = ours(figures, "keras.io PixelCNN: test", "keras.io PixelCNN: step")
+        *bits, step = ours(figures, f"{name}: test", f"{name}: fewer bits", f"{name}: step")
+        assert says(PRIORS, f"| {row} | # | # % | # | 32 |", *bits, step / 32), row
+    bits, step = ours(figures, "keras.io PixelCNN: test", "keras.io PixelCNN: step")
+    expected = bits, step / 128
     assert says(PRIORS, "| PixelCNN of the keras.io example | # | | # | 128 |", *expected)
     cost = ours(figures, "GatedPixelCNN, small: training on a grid")
     assert says(PRIORS, "at # of the recipe's cost of a grid", *cost)
@@ -165,12 +166,12 @@ BOUNDS = {
 WITHOUT = {"large_tables", "codes_in_use"}
 
 
-def rows_of_benchmarks():
+def rows_of_benchmarks(column=-1):
     rows = {}
     for line in page("benchmarks/README.md").splitlines():
         if line.startswith("| `python benchmarks/"):
             name = line.removeprefix("| `python benchmarks/").partition(".py")[0]
-            rows[name] = line.split(" | ")[-1]
+            rows[name] = line.split(" | ")[column]
     return rows
 
 
@@ -193,6 +194,20 @@ def test_the_result_of_a_benchmark_is_that_of_its_file(name):
     pattern, names = BOUNDS[name]
     values = [v for n in names for v in (figures[n]["ours"], *(figures[n]["interval"] or ()))]
     assert says(cell, pattern, *values)
+
+
+@pytest.mark.parametrize("name", sorted([*BOUNDS, *WITHOUT]))
+def test_a_row_says_when_and_where_it_was_measured(name):
+    results = json.loads((ROOT / "benchmarks/results" / f"{name}.json").read_text("utf-8"))
+    day, _, processor = rows_of_benchmarks(column=-2)[name].partition(", ")
+    assert results["date"].startswith(day)
+    assert processor in results["machine"]["processor"].replace("(R)", "")
+
+
+def test_the_step_within_fit_is_told_too():
+    step = figures_of("fashion_mnist")["median training step"]
+    sentence = "input and callbacks included: # ms against # ms"
+    assert says(page("benchmarks/README.md"), sentence, step["ours"], step["peer"])
 
 
 @pytest.mark.parametrize("name", sorted(WITHOUT))

@@ -42,6 +42,9 @@ def main(argv=None):
         **searching.given(args, "tuner", "trials", "objective", "direction"),
     )
     search = hypermodels.Search.create(args.output, config)
+    if hypermodels.part_of_a_search() is not None:  # by KerasTuner's variables: docs/tuning.md
+        search.take_part(verbose=2)
+        return
     found = search.run(args.workers, verbose=2, report=print)
     print(hypermodels.gain_text(found))
     best = search.directory / found["run"] / "vqvae.keras"

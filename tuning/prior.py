@@ -19,6 +19,7 @@ import dataclasses
 import shlex
 from pathlib import Path
 
+import keras
 import numpy as np
 import searching
 
@@ -120,25 +121,32 @@ def command_of(run, config, hypermodel, best, argv):
 
 
 def in_full(config, run):
-    """The settings of a trial with as many epochs as the run's say."""
-    epochs = run.config.prior_training.epochs
+    """The settings of a trial with at least as many epochs as a run has by default."""
+    least = (run.config.prior_training.epochs, runs.TrainingConfig().epochs)
+    epochs = max(config.prior_training.epochs, *least)
     training = dataclasses.replace(config.prior_training, epochs=epochs)
     return dataclasses.replace(config, prior_training=training)
 
 
 def train_best(run, config, train, held_out, args):
-    """The best prior, for as many epochs as the run's settings say."""
+    """The best prior in full, on all codes; its best epoch is kept."""
     hypermodel = hypermodel_of(run, config, train, args)
     best = searching.make_tuner(args, hypermodel).get_best_hyperparameters()
     if not best:
         raise ValueError(f"the search in {args.output!r} has no trial yet. Leave --train-best out")
     full = in_full(config, run)
+    if not args.smoke:
+        train, held_out = (part_of(run, name, None) for name in ("train", "validation"))
     model = hypermodel_of(run, full, train, args).build(best[0])
-    epochs = full.prior_training.epochs
-    values = {"batch_size": best[0].get("batch_size"), "validation_data": held_out}
-    model.fit(*train, epochs=epochs, verbose=2, **values)
     path = Path(args.output) / "prior.keras"
-    model.save(path)
+    model.fit(
+        *train,
+        batch_size=best[0].get("batch_size"),
+        epochs=1 if args.smoke else full.prior_training.epochs,
+        validation_data=held_out,
+        callbacks=[keras.callbacks.ModelCheckpoint(path, "val_loss", save_best_only=True)],
+        verbose=2,
+    )
     print(path)
 
 

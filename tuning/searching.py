@@ -34,7 +34,10 @@ def options(doc, output):
     parser.add_argument("--trials", type=int, default=9)
     parser.add_argument("--epochs", type=int, default=5, help="of a trial")
     parser.add_argument("--max-images", type=int, help="at most so many of each part")
-    parser.add_argument("--objective", help="a name in the logs  [default: bits]")
+    parser.add_argument(
+        "--objective",
+        help="a name in the logs  [default: val_bits_per_dimension, of priors val_bits_per_code]",
+    )
     parser.add_argument("--direction", choices=("min", "max"), help="which is better")
     parser.add_argument("--schedule", choices=("constant", "cosine"), help="of the learning rate")
     parser.add_argument(
@@ -94,10 +97,13 @@ def search(args, hypermodel, *data, validation_data):
         sys.exit(f"no trial has a score: {trials[-1].message}")
     choose = max if args.direction == "max" else min
     best = choose(scored, key=lambda trial: trial.score)
-    # Trials over a budget have none, and the first may be such a one.
-    first = f"{trials[0].score:.4f}" if trials[0].score is not None else "no score"
+    # The first trial, or what Hyperband promoted it to. Over a budget there is no score.
+    beside = hypermodels.defaults_beside(trials, best)
+    first = f"{beside.score:.4f}" if beside.score is not None else "no score"
+    if beside.epochs != best.epochs:
+        first += f" (of {beside.epochs} epochs, the best one of {best.epochs})"
     objective = tuner.oracle.objective.name
-    print(f"{objective}: {first} by the first trial, {best.score:.4f} by the best")
+    print(f"{objective}: {first} by the defaults, {best.score:.4f} by the best")
     tuner.get_best_models()[0].save(Path(args.output) / "best_model.keras")
     return tuner.get_best_hyperparameters()[0]
 

@@ -151,7 +151,7 @@ class ResumableTraining(Resuming):
         super().on_epoch_begin(epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if self.save_if_cut_short():
+        if self.save_if_cut_short(logs):
             return
         self.history.append({name: float(value) for name, value in (logs or {}).items()})
         self._write(epoch + 1, 0, [])

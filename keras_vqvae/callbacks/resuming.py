@@ -94,14 +94,24 @@ class Resuming(keras.callbacks.Callback):
         """To be called by a subclass when it has saved the epoch."""
         self._stop_if_interrupted()
 
-    def save_if_cut_short(self) -> bool:
+    def save_if_cut_short(self, logs: Any) -> bool:
         """Saves an epoch that `stop_training` has ended before its last step, as one not ended.
 
+        One that ends training with a loss that is not finite is not saved at all: nothing good
+        would come of going on there.
+
+        Args:
+            logs: of the epoch.
+
         Returns:
-            Whether it is such a one, of which a subclass saves no more.
+            Whether it is such a one or the other, of which a subclass saves no more.
         """
+        if not self.model.stop_training:
+            return False
+        if not np.isfinite((logs or {}).get("loss", 0.0)):
+            return True
         steps = self.params.get("steps")
-        cut = bool(self.model.stop_training) and steps is not None and self._steps < steps
+        cut = steps is not None and self._steps < steps
         if cut:
             self._save(self._train_metrics)
         return cut

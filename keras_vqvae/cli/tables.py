@@ -41,7 +41,7 @@ def print_table(title: str, rows: Iterable[tuple[str, str, str]]) -> None:
     table.add_column(overflow="fold")
     for cells in rows:
         table.add_row(*cells)
-    Console().print(table)
+    _print(table)
 
 
 def print_columns(
@@ -57,7 +57,7 @@ def print_columns(
         table.add_column(name, justify="left" if words else "right", overflow="fold")
     for cells in rows:
         table.add_row(*cells)
-    Console().print(table)
+    _print(table)
 
 
 def print_facts(title: str, facts: dict[str, Any]) -> None:
@@ -67,4 +67,9 @@ def print_facts(title: str, facts: dict[str, Any]) -> None:
     table.add_column(overflow="fold")
     for name, value in facts.items():
         table.add_row(name, _UNKNOWN if value is None else str(value))
-    Console().print(table)
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    """As it is: paths, names of classes and reasons may hold what Rich takes for markup."""
+    Console(markup=False, emoji=False).print(table)

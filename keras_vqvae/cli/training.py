@@ -52,7 +52,7 @@ _CHECKPOINTS = click.option(
 @click.option("--smoke", is_flag=True, help="Seconds instead of minutes, to see that it works.")
 @click.option("--overwrite", is_flag=True, help="Begin anew what is there.")
 def demo(output: str, smoke: bool, overwrite: bool) -> None:
-    """Train on the bundled images, draw new ones, evaluate: at most 5 minutes on 2 CPU cores."""
+    """Train on the bundled images, draw new ones, evaluate: about 5 minutes on 2 CPU cores."""
     run = run_class().create(output, demo_config(smoke), overwrite=overwrite)
     _train(run, overwrite=overwrite)
 

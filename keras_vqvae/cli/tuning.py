@@ -98,7 +98,7 @@ def _plain(text: str) -> Any:
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Where workers are listened to."
 )
-@click.option("--port", type=int, help="Its port.  [default: a free one]")
+@click.option("--port", type=click.IntRange(1, 65535), help="Its port.  [default: a free one]")
 @config_options(_GROUPS, default=_DEFAULT)
 def tune(
     source: str,

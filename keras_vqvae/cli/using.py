@@ -45,9 +45,11 @@ def sample(
     if count < 1:
         raise click.BadParameter(f"-n should be at least 1. Received: {count}")
     opened = run_class().open(run)
+    from keras_vqvae.seeds import part_seed
+
     if output is None:
         number, path = _free_name(Path(run))
-        seed = opened.config.seed + number - 1 if seed is None else seed
+        seed = part_seed(opened.config.seed, number - 1) if seed is None else seed
     else:
         path = _output_file(output, ".png", overwrite)
     from keras_vqvae.evaluation import image_grid
@@ -222,8 +224,8 @@ def _write_images(path: Path, images: Any) -> None:
     from keras_vqvae.evaluation import save_image
 
     if path.suffix.lower() == ".npz":
-        with atomic_write(path) as temporary:
-            np.savez_compressed(temporary, images=images)
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, images=images)  # by a name it would add another `.npz`
         return
     before = {old.name for old in path.glob("*.png") if old.stem.isdecimal()}
     names = _numbered(len(images))

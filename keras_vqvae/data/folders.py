@@ -26,7 +26,7 @@ class FolderSource(ImageFiles):
     `strict=True`. In a folder of up to 20 000 images the header of each file is read here: what
     fails is left out. In a larger one only a sample is looked at, so that it starts in seconds.
     Damage that shows later, when the pixels are decoded, cannot change the length any more: the
-    next readable image of the same class is given in its place.
+    next readable image, of the same class if there is one, is given in its place.
 
     Args:
         folder: Path of the folder.

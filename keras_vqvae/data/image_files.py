@@ -209,11 +209,14 @@ class ImageFiles(ImageSource):
         )
 
     def _stand_ins(self, index: int) -> Iterator[int]:
-        """The image itself, then the ones after it with the same label, around the end."""
-        for step in range(len(self)):
-            candidate = (index + step) % len(self)
-            if self.labels is None or self.labels[candidate] == self.labels[index]:
-                yield candidate
+        """The image itself, then the ones after it, around the end; those of its class first."""
+        around = [(index + step) % len(self) for step in range(len(self))]
+        if self.labels is None:
+            yield from around
+            return
+        alike = self.labels[around] == self.labels[index]
+        yield from itertools.compress(around, alike)
+        yield from itertools.compress(around, ~alike)
 
     def _record(self, index: int, reason: str) -> None:
         if self._strict:
@@ -223,8 +226,9 @@ class ImageFiles(ImageSource):
             self._unreadable[index] = reason
         if first:
             warnings.warn(
-                f"{self._path(index)!r} cannot be decoded ({reason}); the next image of its class "
-                f"is given in its place. Further such files give no warning. {_WHERE_LISTED}",
+                f"{self._path(index)!r} cannot be decoded ({reason}); the next image, of its class "
+                "if there is one, is given in its place. Further such files give no warning. "
+                f"{_WHERE_LISTED}",
                 stacklevel=2,
             )
 

@@ -113,6 +113,9 @@ class ImageSource(ABC):
     ) -> "ImageSource":
         """The images at `indices` as a source, in that order. Nothing is copied or read.
 
+        Nor does anything else of this source stand in for an image that turns out to be damaged,
+        but where this is such a part itself: then all of that part may.
+
         Args:
             indices: Integers in `[0, len(source))`, shape `(n,)`.
             name: Name of the new source. Defaults to this one's.
@@ -177,9 +180,13 @@ class _Subset(ImageSource):
         super().__init__(name, labels, base.class_names)
         self._base: ImageSource = base
         self._indices: npt.NDArray[np.int64] = indices
+        # What may stand in for a damaged image: none of another part, which may be one to be
+        # tested on.
+        self._among = indices
         # A view of a view goes straight to the source, so that chains do not grow.
         if isinstance(base, _Subset):
             self._base, self._indices = base._base, base._indices[indices]
+            self._among = base._among
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -197,7 +204,7 @@ class _Subset(ImageSource):
         return self._base.skipped
 
     def _read(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        return self._base._read_among(self._indices[indices], self._indices)
+        return self._base._read_among(self._indices[indices], self._among)
 
     def _fingerprint(self) -> str:
         digest = hashlib.sha256(self._base.fingerprint().encode())

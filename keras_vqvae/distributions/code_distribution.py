@@ -72,8 +72,23 @@ class CodeDistribution(ModelDistribution):
         seed = tfp.random.sanitize_seed(seed, salt="codes")
         uniforms = tf.random.stateless_uniform((count, *self.event_shape), seed)
         labels = self._labels_of(tf.zeros(shape))
-        codes = self.prior.draw_codes(uniforms, labels)
+        codes = self._draw(uniforms, labels)
         return tf.reshape(codes, (*shape, *self.event_shape))
+
+    def _draw(self, uniforms: Any, labels: Any) -> Any:
+        """Codes of random numbers, in parts of one size, whose state is bounded, where it can be.
+
+        In a function that is being traced, all at once: it would hold each part's loop.
+        """
+        size, count = self.prior.chunk_of_samples(), uniforms.shape[0]
+        if count <= size or not is_concrete(uniforms):
+            return self.prior.draw_codes(uniforms, labels)
+        codes = []
+        for first in range(0, count, size):
+            rows = tf.minimum(tf.range(first, first + size), count - 1)  # the last one filled up
+            of_rows = None if labels is None else tf.gather(labels, rows)
+            codes.append(self.prior.draw_codes(tf.gather(uniforms, rows), of_rows))
+        return tf.concat(codes, 0)[:count]
 
     def _log_prob(self, value: Any) -> Any:
         value, rank = self._with_batch(value), len(self.event_shape)

@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_vqvae.compilation import is_concrete
 from keras_vqvae.distributions.model_distribution import ModelDistribution, as_rows, like_rows
 
 __all__ = ["ImagesGivenLatents"]
@@ -34,7 +35,9 @@ class ImagesGivenLatents(ModelDistribution):
 
     Raises:
         RuntimeError: on another backend than TensorFlow.
-        ValueError: for latents of another shape.
+        TypeError: for codes that are no integers.
+        ValueError: for latents of another shape, codes beyond the table, or a model of images of
+            any size.
 
     Example:
     >>> import tensorflow as tf
@@ -50,6 +53,11 @@ class ImagesGivenLatents(ModelDistribution):
         self.model = model
         self.latents = tf.convert_to_tensor(latents)
         expected = model.latent_shape
+        if None in expected:
+            raise ValueError(
+                f"`model` should be for images of one size. Received: '{model.name}', whose "
+                f"latents have the shape {tuple(expected)}"
+            )
         rank = len(expected)
         shape = self.latents.shape
         if len(shape) < rank or tuple(shape[len(shape) - rank :]) != expected:
@@ -57,6 +65,8 @@ class ImagesGivenLatents(ModelDistribution):
                 f"`latents` should have shape (..., {', '.join(map(str, expected))}). "
                 f"Received: shape {tuple(shape)}"
             )
+        if is_concrete(self.latents):  # compiled code cannot raise
+            model.check_latents(self.latents.numpy().reshape((-1, *expected)), "latents")
         super().__init__(
             tf.float32, model.image_shape, shape[: len(shape) - rank], parameters, name
         )

@@ -13,6 +13,7 @@ from keras_vqvae.hypermodels.supervision import SearchProcessError as SearchProc
 from keras_vqvae.hypermodels.trial_plots import plot_trials as plot_trials
 from keras_vqvae.hypermodels.trial_plots import searched_names as searched_names
 from keras_vqvae.hypermodels.trials import SearchedTrial as SearchedTrial
+from keras_vqvae.hypermodels.trials import defaults_beside as defaults_beside
 from keras_vqvae.hypermodels.trials import read_trials as read_trials
 from keras_vqvae.hypermodels.tuners import TUNERS as TUNERS
 from keras_vqvae.hypermodels.tuners import make_tuner as make_tuner
@@ -27,6 +28,7 @@ __all__ = [
     "SearchProcessError",
     "SearchedTrial",
     "VQVAEHyperModel",
+    "defaults_beside",
     "fixed_settings",
     "gain_text",
     "make_tuner",

@@ -12,6 +12,13 @@ from keras_vqvae.data import atomic_write
 
 __all__ = ["counted_kill", "forget_trial", "kills_in"]
 
+# SIGTERM and SIGXCPU are of schedulers, some of which warn by the two for users; SIGHUP is of a
+# terminal that is closed.
+_ENDING = [
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+]
 # Counts of the trial that runs in this process, as they were when it began.
 _BEFORE: dict[Path, int] = {}
 
@@ -30,22 +37,23 @@ def kills_in(folder: str | os.PathLike[str]) -> int:
 def counted_kill(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Counts a kill, and takes it back at the end, which a killed process does not come to.
 
-    SIGTERM, by which schedulers and people end a process, is no such kill.
+    Signals by which schedulers and people end a process are no such kills.
 
     Args:
         folder: of the trial.
     """
     _BEFORE[_file(folder)] = kills_in(folder)
     _write(_file(folder), kills_in(folder) + 1)
-    mine = threading.current_thread() is threading.main_thread()
-    mine = mine and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if mine:
-        signal.signal(signal.SIGTERM, _end)
+    mine = []
+    if threading.current_thread() is threading.main_thread():  # no other can ask for signals
+        mine = [one for one in _ENDING if signal.getsignal(one) is signal.SIG_DFL]
+    for one in mine:
+        signal.signal(one, _end)
     try:
         yield
     finally:
-        if mine:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for one in mine:
+            signal.signal(one, signal.SIG_DFL)
         forget_trial()
 
 
@@ -56,6 +64,7 @@ def _end(number: int, frame: Any) -> None:
         forget_trial()
     finally:
         os.kill(os.getpid(), number)
+        os._exit(128 + number)  # the first process of a container is ended by no signal of its own
 
 
 def forget_trial() -> None:

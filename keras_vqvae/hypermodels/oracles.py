@@ -8,6 +8,7 @@ from typing import Any
 
 import keras_tuner
 from keras_tuner import oracles
+from keras_tuner.engine import trial as trial_module
 
 from keras_vqvae.hypermodels.state_files import mend_state, read_message, write_state
 from keras_vqvae.hypermodels.supervision import WORKERS
@@ -64,6 +65,9 @@ class _Kept(keras_tuner.Oracle):
         mend_state(self._get_oracle_fname())
         for file in sorted(Path(self._project_dir).glob("trial_*/trial.json")):
             mend_state(file)
+            # KerasTuner looks for them by a pattern that the path is a part of, brackets and all.
+            trial = trial_module.Trial.load(str(file))
+            self.trials[trial.trial_id] = trial
         super().reload()
         self._settle()
 

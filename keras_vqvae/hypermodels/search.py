@@ -18,7 +18,7 @@ from keras_vqvae.data import ImageBatches
 from keras_vqvae.hypermodels.search_config import SearchConfig
 from keras_vqvae.hypermodels.search_page import search_page
 from keras_vqvae.hypermodels.state_files import read_state, write_state
-from keras_vqvae.hypermodels.supervision import supervise
+from keras_vqvae.hypermodels.supervision import SUPERVISED, supervise
 from keras_vqvae.hypermodels.trials import SearchedTrial, defaults_beside, read_trials
 from keras_vqvae.hypermodels.tuners import make_tuner
 from keras_vqvae.hypermodels.vqvae_hypermodel import VQVAEHyperModel
@@ -116,10 +116,16 @@ class Search:
         check_fit(search._hypermodel().config(keras_tuner.HyperParameters()), search._parts)
         search._check_scores()
         # Chief and workers begin all at once, and none of them another one's search.
-        alone = part_of_a_search() is None and folder.exists()
-        with hold_directory(folder) if alone else contextlib.nullcontext():
-            search._tuner()
-            write_state(file, config.to_dict())
+        alone = part_of_a_search() is None
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with hold_directory(folder) if alone else contextlib.nullcontext():
+                search._tuner()
+                write_state(file, config.to_dict())
+        except Exception:
+            with contextlib.suppress(OSError):  # it is not empty: something was there before
+                folder.rmdir()
+            raise
         return search
 
     @classmethod
@@ -184,11 +190,20 @@ class Search:
     def take_part(self, verbose: int = 0) -> None:
         """Does trials until there are none left.
 
-        Alone; or as the chief or a worker, if KerasTuner's environment variables say so.
+        Alone; or as the chief or a worker, if KerasTuner's environment variables say so. A chief
+        that was started by hand keeps the directory for itself, workers do not.
 
         Args:
             verbose: as for `keras.Model.fit`.
+
+        Raises:
+            RunInUseError: for a chief, if another process is at work in the directory.
         """
+        by_hand = part_of_a_search() == "chief" and SUPERVISED not in os.environ
+        with hold_directory(self.directory) if by_hand else contextlib.nullcontext():
+            self._take_part(verbose)
+
+    def _take_part(self, verbose: int) -> None:
         training, run = self.config.run.vqvae_training, self.config.run
         validation = self._parts.validation
         assert validation is not None  # `create` has seen to it

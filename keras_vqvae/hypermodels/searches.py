@@ -1,12 +1,13 @@
 """What makes a search this one and no other, kept in its directory."""
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
 
 from keras_vqvae.hypermodels.state_files import mend_state, write_state
-from keras_vqvae.runs import RunExistsError
+from keras_vqvae.runs import RunConfig, RunExistsError
 
 __all__ = ["check_directory", "check_objective", "search_settings", "write_settings"]
 
@@ -48,6 +49,7 @@ def check_directory(directory: str | os.PathLike[str], settings: dict[str, Any])
             )
         return
     before = json.loads(file.read_text(encoding="utf-8"))
+    _fill_in(before.get("setting", {}), settings["setting"], RunConfig().to_dict())
     differences = list(_differences(before, settings, ""))
     if differences:
         more = len(differences) - 3
@@ -78,13 +80,28 @@ def check_objective(hypermodel: Any, model: Any, objective: str) -> None:
         )
 
 
+def _fill_in(before: dict[str, Any], now: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Gives settings that another version of the package did not have their defaults."""
+    for name in now.keys() & defaults.keys():
+        if name not in before:
+            before[name] = defaults[name]
+        elif all(isinstance(one[name], dict) for one in (before, now, defaults)):
+            _fill_in(before[name], now[name], defaults[name])
+
+
 def _differences(before: Any, now: Any, name: str) -> Any:
     """As `name: before -> now`."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in dict.fromkeys([*before, *now]):
             yield from _differences(before.get(key), now.get(key), f"{name} {key}".strip())
-    elif before != now:
+    elif before != now and not (name.endswith(" variance") and _alike(before, now)):
         yield f"{name}: {_shown(before)} -> {_shown(now)}"
+
+
+def _alike(before: Any, now: Any) -> bool:
+    """Whether numbers differ by no more than what two versions of a JPEG decoder make of images."""
+    numbers = isinstance(before, int | float) and isinstance(now, int | float)
+    return numbers and math.isclose(before, now, rel_tol=1e-3)
 
 
 def _shown(value: Any) -> str:

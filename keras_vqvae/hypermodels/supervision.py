@@ -162,7 +162,10 @@ def _revive(one: _Process, report: Callable[[str], None]) -> None:
             f"{one.role} ended {one.deaths} times with status {status}, and no trial ended in "
             f"between. Its last words in {str(one.log)!r}: {one.last_words()}"
         )
-    report(f"{one.role} ended with status {status}: it is started again")
+    # A chief ends by itself when the last worker has nothing to do any more, which then takes a
+    # moment to end.
+    if (one.role, status, one.deaths) != ("chief", 0, 1):
+        report(f"{one.role} ended with status {status}: it is started again")
     one.start()
 
 
@@ -173,9 +176,10 @@ def _usable_port(host: str, port: int | None) -> int:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port or 0))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", "ports go up to 65535")
             raise ValueError(
-                f"`port` {port} of {host!r} cannot be used: {error.strerror}. Give another one, or "
+                f"`port` {port} of {host!r} cannot be used: {reason}. Give another one, or "
                 "none for a free one"
             ) from error
         found: int = probe.getsockname()[1]

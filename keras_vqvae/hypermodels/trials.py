@@ -59,6 +59,14 @@ def defaults_beside(trials: Sequence[SearchedTrial], winner: SearchedTrial) -> S
 
     Returns:
         The longest one that is no longer than the winner, or the winner itself if it is among them.
+
+    Example:
+    >>> first = SearchedTrial("0", "COMPLETED", {"tuner/epochs": 2}, {}, 4.0, "")
+    >>> promoted = {"tuner/epochs": 6, "tuner/trial_id": "0"}
+    >>> longer = SearchedTrial("1", "COMPLETED", promoted, {}, 3.5, "")
+    >>> winner = SearchedTrial("2", "COMPLETED", {"tuner/epochs": 6}, {}, 3.2, "")
+    >>> defaults_beside([first, longer, winner], winner).name
+    '1'
     """
     promoted = {trial.values.get("tuner/trial_id"): trial for trial in trials}
     found, following = trials[0], promoted.get(trials[0].name)

@@ -179,6 +179,8 @@ class Hyperband(_Tuner):
         before = hp.values.get("tuner/trial_id")
         if before is None:
             return super()._build_hypermodel(hp)
+        if (run := getattr(self.hypermodel, "run", None)) is not None:
+            keras.utils.set_random_seed(run.seed)  # as its `build` does
         return keras.models.load_model(os.path.join(self.get_trial_dir(before), _LAST))
 
 

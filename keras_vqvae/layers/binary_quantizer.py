@@ -73,7 +73,7 @@ class BinaryQuantizer(ScheduledQuantizer):
         z_e = ops.convert_to_tensor(z_e)
         x, valid = self.flatten(z_e, mask)
         x = self.normalize(x)
-        bits = ops.cast(x > 0, "int32")
+        bits = self._bits(x)
         codes = self._codes_of_bits(bits)
         indices = pack_digits(bits, (2,) * self.num_bits)
         commitment = mean_square(x - codes, valid)
@@ -86,7 +86,17 @@ class BinaryQuantizer(ScheduledQuantizer):
             self.advance(valid)
         return self.restore(z_e, valid, with_value(x, codes), indices, losses, codes)
 
+    def indices_of(self, z_e: Any) -> Any:
+        x, _ = self.flatten(z_e)
+        indices = pack_digits(self._bits(self.normalize(x)), (2,) * self.num_bits)
+        return ops.reshape(indices, ops.shape(z_e)[:-1])
+
+    def _bits(self, x: Any) -> Any:
+        return ops.cast(x > 0, "int32")
+
     def _entropy_difference(self, x: Any, valid: Any) -> Any:
+        if self.given_number("entropy_weight") == 0:
+            return 0.0  # not computed: of large groups it is the largest part of the work
         # softmax(2 x·c / τ) over all corners c is a product over bits of σ(4 |c| x / τ).
         logits = (4.0 * self.corner / self.positive_number("temperature")) * x
         of_each = mean_over_valid(binary_entropy(logits), valid) * self.num_bits

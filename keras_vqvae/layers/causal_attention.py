@@ -134,7 +134,7 @@ class CausalAttention(CausalLayer):
         keys, values = (
             ops.reshape(state[name], (batch, height * width, *shape)) for name in ("keys", "values")
         )
-        so_far = ops.arange(height * width) <= row * width + column
+        so_far = ops.arange(height * width, dtype="int32") <= row * width + column
         y = self._attend(heads[:, 0, 0], keys, values, so_far[None])
         return self._to_output(ops.reshape(y, (batch, -1))), state
 

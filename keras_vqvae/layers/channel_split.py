@@ -51,16 +51,25 @@ class ChannelSplit(Composite):
         quantized = ops.concatenate([output.quantized for output in outputs], axis=-1)
         return QuantizerOutput(
             self.like_input(z_e, quantized),
-            ops.concatenate(
-                [
-                    output.indices if part.has_index_axis else output.indices[..., None]
-                    for part, output in zip(self.quantizers, outputs, strict=True)
-                ],
-                axis=-1,
-            ),
+            self._joined([output.indices for output in outputs]),
             mean_losses([output.losses for output in outputs], [1.0] * len(outputs)),
             ops.concatenate([output.codes for output in outputs], axis=-1),
         )
+
+    def indices_of(self, z_e: Any) -> Any:
+        self.check_built("encode")
+        self.check_input_shape(z_e.shape)
+        pieces = ops.split(ops.cast(z_e, "float32"), len(self.quantizers), axis=-1)
+        found = [p.indices_of(piece) for p, piece in zip(self.quantizers, pieces, strict=True)]
+        return self._joined(found)
+
+    def _joined(self, indices: list[Any]) -> Any:
+        """The indices of all pieces of a position, one after another."""
+        rows = [
+            of_part if part.has_index_axis else of_part[..., None]
+            for part, of_part in zip(self.quantizers, indices, strict=True)
+        ]
+        return ops.concatenate(rows, axis=-1)
 
     def codes_of(self, indices: Any) -> Any:
         codes, first = [], 0

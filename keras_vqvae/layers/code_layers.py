@@ -57,7 +57,8 @@ class CodeIndices(_OfQuantizer):
     """
 
     def __init__(self, quantizer: Any, **kwargs: Any) -> None:
-        super().__init__(quantizer, **kwargs)
+        # As quantizers, it compares vectors as they come.
+        super().__init__(quantizer, **{"autocast": False, **kwargs})
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:

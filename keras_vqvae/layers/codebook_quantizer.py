@@ -72,7 +72,10 @@ class CodebookQuantizer(ScheduledQuantizer):
 
     @property
     def embeddings(self) -> Any:
-        """The table's weight, float32 `(K, D)`."""
+        """The table's weight, float32 `(K, D)`.
+
+        Where codes are made of it, as by the map of `SimVQ`, they are `codebook.table()`.
+        """
         self.check_made("embeddings")
         return self.codebook.embeddings
 

@@ -38,7 +38,9 @@ class Composite(Quantizer):
                 f"The quantizers in '{self.name}' have different `{name}`. Ask one of them: "
                 f"`layer.quantizers[0].number({name!r})`"
             )
-        return number_of(self.quantizers[0], name, self.name)
+        # One that is frozen alone has kept what it was then.
+        of = next((part for part in self.quantizers if part.trainable), self.quantizers[0])
+        return number_of(of, name, self.name)
 
     def given_number(self, name: str) -> Any:
         """The number or schedule of this name that all quantizers in it were given.

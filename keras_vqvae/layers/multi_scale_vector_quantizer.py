@@ -17,6 +17,7 @@ from keras_vqvae.layers.codebook_quantizer import CodebookQuantizer
 from keras_vqvae.layers.quantize_dropout import get_quantize_dropout
 from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.ops import (
+    all_finite,
     area_matrix,
     cubic_matrix,
     mean_square,
@@ -209,6 +210,8 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
         residual, total = target, None
         codebook_error, commitment_error = (ops.zeros((), "float32") for _ in range(2))
         seen, indices = [], []
+        # What is not finite reaches the convolutions by their gradient alone.
+        finite = all_finite(x) if training else None
         kept = self._kept(ops.shape(x)[0], training)
         row = (-1, math.prod(x.shape[1:]))  # an image a row
         for i, scale in enumerate(self.scales):
@@ -216,6 +219,8 @@ class MultiScaleVectorQuantizer(SavedGenerator, CodebookQuantizer):
             index = codebook.search(seen[-1])
             codes = take_rows(table, ops.reshape(index, (-1, *scale)))
             part = self._spread(codes, i)
+            if finite is not None:
+                part = ops.where(finite, part, ops.stop_gradient(part))
             if kept[i] is not None:
                 part = part * self._of_images(kept[i])
             total = part if total is None else total + part

@@ -135,8 +135,7 @@ class ProductQuantizer(ChannelSplit):
         # To one table, the pieces are so many more vectors.
         z_e = ops.convert_to_tensor(z_e)
         self.check_input_shape(z_e.shape)
-        shape = ops.shape(z_e)
-        pieces = ops.reshape(z_e, (*shape[:-1], self.num_groups, z_e.shape[-1] // self.num_groups))
+        shape, pieces = ops.shape(z_e), self._pieces(z_e)
         if mask is not None:
             mask = ops.expand_dims(self.checked_mask(z_e, mask), -1)
             mask = ops.repeat(mask, self.num_groups, axis=-1)
@@ -145,6 +144,18 @@ class ProductQuantizer(ChannelSplit):
             quantized=self.like_input(z_e, ops.reshape(output.quantized, shape)),
             codes=ops.reshape(output.codes, shape),
         )
+
+    def indices_of(self, z_e: Any) -> Any:
+        if not self.shared_codebook:
+            return super().indices_of(z_e)
+        self.check_built("encode")
+        self.check_input_shape(z_e.shape)
+        return self.quantizers[0].indices_of(self._pieces(z_e))
+
+    def _pieces(self, z_e: Any) -> Any:
+        """`(..., D)` as `(..., G, D/G)`."""
+        groups = self.num_groups
+        return ops.reshape(z_e, (*ops.shape(z_e)[:-1], groups, z_e.shape[-1] // groups))
 
     def codes_of(self, indices: Any) -> Any:
         if not self.shared_codebook:

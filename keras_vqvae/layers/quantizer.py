@@ -33,7 +33,9 @@ class Quantizer(keras.layers.Layer):
     trainable: bool
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # The arithmetic is float32 with any policy: rounded first, vectors near a border between
+        # two codes would get another one than in `encode`.
+        super().__init__(**{"autocast": False, **kwargs})
         self.supports_masking = True
         # Of a config, and made by `build`.
         self._parts_to_freeze: tuple[str, ...] = ()
@@ -133,8 +135,8 @@ class Quantizer(keras.layers.Layer):
     def hand_on_frozen(self) -> None:
         """Last in `build`: freezes the layers in a frozen quantizer, and those of its config."""
         hand_on_frozen(self)
-        freeze_parts(self, self._parts_to_freeze)
-        self._parts_to_freeze = ()
+        # Of what a subclass makes behind this, and freezes by another call.
+        self._parts_to_freeze = tuple(freeze_parts(self, self._parts_to_freeze))
 
     def flatten(self, z_e: Any, mask: Any = None) -> tuple[Any, Any]:
         """Vectors as a flat list, and which of them are valid.
@@ -223,12 +225,12 @@ class Quantizer(keras.layers.Layer):
     def make_counter(self) -> Any:
         """The weight behind `code_counts` for a quantizer without a `Codebook`, or `None`.
 
-        Beside it a weight `refused_batches`, as codebooks have it.
+        Beside it a weight `refused_batches`, as codebooks have it, in any case.
         """
-        if not self.is_counted:
-            return None
         kind = {"initializer": "zeros", "dtype": "float32", "trainable": False, "autocast": False}
         self.refused_batches = self.add_weight(name="refused_batches", shape=(), **kind)
+        if not self.is_counted:
+            return None
         return self.add_weight(name="code_counts", shape=(self.num_embeddings,), **kind)
 
     def count(self, indices: Any, valid: Any = None, vectors: Any = None) -> None:
@@ -243,14 +245,15 @@ class Quantizer(keras.layers.Layer):
         A frozen layer (`trainable = False`) counts nothing.
         """
         self.check_built("discretize")
-        if self.code_counts is None or not self.trainable:
+        if not self.trainable:
+            return
+        finite = None if vectors is None else all_finite(vectors)
+        if finite is not None:
+            self.refused_batches.assign_add(1.0 - ops.cast(finite, "float32"))
+        if self.code_counts is None:
             return
         counts = all_reduce_sum(code_counts(indices, self.num_embeddings, valid))
-        if vectors is not None:
-            finite = all_finite(vectors)
-            counts = ops.where(finite, counts, 0.0)
-            self.refused_batches.assign_add(1.0 - ops.cast(finite, "float32"))
-        self.code_counts.assign_add(counts)
+        self.code_counts.assign_add(counts if finite is None else ops.where(finite, counts, 0.0))
 
     # -- for users --------------------------------------------------------------------------------
 
@@ -270,10 +273,12 @@ class Quantizer(keras.layers.Layer):
     def call(
         self, z_e: Any, training: bool | None = None, mask: Any = None, return_indices: bool = False
     ) -> Any:
+        z_e = ops.cast(z_e, "float32")  # so that the result is rounded once, at the end
         output = self.discretize(z_e, training=bool(training), mask=mask)
         for loss in output.losses.values():
             self.add_loss(loss)
-        return (output.quantized, output.indices) if return_indices else output.quantized
+        quantized = ops.cast(output.quantized, self.compute_dtype)
+        return (quantized, output.indices) if return_indices else quantized
 
     def encode(self, z_e: Any) -> Any:
         """The indices of the nearest codes.

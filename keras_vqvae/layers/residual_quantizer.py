@@ -10,6 +10,12 @@ from keras_vqvae.layers.parts import check_parts, serialized
 from keras_vqvae.layers.projected_quantizer import ProjectedQuantizer
 from keras_vqvae.layers.quantizer_output import QuantizerOutput
 from keras_vqvae.layers.residual_depths import ResidualDepths
+from keras_vqvae.ops import (
+    estimator_places_vectors,
+    estimator_trains_codes,
+    get_gradient_estimator,
+    named_estimator,
+)
 
 __all__ = ["ResidualQuantizer"]
 
@@ -25,8 +31,8 @@ class ResidualQuantizer(ResidualDepths):
 
     It is `ResidualVectorQuantizer` with a quantizer of one's own choice at each depth: `SimVQ` for
     large tables, `LookupFreeQuantizer` with halved `scale` for no table at all, or different ones.
-    A position has Q indices, `(..., Q)`. The gradient of the sum is handed to the vector once,
-    straight through. Losses are means over the depths of those of the quantizers, each weighted by
+    A position has Q indices, `(..., Q)`. The gradient of the sum is handed to the vector once, by
+    `estimator`. Losses are means over the depths of those of the quantizers, each weighted by
     its `depth_weights`; a depth without one of them counts as 0 in it. Dropout and masks are as in
     `ResidualVectorQuantizer`.
 
@@ -42,6 +48,9 @@ class ResidualQuantizer(ResidualDepths):
             every depth), `LookupFreeQuantizer`, or one's own that says so by
             `passes_straight_through`.
         depth_weights: a weight for each depth. Defaults to 1 for each.
+        estimator: how the gradient passes from the sum to the vectors: `"straight_through"`,
+            `"rotation"`, or a callable as for `ops.get_gradient_estimator` that hands none to the
+            codes. Not with `ProjectedQuantizer`s. Defaults to `"straight_through"`.
         dropout: `None`, `"batch"`, `"sample"` or `layers.QuantizeDropout(...)`. Defaults to `None`.
         seed: seed of the dropout's draws.
         **kwargs: as for `keras.layers.Layer`. With any dtype policy the arithmetic is float32.
@@ -82,6 +91,7 @@ class ResidualQuantizer(ResidualDepths):
         depth_weights: Sequence[float] | None = None,
         dropout: Any = None,
         seed: int | None = None,
+        estimator: Any = "straight_through",
         **kwargs: Any,
     ) -> None:
         parts = check_parts(quantizers)
@@ -103,6 +113,21 @@ class ResidualQuantizer(ResidualDepths):
                 )
         super().__init__(len(parts), dropout, seed, depth_weights, **kwargs)
         self.quantizers = parts
+        self._pass_gradient = get_gradient_estimator(estimator)
+        self.estimator = named_estimator(self._pass_gradient)
+        if _project(parts) and self.estimator != "straight_through":
+            raise ValueError(
+                "`estimator` has no place where quantizers are `ProjectedQuantizer`s: the gradient "
+                "is that of their steps. Give the quantizers in them one. "
+                f"Received: estimator={estimator!r}"
+            )
+        trains = estimator_trains_codes(self._pass_gradient)
+        if trains or estimator_places_vectors(self._pass_gradient):
+            raise ValueError(
+                "`estimator` should hand no gradient to the codes, which learn from the losses of "
+                "their own depth, as 'straight_through' and 'rotation' do. "
+                f"Received: estimator={estimator!r}"
+            )
 
     def taken(self, output: QuantizerOutput) -> Any:
         return output.quantized if _project(self.quantizers) else super().taken(output)
@@ -111,7 +136,7 @@ class ResidualQuantizer(ResidualDepths):
         self, vectors: Any, outputs: list[QuantizerOutput], total: Any, training: bool
     ) -> Any:
         if not _project(self.quantizers):
-            return super().add_up(vectors, outputs, total, training)
+            return self._pass_gradient(vectors, total)
         return sum((output.quantized for output in outputs[1:]), outputs[0].quantized)
 
     def get_config(self) -> dict[str, Any]:
@@ -121,6 +146,7 @@ class ResidualQuantizer(ResidualDepths):
             **config,
             "quantizers": [serialized(part) for part in self.quantizers],
             "depth_weights": list(self.depth_weights),
+            "estimator": keras.saving.serialize_keras_object(self.estimator),
         }
 
 

@@ -68,7 +68,10 @@ class Likelihood(Choice):
         """What training minimises: nats per dimension, up to a constant, float32 `(batch,)`."""
         images, parameters = self.checked(images, parameters)
         log_probs = self.level_log_probs(255.0 * images, parameters)
-        return -mean_over_dimensions(log_probs) * (log_probs.shape[-1] / images.shape[-1])
+        # Of images from files their number may be unknown when traced.
+        channels = images.shape[-1] or self.num_channels(parameters.shape[-1])
+        scored = log_probs.shape[-1] or ops.cast(ops.shape(log_probs)[-1], "float32")
+        return -mean_over_dimensions(log_probs) * (scored / channels)
 
     def log_prob(self, images: Any, parameters: Any) -> Any:
         """The log-probability of the whole 8-bit image, in nats.

@@ -282,9 +282,12 @@ class Autoencoder(ImageViews, StepModel):
     def _check_training_data(self, x: Any, y: Any, argument: str = "x") -> None:
         check_training_data(x, y, self.value_range, self._image_shape, argument)
 
-    def check_images(self, images: Any, argument: str = "x") -> None:
-        """Raises a ValueError for images of another shape or scale than the model's."""
-        check_image_data(images, self.value_range, self._image_shape, argument)
+    def check_images(self, images: Any, argument: str = "x", by_scale: bool = True) -> None:
+        """Raises a ValueError for images of another shape or scale than the model's.
+
+        Without `by_scale` those that only seem to have another one pass, as dark ones do.
+        """
+        check_image_data(images, self.value_range, self._image_shape, argument, by_scale)
 
     # -- saving -----------------------------------------------------------------------------------
 

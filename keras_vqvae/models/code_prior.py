@@ -250,7 +250,8 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
             self.refuse_weights(sample_weight=weights)
             checked = self._check_data(codes, conditions, "validation_data", fingerprint)
             given["validation_data"] = checked if checked[1] is not None else checked[0]
-        self.codes_fingerprint = fingerprint
+        if self.compiled:  # else nothing is learned of these codes: Keras raises
+            self.codes_fingerprint = fingerprint
         return super().fit(**given)
 
     def _as_pair(self, validation: Any) -> tuple[Any, ...]:
@@ -270,8 +271,10 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         return super().evaluate(**given)
 
     def predict_inputs(self, data: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Codes, and beside them what `fit` takes as `y`, in batches of both."""
+        """Codes, and beside them what `fit` takes as `y`: a pair, or data of batches of both."""
         codes, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        if isinstance(codes, list | tuple) and len(codes) == 2 and y is None:
+            codes, y = codes
         if not self.conditional:
             return (codes,), {}
         labels, condition = self._split(y)
@@ -309,6 +312,21 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         return np.zeros((0,), "float32") if result is None else result
 
     # -- saving -----------------------------------------------------------------------------------
+
+    def save(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.save`.
+
+        Raises:
+            ValueError: after `quantize`: its layers are made anew from the settings of the prior,
+                which do not say so, and would not fit what is saved.
+        """
+        policies = [layer.dtype_policy for layer in self._flatten_layers()]
+        if any(isinstance(one, keras.dtype_policies.QuantizedDTypePolicy) for one in policies):
+            raise ValueError(
+                f"Model '{self.name}' was quantized by `quantize`, and cannot be loaded. Save it "
+                "before, and quantize what `keras.models.load_model` gives."
+            )
+        return super().save(*args, **kwargs)
 
     def export(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.export`: int32 codes to float32 logits.

@@ -48,8 +48,11 @@ class EncodedBatches(keras.utils.PyDataset):
         super().__init__(workers=1, use_multiprocessing=False)
         self.vqvae = vqvae
         self.batches = batches
-        #: Of the model, so that a prior is fitted on the codes of one model only.
-        self.fingerprint = vqvae.fingerprint()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the model as it is now, so that a prior is fitted on the codes of one model only."""
+        return self.vqvae.fingerprint()
 
     def __len__(self) -> int:
         return len(self.batches)

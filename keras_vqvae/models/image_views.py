@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from keras import ops
 
 from keras_vqvae.compilation import resolve_jit_compile
 from keras_vqvae.models.batching import image_batches, map_batches
+from keras_vqvae.models.images import refuse_list
 from keras_vqvae.training import gradient_by_input
 
 __all__ = ["ImageViews"]
@@ -69,11 +71,38 @@ class ImageViews:
     def encode(self, images: Any, batch_size: int = 128) -> np.ndarray:
         """The encoder's output for images: NumPy float32 `(N, h, w, D)`."""
         self.check_images(images, "images")
+        return self.encode_checked(images, batch_size)
+
+    def encode_checked(self, images: Any, batch_size: int) -> np.ndarray:
+        """As `encode`, of images that have been looked at, such as a batch of more."""
         return self.map_data("encode", self.encoder_model(), images, batch_size)
 
     def decode(self, latents: Any, batch_size: int = 128) -> np.ndarray:
-        """Images of latents `(N, h, w, D)`: NumPy float32 `(N, H, W, C)` in `value_range`."""
-        return self.map_data("decode", self.decoder_model(), latents, batch_size)
+        """Images of latents.
+
+        Args:
+            latents: array `(N, h, w, D)`, or a data set of batches of such.
+            batch_size: how many at one time. Defaults to `128`.
+
+        Returns:
+            NumPy float32 `(N, H, W, C)` in `value_range`.
+
+        Raises:
+            TypeError: for a list.
+        """
+        return self._decode(latents, "latents", batch_size)
+
+    def _decode(self, latents: Any, argument: str, batch_size: int) -> np.ndarray:
+        model = self.decoder_model()
+        if isinstance(latents, list | tuple):
+            refuse_list(latents, argument, argument)
+        if hasattr(latents, "__array__"):
+            checked = self.check_latents(latents, argument)
+            return self.map_data("decode", model, checked, batch_size)
+        batches = (batch for _, batch in image_batches(latents, batch_size))
+        return self.map_data(
+            "decode", model, (self.check_latents(batch, argument) for batch in batches)
+        )
 
     def log_prob_given(self, images: Any, latents: Any, batch_size: int = 128) -> np.ndarray:
         """How probable images are given latents, `log p(x | z)`.
@@ -116,12 +145,17 @@ class ImageViews:
         Returns:
             NumPy float32 `(N,)`, in nats of each whole 8-bit image.
         """
+        scored = [log_probs for _, log_probs in self.scored_batches(images, batch_size)]
+        return np.concatenate([np.zeros((0,), "float32"), *scored])
+
+    def scored_batches(
+        self, images: Any, batch_size: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Batch by batch the latents of images, and how probable the images are given them."""
         self._require_built("likelihood of images")
-        parts = [np.zeros((0,), "float32")]
-        for _, batch in image_batches(images, batch_size):
-            self.check_images(batch, "images")
-            parts.append(self.log_prob_given(batch, self.encode(batch, len(batch)), len(batch)))
-        return np.concatenate(parts)
+        for _, batch, unit in self._unit_batches(images, batch_size):
+            latents = self.encode_checked(batch, batch_size)
+            yield latents, self.map_rows("log_prob_given", self._log_prob_given, (unit, latents))
 
     def bottleneck_gradient(self, images: Any) -> np.ndarray:
         """What reaches the encoder: the gradient of the loss of images by the encoder's output.
@@ -207,14 +241,27 @@ class ImageViews:
             batch_size: how many at one time, for arrays.
         """
         self._require_built("likelihood of images")
+        results = [function(unit, i) for i, _, unit in self._unit_batches(images, batch_size)]
+        return np.concatenate(results or [np.zeros((0,), "float32")])
+
+    def _unit_batches(
+        self, images: Any, batch_size: int
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """The index of the first image of each batch, the batch, and it on the unit scale.
+
+        Whether images seem to have another scale is judged by all of an array, or by the first
+        batch of a data set: a batch of dark ones says nothing.
+        """
         low, high = self.value_range
-        results = [np.zeros((0,), "float32")]
+        whole = hasattr(images, "__array__")
+        if whole:
+            self.check_images(images, "images")
         for first, batch in image_batches(images, batch_size):
-            self.check_images(batch, "images")
+            if not whole:
+                self.check_images(batch, "images", by_scale=first == 0)
             unit = (batch.astype("float32") - np.float32(low)) / np.float32(high - low)
             self.likelihood.check_scores(unit)
-            results.append(function(unit, first))
-        return np.concatenate(results[1:] or results)
+            yield first, batch, unit
 
     def map_rows(self, key: str, function: Any, arrays: tuple[Any, ...]) -> np.ndarray:
         """A compiled function of the rows of arrays, padded to one of few sizes."""
@@ -244,7 +291,7 @@ class ImageViews:
         """
         self._require_built("fingerprint")
         digest = hashlib.sha256()
-        for weight in self._fingerprint_weights():
+        for weight in _merged(self, self._fingerprint_weights()):
             digest.update(np.ascontiguousarray(ops.convert_to_numpy(weight)).tobytes())
         return digest.hexdigest()
 
@@ -286,3 +333,15 @@ class ImageViews:
 
 def _single_precision(array: np.ndarray) -> np.ndarray:
     return array.astype("float32") if array.dtype == np.float64 else array
+
+
+def _merged(model: keras.Model, weights: list[Any]) -> list[Any]:
+    """Weights with what low-rank factors make of them in their place, as Keras saves them."""
+    values, factors = {}, set()
+    for layer in model._flatten_layers():
+        if getattr(layer, "lora_enabled", False):
+            for name in ("kernel", "embeddings"):
+                if hasattr(layer, f"lora_{name}_a"):
+                    values[id(getattr(layer, f"_{name}"))] = getattr(layer, name)
+                    factors |= {id(getattr(layer, f"lora_{name}_{part}")) for part in "ab"}
+    return [values.get(id(weight), weight) for weight in weights if id(weight) not in factors]

@@ -17,7 +17,11 @@ __all__ = [
 
 
 def check_images(
-    images: np.ndarray, value_range: tuple[float, float], image_shape: Any, argument: str = "x"
+    images: np.ndarray,
+    value_range: tuple[float, float],
+    image_shape: Any,
+    argument: str = "x",
+    by_scale: bool = True,
 ) -> None:
     """Checks a batch of images `(N, H, W, C)`.
 
@@ -26,6 +30,7 @@ def check_images(
         value_range: what black and white are.
         image_shape: `(H, W, C)` with `None` for what may vary, or `None` if it is not known yet.
         argument: the name of the argument, for the message.
+        by_scale: whether images that seem to have another scale are refused.
 
     Raises:
         ValueError: for another shape, for values that are not finite or not in `value_range`; and
@@ -59,6 +64,8 @@ def check_images(
             f"`{argument}` should be within value_range=({low:g}, {high:g}). Received: values in "
             f"[{least:g}, {most:g}]. Pass the `value_range` that your images have to the model."
         )
+    if not by_scale:
+        return
     if (low, high) == (0.0, 255.0) and 0.0 < most <= 1.0 and not _may_be_dark(images):
         kind = "floats" if images.dtype.kind == "f" else "integers"
         raise ValueError(
@@ -95,7 +102,11 @@ def _missing_axis(shape: tuple[int, ...], expected: tuple[Any, ...], argument: s
 
 
 def check_image_data(
-    data: Any, value_range: tuple[float, float], image_shape: Any, argument: str = "x"
+    data: Any,
+    value_range: tuple[float, float],
+    image_shape: Any,
+    argument: str = "x",
+    by_scale: bool = True,
 ) -> None:
     """Checks arrays as a whole, and the first batch of a data set; generators are left alone.
 
@@ -112,7 +123,7 @@ def check_image_data(
         data = first
     images, _ = _first_look(data, argument, image_shape)
     if images is not None:
-        check_images(np.asarray(images), value_range, image_shape, argument)
+        check_images(np.asarray(images), value_range, image_shape, argument, by_scale)
 
 
 def check_training_data(

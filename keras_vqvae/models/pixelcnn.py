@@ -16,10 +16,10 @@ __all__ = ["PixelCNN"]
 class PixelCNN(CodePrior):
     """A PixelCNN over grids of codes: masked convolutions and residual blocks.
 
-    Codes are embedded (the same function as a convolution over one-hot codes, at a fraction of the
-    cost), pass a convolution of mask A, and then residual blocks of 1×1, 3×3 of mask B and 1×1
-    convolutions, half as wide inside. Two 1×1 convolutions give the logits. Labels and conditions
-    are added after the first convolution.
+    Codes are embedded, a map of the rank that `embedding_dim` bounds where the paper's network sees
+    all of a one-hot code. They pass a convolution of mask A, and then residual blocks of 1×1, 3×3
+    of mask B and 1×1 convolutions, half as wide inside. Two 1×1 convolutions give the logits.
+    Labels and conditions are added after the first convolution.
 
     Masked convolutions on top of each other have a blind spot: codes above and to the right that no
     path reaches. `GatedPixelCNN` has none.

@@ -141,7 +141,7 @@ class PriorSampling:
         settings = {k: ops.convert_to_tensor(v, "float32") for k, v in settings.items()}
         function = self._sampling_function(sampler, guidance is not None)
         if batch_size is None:
-            batch_size = self._default_batch_size(copies=1 if guidance is None else 2) if n else 1
+            batch_size = self.chunk_of_samples(copies=1 if guidance is None else 2) if n else 1
         return self._draw(function, settings, n, arrays, seed, batch_size, verbose)
 
     def draw_codes(self, uniforms: Any, labels: Any = None, condition: Any = None) -> Any:
@@ -207,6 +207,16 @@ class PriorSampling:
         self, n: int, labels: Any, condition: Any, given: Any
     ) -> dict[str, np.ndarray]:
         """The inputs of the loop by name, checked, a row for each sample."""
+        takes = {
+            "labels": (labels, self.num_classes),  # type: ignore[attr-defined]
+            "condition": (condition, self.condition_shape),  # type: ignore[attr-defined]
+        }
+        for name, (value, its_kind) in takes.items():
+            if value is not None and its_kind is None:
+                raise ValueError(
+                    f"`{name}` should be left out: prior '{self.name}' is not conditioned on such. "  # type: ignore[attr-defined]
+                    f"Received: {name}={value!r}"
+                )
         if labels is not None and np.ndim(labels) == 0:
             labels = np.full((n,), labels)
         shape = self.condition_shape  # type: ignore[attr-defined]
@@ -227,8 +237,12 @@ class PriorSampling:
             raise ValueError(f"`given` should hold {count} grids. Received: {len(given)}")
         return given
 
-    def _default_batch_size(self, copies: int = 1) -> int:
-        """64, or the power of two whose caches, so many of a sample, stay below the bound."""
+    def chunk_of_samples(self, copies: int = 1) -> int:
+        """How many at one time: 64, or the power of two whose caches stay below the bound.
+
+        Args:
+            copies: how many caches a sample has.
+        """
         if "_state_bytes" not in self.__dict__:
             label = np.zeros((1,), "int32")
             shape = self.condition_shape  # type: ignore[attr-defined]

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from keras_vqvae.models.batching import image_batches
 from keras_vqvae.models.code_prior import CodePrior
 from keras_vqvae.models.pixelcnn import PixelCNN
 from keras_vqvae.models.prior_checks import check_sizes
@@ -156,12 +155,13 @@ class TwoStage:
             )
         return histories[0], histories[1]
 
-    def sample(self, n: int, batch_size: int = 64, **kwargs: Any) -> np.ndarray:
+    def sample(self, n: int, batch_size: int | None = None, **kwargs: Any) -> np.ndarray:
         """Draws new images: codes from the prior, decoded.
 
         Args:
             n: how many.
-            batch_size: how many at one time, at most. Defaults to `64`.
+            batch_size: how many at one time, at most. By default as `CodePrior.sample` has it: 64,
+                or fewer where their state would be large.
             **kwargs: as for `CodePrior.sample`: `labels`, `sampler`, `given`, `seed`, `condition`,
                 `guidance`, `verbose`.
 
@@ -172,7 +172,7 @@ class TwoStage:
         codes = self.prior.sample(n, batch_size=batch_size, **kwargs)
         if n == 0:
             return np.zeros((0, *self.vqvae.image_shape), "float32")
-        return self.vqvae.decode(codes, batch_size=batch_size)
+        return self.vqvae.decode(codes, batch_size=batch_size or 64)
 
     def log_prob(
         self, images: Any, labels: Any = None, condition: Any = None, batch_size: int = 128
@@ -206,11 +206,10 @@ class TwoStage:
         labels, condition = (
             None if y is None else np.atleast_1d(np.asarray(y)) for y in (labels, condition)
         )
-        for first, batch in image_batches(images, batch_size):
-            count = first + len(batch)
+        for grids, log_probs in self.vqvae.scored_batches(images, batch_size):
+            first, count = count, count + len(grids)
             label, vector = (None if y is None else y[first:count] for y in (labels, condition))
-            grids = self.vqvae.encode(batch, batch_size)
-            reconstruction.append(self.vqvae.log_prob_given(batch, grids, len(batch)))
+            reconstruction.append(log_probs)
             codes.append(self.prior.log_prob(grids, label, vector, batch_size))
         for name, y in (("labels", labels), ("condition", condition)):
             if y is not None and len(y) != count:

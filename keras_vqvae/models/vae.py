@@ -42,7 +42,7 @@ class VAE(SavedGenerator, ScheduledNumbers, Autoencoder):
         likelihood: a name out of `likelihoods` such as `"gaussian"`, or a `Likelihood`.
         value_range: what black and white are in the images. Defaults to `(0, 255)`.
         beta: weight of the divergence: a number ≥ 0, or a Keras schedule over the training steps.
-            Defaults to `1.0`.
+            One that is assigned later has an effect from the next `compile` on. Defaults to `1.0`.
         seed: of the noise in training.
         **kwargs: as for `keras.Model`.
 
@@ -199,7 +199,7 @@ class VAE(SavedGenerator, ScheduledNumbers, Autoencoder):
             )
             total = np.full(len(unit), -np.inf)
             for s in range(samples):
-                noise = draw_normals(seed, first, len(unit), self._latent_shape, stream=2 + s)
+                noise = draw_normals(seed, first, len(unit), self._latent_shape, stream=3 + s)
                 weights = self.map_rows("log_weights", self.log_weights, (unit, encoded, noise))
                 total = np.logaddexp(total, weights.astype("float64"))
             return total - math.log(samples)

@@ -229,7 +229,9 @@ class VQVAE(Autoencoder):
         Returns:
             NumPy int32 `(N, h, w)` in [0, K), or `(N, h, w, Q)` for Q codes a position.
         """
-        self.check_images(images, "images")
+        return super().encode(images, batch_size)
+
+    def encode_checked(self, images: Any, batch_size: int) -> np.ndarray:
         return self.map_data("encode", self.codes_model(), images, batch_size)
 
     def decode(self, codes: Any, batch_size: int = 128) -> np.ndarray:
@@ -237,20 +239,18 @@ class VQVAE(Autoencoder):
 
         Args:
             codes: integer array `(N, h, w)` in [0, K), or `(N, h, w, Q)`, in which −1 leaves a code
-                out (the deeper ones of a residual quantizer, for instance).
+                out (the deeper ones of a residual quantizer, for instance); or a data set of
+                batches of such.
             batch_size: how many at one time. Defaults to `128`.
 
         Returns:
             NumPy float32 `(N, H, W, C)` in `value_range`.
 
         Raises:
-            TypeError: for codes that are no integers.
+            TypeError: for codes that are no integers, and for a list.
             ValueError: for codes of another shape or beyond the table.
         """
-        model = self.decoder_model()
-        if hasattr(codes, "__array__"):
-            codes = self.check_latents(codes, "codes")
-        return self.map_data("decode", model, codes, batch_size)
+        return self._decode(codes, "codes", batch_size)
 
     def codes_model(self) -> keras.Model:
         """A plain functional model, images to codes, for export; it shares this model's weights.

@@ -5,6 +5,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_vqvae.checks import check_count
 from keras_vqvae.ops.nearest_code import around_middle, full_product
 from keras_vqvae.ops.row_chunks import default_chunk_size, map_chunks
 from keras_vqvae.ops.take_rows import take_rows
@@ -31,6 +32,9 @@ def residual_beam_search(
     Returns:
         int32 tensor `(N, Q)`. No gradient flows through it.
 
+    Raises:
+        ValueError: for a beam size below 1.
+
     Example:
     >>> import numpy as np
     >>> tables = [np.array([[0.0], [2.0]]), np.array([[0.0], [0.9]])]
@@ -40,6 +44,7 @@ def residual_beam_search(
     >>> ops.convert_to_numpy(residual_beam_search(x, tables, 2)).tolist()
     [[0, 1]]
     """
+    beam_size = check_count("beam_size", beam_size)
     vectors = ops.stop_gradient(ops.cast(vectors, "float32"))
     tables = [ops.stop_gradient(ops.cast(table, "float32")) for table in tables]
     if chunk_size is None:

@@ -24,7 +24,8 @@ def draw_uniforms(
         count: how many samples.
         shape: of one sample's numbers.
         stream: which of the streams of a seed; codes are drawn from 0, pixels from 1, latents from
-            2 on, so that one seed for all does not tie them to one another.
+            2, the noise of bounds from 3 on, so that one seed for all does not tie them to one
+            another.
 
     Returns:
         float32 `(count, *shape)` in [0, 1).

@@ -23,4 +23,4 @@ def take_rows(table: Any, indices: Any) -> Any:
         import jax.numpy as jnp
 
         return jnp.take(jnp.asarray(table), jnp.asarray(indices), axis=0, mode="clip")
-    return ops.take(table, indices, axis=0)
+    return ops.take(table, ops.cast(indices, "int32"), axis=0)

@@ -41,7 +41,7 @@ def code_sums(vectors: Any, indices: Any, num_embeddings: int, weights: Any = No
     if weights is not None:
         vectors = vectors * ops.expand_dims(ops.cast(weights, "float32"), -1)
     # `segment_sum` does the same, slower on a CPU with TensorFlow.
-    rows = ops.expand_dims(ops.maximum(indices, 0), -1)
+    rows = ops.expand_dims(ops.maximum(ops.cast(indices, "int32"), 0), -1)
     return ops.scatter(rows, vectors, (num_embeddings, vectors.shape[-1]))
 
 

@@ -90,6 +90,7 @@ class Comparison:
 
         Raises:
             RunExistsError: if the directory holds a comparison with other settings, or other files.
+            RunInUseError: if another process is at work in the directory of a new one.
             ValueError: for an unknown model, no model, one given twice, settings that do not fit
                 the data or a model, images that have changed, a `comparison.json` that is damaged,
                 or a new comparison in the folder of its images.
@@ -118,7 +119,13 @@ class Comparison:
             before.check_images(comparison)
         else:
             content = {"config": config.to_dict(), "fingerprint": comparison.fingerprint()}
-            write_json(comparison.figures_file, content)
+            comparison.directory.mkdir(parents=True, exist_ok=True)
+            with hold_directory(comparison.directory):
+                made_since = comparison.figures_file.exists()  # by another process
+                if not made_since:
+                    write_json(comparison.figures_file, content)
+            if made_since:
+                return cls.create(directory, config, models)
         return comparison
 
     def fingerprint(self) -> str:

@@ -12,7 +12,7 @@ from keras_vqvae import evaluation, models
 from keras_vqvae.data import ImageBatches
 from keras_vqvae.runs.checkpoints import load_model, newest_progress
 from keras_vqvae.runs.config import QUANTIZERS, RunConfig
-from keras_vqvae.runs.directory import RunDirectory, read_json, write_json
+from keras_vqvae.runs.directory import STAGES, RunDirectory, read_json, write_json
 from keras_vqvae.runs.encoding import in_batches
 from keras_vqvae.runs.parts import DataParts, labels_like, spread
 from keras_vqvae.runs.prices import image_prices
@@ -171,6 +171,10 @@ class Quantized:
     def figures(self, verbose: int) -> dict[str, Any]:
         run = self.run()
         metrics = run.metrics()  # training ends with an evaluation
+        if metrics.get("evaluated_images") != self._parts.evaluation()[1].fingerprint():
+            # They have changed since, or are not known: all models are judged by the same ones.
+            now = run.evaluate(verbose=verbose)
+            metrics = {**metrics, **{name: {**metrics[name], **now[name]} for name in STAGES}}
         vqvae, prior = metrics["vqvae"], metrics["prior"]
         return {
             **{name: vqvae[name] for name in _QUANTIZED if name in vqvae},

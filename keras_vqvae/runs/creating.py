@@ -85,8 +85,10 @@ def begin(files: RunDirectory, config: RunConfig, parts: DataParts) -> None:
 
 
 def forget_prior(files: RunDirectory) -> None:
-    """Removes what the prior's stage wrote, and its figures."""
-    files.remove(("prior",))
+    """Removes what the prior's stage wrote, and its figures.
+
+    The figures first: they would count as those of the next one if a kill came in between.
+    """
     if files.metrics.exists():
         metrics = read_json(files.metrics)
         for name in ("prior", *SAMPLE_FIGURES):
@@ -96,6 +98,7 @@ def forget_prior(files: RunDirectory) -> None:
         for name in ("prior", "sample"):
             metrics.get("seconds", {}).pop(name, None)
         write_json(files.metrics, metrics)
+    files.remove(("prior",))
 
 
 def check_fit(config: RunConfig, parts: DataParts) -> None:
@@ -144,7 +147,9 @@ def check_fit(config: RunConfig, parts: DataParts) -> None:
             f"the quantizer {vqvae.quantizer!r}{of} has no use for {', '.join(idle)}", stacklevel=3
         )
     model = build_image_model("vqvae", config, parts)
-    model.check_images(train.read(np.arange(min(len(train), 64))), "data")
+    for part in (train, parts.validation, parts.test):
+        if part is not None:
+            model.check_images(part.read(np.arange(min(len(part), 64))), "data")
 
 
 def check_taken_over(vqvae: models.VQVAE, files: RunDirectory, parts: DataParts) -> None:

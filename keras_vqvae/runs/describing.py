@@ -1,5 +1,6 @@
 """What is known of a run."""
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from keras_vqvae.runs.directory import STAGES
@@ -22,12 +23,17 @@ def describe(run: "Run") -> dict[str, Any]:
             "seconds": progress.seconds,
             "next_epoch": None if run.finished(stage) else progress.epochs + 1,
         }
-    files = sorted(p for p in run.directory.rglob("*") if p.is_file())
+    files = {}
+    for path in sorted(run.directory.rglob("*")):
+        # What is being written has a hidden name, and another one a moment later.
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file() and not path.name.startswith("."):
+                files[str(path.relative_to(run.directory))] = path.stat().st_size
     return {
         "directory": str(run.directory.resolve()),
         "stages": stages,
         "metrics": run.metrics(),
         "config": run.config.to_dict(),
-        "files": {str(p.relative_to(run.directory)): p.stat().st_size for p in files},
+        "files": files,
         "this_environment": environment(),
     }

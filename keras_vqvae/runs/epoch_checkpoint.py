@@ -54,6 +54,8 @@ class EpochCheckpoint(Resuming):
         save_last(self.model, self._files, self._stage, self._progress, metrics)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self.save_if_cut_short(logs):
+            return
         progress, files = self._progress, self._files
         row = {name: float(value) for name, value in (logs or {}).items()}
         progress.history.append(row)
@@ -66,6 +68,8 @@ class EpochCheckpoint(Resuming):
             progress.best_loss, progress.best_epoch = loss, progress.epochs
         if self._patience is not None and progress.best_epoch is not None:
             progress.stopped = progress.epochs - progress.best_epoch >= self._patience
+        if self.model.stop_training:  # by another callback
+            progress.stopped = True
         if is_best:
             # First: a `last` that claims a best epoch whose file is not there could not go on.
             save_model(self.model, files.best(self._stage), progress)

@@ -233,5 +233,9 @@ def keep(run: "Run", found: Findings) -> None:
     content = {k: v for k, v in run.metrics().items() if k not in SAMPLE_FIGURES}
     for name, group in found.figures.items():
         content[name] = {**content.get(name, {}), **group}
-    content |= {"evaluated_on": found.held_out.part, "notes": found.notes}
+    content |= {
+        "evaluated_on": found.held_out.part,
+        "evaluated_images": found.held_out.source.fingerprint(),
+        "notes": found.notes,
+    }
     write_json(run.files.metrics, content)

@@ -47,7 +47,8 @@ class HeldOut:
         """Their codes, with labels; those of the run's own images are kept.
 
         Raises:
-            ValueError: if codes were kept of more or fewer images than there are.
+            ValueError: if codes were kept, it is not known of which images, and there are more or
+                fewer now.
         """
         if self._codes is None:
             self._codes = self._kept_codes(verbose) if self._are_own else self._new_codes(verbose)
@@ -88,9 +89,4 @@ class HeldOut:
                 f"the file {path!r} holds the codes of {len(found.codes)} images, and there are "
                 f"{len(self.source)}. Remove it: it is made anew"
             )
-        encoded = self._run.metrics().get("encoded", {}).get(self.part)
-        if encoded not in (None, self.source.fingerprint()):
-            # As many, and others, or copied: the figures of codes are to be of what images are.
-            self._run.files.codes(self.part).unlink()
-            found = self._run.codes(self.part, verbose)
         return found

@@ -13,6 +13,9 @@ except ImportError:  # not a POSIX system: nothing keeps two processes apart the
 
 __all__ = ["hold_directory"]
 
+# Process, device and inode of directories: a process that is forked does not hold them.
+_HELD: set[tuple[int, int, int]] = set()
+
 
 @contextlib.contextmanager
 def hold_directory(directory: str | os.PathLike[str]) -> Iterator[None]:
@@ -36,16 +39,28 @@ def hold_directory(directory: str | os.PathLike[str]) -> Iterator[None]:
         yield
         return
     descriptor = os.open(directory, os.O_RDONLY)
+    status = os.fstat(descriptor)
+    held = (os.getpid(), status.st_dev, status.st_ino)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            if held in _HELD:
+                raise RunInUseError(
+                    f"this process is at work in {str(directory)!r} already. Call nothing that "
+                    "works there from a callback or another thread, or give another directory"
+                ) from error
             raise RunInUseError(
                 f"another process is at work in {str(directory)!r}. Wait for its end, or give "
                 "another directory (`--output`)"
             ) from error
         except OSError:
-            pass
-        yield
+            yield  # nobody is kept away
+            return
+        _HELD.add(held)
+        try:
+            yield
+        finally:
+            _HELD.discard(held)
     finally:
         os.close(descriptor)

@@ -12,7 +12,7 @@ __all__ = ["demo_config"]
 
 
 def demo_config(smoke: bool = False) -> RunConfig:
-    """What `keras-vqvae demo` trains: the bundled images, within 5 minutes on 2 CPU cores.
+    """What `keras-vqvae demo` trains: the bundled images, in about 5 minutes on 2 CPU cores.
 
     Args:
         smoke: a run of seconds, that only shows that everything works. Defaults to `False`.

@@ -114,7 +114,8 @@ class Run:
         files = RunDirectory(directory)
         overwrite = overwrite and files.is_run()
         run = cls(directory, config, parts)
-        if not overwrite and creating.is_same_run(files, config):
+        # `metrics.json` lacks where a kill came in the middle of beginning anew.
+        if not overwrite and creating.is_same_run(files, config) and files.metrics.exists():
             return run
         if overwrite or not files.is_run():
             creating.check_output(directory, config)
@@ -122,7 +123,11 @@ class Run:
         files.path.mkdir(parents=True, exist_ok=True)
         with hold_directory(directory):
             if overwrite:
+                # First: figures of models that are gone would count as those of the new ones.
+                files.metrics.unlink(missing_ok=True)
                 files.remove(STAGES)
+            else:
+                creating.is_same_run(files, config)  # once more: another process may have made one
             creating.begin(files, config, run.parts)
         return run
 
@@ -203,7 +208,9 @@ class Run:
         """Does what is not done yet of a stage, or of both; then evaluates.
 
         Sets Keras's random seed. The first Ctrl-C ends training after the step that runs, with a
-        checkpoint; the second one at once.
+        checkpoint; the second one at once. A callback that sets `stop_training` at the end of an
+        epoch ends the stage there; within an epoch it leaves a checkpoint, from which the same call
+        goes on.
 
         Args:
             stage: `"vqvae"`, `"prior"` (which needs the first) or `"all"`.
@@ -223,8 +230,8 @@ class Run:
             NonFiniteLossError: if the loss becomes NaN or infinite.
             OSError: if a file cannot be written.
             RunInUseError: if another process is at work in the run.
-            ValueError: if the data has changed since the run began, or all checkpoints of a stage
-                are damaged.
+            ValueError: if the data has changed since the run began, or its settings since this
+                object was made, or all checkpoints of a stage are damaged.
         """
         session = training.Session(
             self, verbose, callbacks, tensorboard, report, checkpoint_minutes
@@ -315,6 +322,8 @@ class Run:
     def codes(self, part: str = "train", verbose: int = 0) -> data.CodeFile:
         """The codes of a part of the run's images, which are kept in `codes_<part>.npz`.
 
+        Those of images that have changed since are made anew.
+
         Args:
             part: `"train"`, `"validation"` or `"test"`.
             verbose: 1 for a progress bar. Defaults to `0`.
@@ -327,18 +336,21 @@ class Run:
             raise ValueError(f"`part` should be one of {', '.join(PARTS)}. Received: part={part!r}")
         path = self.files.codes(part)
         if path.exists():
-            return kept_codes(self.vqvae(), path)
+            found = kept_codes(self.vqvae(), path)
+            if not self._images_changed(part):
+                return found
         source = getattr(self.parts, part)
         if source is None:
             raise ValueError(
                 f"`part` should be one that the data of {str(self.directory)!r} has. "
                 f"Received: part={part!r}"
             )
-        codes = data.encode_to_file(self.vqvae(), source, path, verbose=verbose)
+        # The file comes last: codes that are there are of the images that are named here.
         metrics = self.metrics()
-        images = {**metrics.get("encoded", {}), part: source.fingerprint()}
-        write_json(self.files.metrics, {**metrics, "encoded": images})
-        return codes
+        encoded = {**metrics.get("encoded", {}), part: source.fingerprint()}
+        path.unlink(missing_ok=True)
+        write_json(self.files.metrics, {**metrics, "encoded": encoded})
+        return data.encode_to_file(self.vqvae(), source, path, verbose=verbose)
 
     def other_images(
         self, images: Any, part: str | None = None
@@ -465,9 +477,14 @@ class Run:
         return figures
 
     def data_changed(self) -> bool:
-        """Whether the training images are others than when the run began, as far as files tell."""
-        began_with = self.metrics().get("data", {}).get("fingerprint")
-        return began_with not in (None, self.parts.train.fingerprint())
+        """Whether the training images are others than when the run began, as far as files tell.
+
+        They are also if their classes have other numbers now.
+        """
+        began_with, train = self.metrics().get("data", {}), self.parts.train
+        classes = None if train.class_names is None else list(train.class_names)
+        same_classes = began_with.get("classes", classes) == classes
+        return began_with.get("fingerprint") not in (None, train.fingerprint()) or not same_classes
 
     def check_data(self) -> None:
         """Sees to it that the training images are those that the run began with.
@@ -477,14 +494,38 @@ class Run:
         """
         if self.data_changed():
             raise ValueError(
-                f"the images of {self.config.data.source!r} have changed since this run began. "
-                "Restore them, or begin a run anew (`train` with `--overwrite`, or with another "
-                "`--output`)"
+                f"the images of {self.config.data.source!r}, or the folders of their classes, have "
+                "changed since this run began. Restore them, or begin a run anew (`train` with "
+                "`--overwrite`, or with another `--output`)"
+            )
+
+    def check_settings(self) -> None:
+        """Sees to it that this object has the settings of the run, which may have been changed.
+
+        Raises:
+            ValueError: if it has not.
+        """
+        differences = RunConfig.from_dict(read_json(self.files.config)).differences(self.config)
+        if differences:
+            raise ValueError(
+                f"the settings of {str(self.directory)!r} have been changed since this object was "
+                f"made ({'; '.join(differences)}). Use what `change_prior` gives, or `Run.open`"
             )
 
     def metrics(self) -> dict[str, Any]:
         """What `metrics.json` holds."""
         return read_json(self.files.metrics) if self.files.metrics.exists() else {}
+
+    def _images_changed(self, part: str) -> bool:
+        """Whether a part has other images than those of the kept codes, as far as is known."""
+        of = self.metrics().get("encoded", {}).get(part)
+        if of is None:
+            return False
+        try:
+            source = getattr(self.parts, part)
+        except (OSError, ValueError):  # they are not there any more: their codes are
+            return False
+        return source is not None and of != source.fingerprint()
 
     def _class_names(self) -> list[str] | None:
         """Of the training images by number, as far as is known without looking at them."""

@@ -66,6 +66,8 @@ def fit_stage(
 ) -> None:
     """Trains a stage to its end and writes its model; an unfinished one is continued.
 
+    One that a callback ends within an epoch stays unfinished.
+
     Checkpoints are written after each epoch, in longer ones every `checkpoint_seconds`, and where
     Ctrl-C ends training, which it does after the step that runs.
 
@@ -119,6 +121,8 @@ def fit_stage(
                 callbacks=[*watching, *callbacks, checkpoint],
                 verbose=verbose,
             )
+        if progress.steps:  # a callback has ended it within an epoch
+            return
     # A kill may have come between the last checkpoint and the history.
     write_history(files.history(stage), progress.history)
     _take_best(files, stage, progress)

@@ -9,7 +9,7 @@ import numpy as np
 from keras_vqvae import evaluation
 from keras_vqvae.data import CodeFile, ImageBatches
 from keras_vqvae.runs.building import build_prior
-from keras_vqvae.runs.directory import stages_named, write_json
+from keras_vqvae.runs.directory import STAGES, stages_named, write_json
 from keras_vqvae.runs.parts import class_captions, spread
 from keras_vqvae.runs.prices import image_prices
 from keras_vqvae.runs.stages import code_batches, fit_image_model, fit_stage
@@ -75,16 +75,25 @@ class Session:
                 "prior learns its codes. Train with stage 'vqvae' or 'all' first"
             )
         for one in stages:
-            self._train(one)
+            if not self._train(one):
+                return
 
-    def _train(self, stage: str) -> None:
+    def _train(self, stage: str) -> bool:
+        """Does what is not done yet of one stage; whether it is done then."""
         run = self._run
         if not run.finished(stage):
             run.files.remove_leftovers()
+            run.check_settings()
             run.check_data()
+            self._forget_figures(stage)
             self._fit_vqvae() if stage == "vqvae" else self._fit_prior()
+        if not run.finished(stage):
+            left = run.progress(stage)
+            self._report(f"A callback has ended the training after {left.kept}")
+            return False
         if stage not in run.metrics().get("seconds", {}):
             self._finish(stage)
+        return True
 
     def _fit_vqvae(self) -> None:
         run = self._run
@@ -141,16 +150,22 @@ class Session:
             self._note_seconds("sample", time.perf_counter() - start)
             start = time.perf_counter()
         self._report("Evaluating")
-        figures = run.evaluate(stage=stage, verbose=self._bars)
+        before = run.metrics().get("evaluated_images")
+        images = run.parts.evaluation()[1].fingerprint()
+        # Figures of both stages are of the same images, which may have changed in between.
+        both = stage == "prior" and before not in (None, images)
+        figures = run.evaluate(stage="all" if both else stage, verbose=self._bars)
         self._note_seconds("evaluate", time.perf_counter() - start)
-        self._keep(stage, figures)
+        self._keep(stage, figures, images)
 
-    def _keep(self, stage: str, figures: dict[str, Any]) -> None:
+    def _keep(self, stage: str, figures: dict[str, Any], images: str) -> None:
         """Writes to `metrics.json` what is known of a stage, the last thing that it does."""
         run, metrics = self._run, self._run.metrics()
-        metrics["evaluated_on"] = figures["part"]
+        metrics["evaluated_on"], metrics["evaluated_images"] = figures["part"], images
         metrics["data"] = run.parts.record()
-        metrics[stage] = {**figures[stage], **self._facts(stage)}
+        for one in STAGES:
+            if one in figures:
+                metrics[one] = {**figures[one], **self._facts(one)}
         if stage == "prior":
             # A report from before has notes of what it lacked, and prices without it.
             metrics.pop("notes", None)
@@ -210,6 +225,12 @@ class Session:
         epoch = f", from epoch {done.epochs + 1}" if done.kept else ""
         step = f", step {done.steps + 1}" if done.steps else ""
         self._report(f"Training {what}{epoch}{step}")
+
+    def _forget_figures(self, stage: str) -> None:
+        """Those of a model of this stage that is gone are none of the next one's."""
+        metrics = self._run.metrics()
+        if metrics.get("seconds", {}).pop(stage, None) is not None:
+            write_json(self._run.files.metrics, metrics)
 
     def _note_seconds(self, name: str, seconds: float) -> None:
         metrics = self._run.metrics()

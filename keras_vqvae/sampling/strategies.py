@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_vqvae.checks import as_divisor, check_count, check_number, check_share
@@ -13,6 +14,19 @@ __all__ = ["Greedy", "Random", "Sampler", "TopK", "TopP", "get"]
 
 #: The logit of a code that is not to be drawn, or that the table of a depth does not have.
 EXCLUDED = -1e30
+
+
+def _by_value(value: Any) -> Any:
+    """What stands for a value in a key: the contents of what can be changed in place."""
+    if isinstance(value, list | tuple):
+        return (type(value), *map(_by_value, value))
+    if isinstance(value, dict):
+        return (dict, *((_by_value(k), _by_value(v)) for k, v in value.items()))
+    if isinstance(value, set):
+        return (set, frozenset(value))
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return (np.ndarray, value.shape, str(value.dtype), value.tobytes())
+    return value
 
 
 class Sampler(Choice):
@@ -39,11 +53,11 @@ class Sampler(Choice):
     def compilation_key(self) -> tuple[Any, ...]:
         """What compiled code depends on beyond the settings: the class, and all other attributes.
 
-        With attributes that cannot be told apart by value, arrays for instance, each object of a
-        class of your own is compiled for itself.
+        Lists, dicts, sets and arrays count by what they hold. With other attributes that cannot be
+        told apart by value, each object of a class of your own is compiled for itself.
         """
         settings = self.settings()
-        others = tuple((n, v) for n, v in vars(self).items() if n not in settings)
+        others = tuple((n, _by_value(v)) for n, v in vars(self).items() if n not in settings)
         try:
             hash(others)
         except TypeError:
@@ -70,7 +84,8 @@ class Sampler(Choice):
         Returns:
             int32 `(batch,)`. A code that the strategy excludes is never drawn.
         """
-        weights = ops.softmax(self.filter(ops.cast(logits, "float32"), settings))
+        kept = self.filter(ops.cast(logits, "float32"), settings)
+        weights = ops.softmax(ops.cast(kept, "float32"))
         return invert_cumulative(weights, uniforms)
 
     def get_config(self) -> dict[str, Any]:

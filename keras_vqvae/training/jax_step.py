@@ -38,7 +38,7 @@ class StepModel(TrainedModel):
             self._part_from_averages()
 
     def _part_from_averages(self) -> None:
-        if self.compiled:
+        if self.compiled and self.optimizer is not None:
             of_optimizer = {id(variable.value) for variable in self.optimizer.variables}
             for variable in self.trainable_variables:
                 if id(variable.value) in of_optimizer:

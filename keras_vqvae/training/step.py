@@ -110,6 +110,8 @@ class TrainedModel(keras.Model):
         """As `keras.Model.compile`, with the package's XLA policy (`resolve_jit_compile`)."""
         super().compile(optimizer, loss, jit_compile=resolve_jit_compile(jit_compile), **kwargs)
         self._asked_jit_compile = jit_compile
+        # Numbers that were assigned since are constants in what is compiled already.
+        self.__dict__.pop("_compiled_functions", None)
 
     def get_compile_config(self) -> dict[str, Any]:
         """As Keras's, with `jit_compile` as it was asked for: `"auto"` is another machine's too."""
@@ -168,7 +170,8 @@ class TrainedModel(keras.Model):
 
     def step_loss(self, output: StepOutput, regularization: list[Any]) -> Any:
         """The loss: the sum of the terms and of what the layers added."""
-        return sum([*output.terms.values(), *regularization], start=ops.zeros((), "float32"))
+        added = [ops.cast(loss, "float32") for loss in regularization]  # in their layers' dtypes
+        return sum([*output.terms.values(), *added], start=ops.zeros((), "float32"))
 
     def record_step(
         self, output: StepOutput, loss: Any, gradient_norm: Any = None

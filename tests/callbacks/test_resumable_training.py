@@ -209,6 +209,34 @@ def test_an_epoch_that_stop_training_cuts_short_is_gone_on_with(validated, tmp_p
     assert [one["loss"] for one in again] == [one["loss"] for one in history]
 
 
+def test_an_epoch_that_ends_with_nan_is_not_saved(tmp_path):
+    bad = IMAGES.astype("float32") / 255
+    bad[-1] = np.nan
+
+    def train(images, epochs):
+        model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse", **EAGER)
+        resumable = ResumableTraining(tmp_path / "t", save_freq=2)
+        model.fit(
+            images,
+            images,
+            batch_size=4,
+            epochs=epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[keras.callbacks.TerminateOnNaN(), resumable],
+        )
+        return model, resumable
+
+    good = np.nan_to_num(bad)
+    train(good, 2)
+    train(bad, 3)
+    model, again = train(good, 3)
+    assert len(again.history) == 3
+    assert np.isfinite(again.history[-1]["loss"])
+    assert all(np.isfinite(value).all() for value in values_of(model))
+
+
 def test_validation_has_the_batches_that_it_has_without(tmp_path, monkeypatch):
     sizes = []
     model = vqvae()

@@ -10,6 +10,7 @@ from support import invoke
 
 from keras_vqvae.cli import main
 from keras_vqvae.cli.options import bars
+from keras_vqvae.cli.tables import print_columns, print_facts
 from keras_vqvae.data import load_codes, save_codes
 from keras_vqvae.runs import Run
 
@@ -139,6 +140,25 @@ def test_encode_and_decode(run, folder, tmp_path):
     assert call("decode", run, codes, "--output", arrays).exit_code == 0
     with np.load(arrays) as file, Image.open(pictures / "00.png") as first:
         np.testing.assert_array_equal(file["images"][0, ..., 0], np.asarray(first))
+    capitals = tmp_path / "out.NPZ"
+    assert call("decode", run, codes, "--output", capitals).exit_code == 0
+    assert capitals.read_bytes() == arrays.read_bytes()
+
+
+def test_tables_show_what_looks_like_markup(capsys):
+    print_facts("a [run]", {"data": "/data/[old]/imgs", "class": ":cat:", "skipped": "a[/b].png"})
+    print_columns("a [run]", ("[name]",), [("/[b]",)])
+    shown = capsys.readouterr().out
+    for text in ("a [run]", "/data/[old]/imgs", ":cat:", "a[/b].png", "[name]", "/[b]"):
+        assert text in shown
+
+
+def test_seeds_of_samples_go_round(run):
+    rewrite = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps({**rewrite, "seed": 2**31 - 1}))
+    for number in (1, 2):
+        assert call("sample", run, "-n", 1).exit_code == 0
+        assert (run / f"samples_{number}.png").exists()
 
 
 def test_encode_says_which_part_it_takes(run, tmp_path):

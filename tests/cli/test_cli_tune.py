@@ -9,6 +9,7 @@ from runs_support import write_images
 from support import invoke
 
 from keras_vqvae.cli import main
+from keras_vqvae.hypermodels.supervision import supervise
 from keras_vqvae.runs import Run
 
 TINY = [
@@ -87,6 +88,18 @@ def test_a_port_in_use_is_one_line(folder, tmp_path):
         result = call("--data", folder, "--output", tmp_path / "s", *TINY, *workers)
     assert result.exit_code == 2
     assert f"`port` {port} of '127.0.0.1' cannot be used" in result.stderr
+
+
+def test_a_port_that_there_is_not_is_one_line(folder, tmp_path):
+    workers = ["--workers", 1, "--port", 70000]
+    result = call("--data", folder, "--output", tmp_path / "s", *TINY, *workers)
+    assert result.exit_code == 2
+    assert "70000 is not in the range 1<=x<=65535" in result.stderr
+    assert not (tmp_path / "s").exists()
+    with pytest.raises(
+        ValueError, match=r"`port` 70000 of .* cannot be used: ports go up to 65535"
+    ):
+        supervise(["true"], 1, tmp_path / "logs", lambda: 0, port=70000)
 
 
 def test_workers_that_die_again_and_again_are_one_line(folder, tmp_path, monkeypatch):

@@ -250,12 +250,31 @@ def test_truncated_pixels_are_replaced_by_the_next_of_the_class(gray):
     strict = FolderSource(folder, strict=True)
     with pytest.raises(ValueError, match=r"2\.png' cannot be read"):
         strict.read([1])
-    truncate(folder / "pes" / "1.png")
+    truncate(folder / "pes" / "1.png")  # the last one of its class
+    with pytest.warns(UserWarning, match="of its class if there is one, is given"):
+        other = FolderSource(folder).read([1])
+    assert any(np.array_equal(other[0, ..., 0], pixels) for pixels in files.values())
+    for path in set(folder.rglob("*.png")) - {folder / "pes" / "1.png", folder / "pes" / "2.png"}:
+        truncate(path)
     hopeless = FolderSource(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(ValueError, match="No readable image is left"):
             hopeless.read([1])
+
+
+def test_a_few_images_of_a_part_are_replaced_by_any_of_the_part(gray):
+    """As where a run draws the first of each class: the few may have no other of the class."""
+    folder, _ = gray
+    truncate(folder / "pes" / "2.png")
+    source = FolderSource(folder)
+    kept = [i for i in range(len(source)) if i != 2]  # which holds the next one of its class
+    part = source.subset([1, 2])
+    with pytest.warns(UserWarning, match="in its place"):
+        few = part.subset([0]).as_array()
+    np.testing.assert_array_equal(few[0], source.read([2])[0])
+    others = source.subset(kept).subset([kept.index(1)]).as_array()
+    assert not np.array_equal(others[0], source.read([2])[0])  # it is of another part
 
 
 def spoil(path):

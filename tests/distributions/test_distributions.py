@@ -6,7 +6,7 @@ import pytest
 import scipy.integrate
 import scipy.special
 import scipy.stats
-from models_for_tests import vqvae
+from models_for_tests import any_size, vqvae
 from support import grey_images, to_numpy
 
 from keras_vqvae import layers, models
@@ -78,7 +78,7 @@ def test_labels_are_the_batch():
     prior, grids = make_prior(num_classes=4), all_grids()
     codes = distributions.CodeDistribution(prior, labels=[[0], [3]])
     assert codes.batch_shape == (2, 1)
-    samples = codes.sample(5, seed=1)
+    samples = codes.sample(5, seed=[1, 2])
     assert samples.shape == (5, 2, 1, 2, 2)
     log_prob = to_numpy(codes.log_prob(samples))
     assert log_prob.shape == (5, 2, 1)
@@ -311,3 +311,28 @@ def test_what_does_not_fit_is_refused(two_stage, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(RuntimeError, match="set KERAS_BACKEND to 'tensorflow'"):
         distributions.CodeDistribution(plain)
+
+
+def test_many_samples_are_drawn_in_parts_of_one_size(monkeypatch):
+    prior = models.PixelCNN((2, 2), 5, filters=4, residual_blocks=1, embedding_dim=4, num_classes=3)
+    codes = distributions.CodeDistribution(prior, labels=[0, 1, 2])
+    at_once = codes.sample(5, seed=[1, 2])
+    sizes, draw = [], prior.draw_codes
+    monkeypatch.setattr(prior, "chunk_of_samples", lambda: 4)
+    monkeypatch.setattr(
+        prior, "draw_codes", lambda u, labels: sizes.append(u.shape[0]) or draw(u, labels)
+    )
+    np.testing.assert_array_equal(codes.sample(5, seed=[1, 2]), at_once)
+    assert sizes == [4, 4, 4, 4]
+
+
+def test_latents_are_looked_at_as_decode_does():
+    vqvae = models.convolutional_vqvae((8, 8, 1), num_embeddings=5, widths=(4,))
+    with pytest.raises(TypeError, match="should be integers"):
+        distributions.ImagesGivenLatents(vqvae, tf.zeros((1, 4, 4)))
+    with pytest.raises(ValueError, match=r"should be in \[-1, 5\)"):
+        distributions.ImagesGivenLatents(vqvae, tf.fill((1, 4, 4), 5))
+    of_any_size = any_size(models.VQVAE, layers.VectorQuantizer(5))
+    of_any_size.build((None, None, None, 1))
+    with pytest.raises(ValueError, match="`model` should be for images of one size"):
+        distributions.ImagesGivenLatents(of_any_size, tf.zeros((1, 4, 4), tf.int32))

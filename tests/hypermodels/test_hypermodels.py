@@ -293,6 +293,14 @@ def test_promoted_trials_go_on_from_their_last_epoch(tmp_path, monkeypatch):
         _, _, after, _ = by_trial[values["tuner/trial_id"]]
         assert same_bits(before, after)
         assert steps == 2 * values["tuner/epochs"]  # 16 images by 8, all epochs together
+        drawn = []
+        for state in (5, 7):  # whatever the process did before
+            np.random.seed(state)
+            hp = keras_tuner.HyperParameters()
+            hp.values = values
+            tuner._build_hypermodel(hp)
+            drawn.append(np.random.random())
+        assert drawn[0] == drawn[1]
 
 
 def test_trials_are_read_from_the_files_of_a_search(tmp_path):

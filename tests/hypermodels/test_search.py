@@ -27,6 +27,7 @@ from keras_vqvae.hypermodels import (
     read_trials,
 )
 from keras_vqvae.hypermodels.search import _results
+from keras_vqvae.hypermodels.supervision import SUPERVISED
 from keras_vqvae.runs import (
     DataConfig,
     DataParts,
@@ -259,17 +260,32 @@ def test_the_first_trial_may_win_before_it_is_promoted(folder):
     assert "for 4 epochs and the best one for 2" in found["notes"][0]
 
 
+def test_a_chief_that_was_started_by_hand_keeps_the_directory(done, monkeypatch):
+    search = done[0]
+    monkeypatch.setattr(search, "_take_part", lambda verbose: None)
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    with hold_directory(search.directory):
+        monkeypatch.setenv("KERASTUNER_TUNER_ID", "chief")
+        with pytest.raises(RunInUseError):
+            search.take_part()
+        monkeypatch.setenv(SUPERVISED, "1")  # by a process that holds it
+        search.take_part()
+        monkeypatch.delenv(SUPERVISED)
+        monkeypatch.setenv("KERASTUNER_TUNER_ID", "worker0")
+        search.take_part()
+
+
 def test_one_process_at_a_time(done):
     with (
         hold_directory(done[0].directory),
-        pytest.raises(RunInUseError, match="another process is at work"),
+        pytest.raises(RunInUseError, match="this process is at work"),
     ):
         done[0].run()
     before = {p: p.stat().st_mtime_ns for p in done[0].directory.rglob("*")}
     more = dataclasses.replace(done[0].config, trials=50)
     with (
         hold_directory(done[0].directory),
-        pytest.raises(RunInUseError, match="another process is at work"),
+        pytest.raises(RunInUseError, match="this process is at work"),
     ):
         Search.create(done[0].directory, more)
     assert {p: p.stat().st_mtime_ns for p in done[0].directory.rglob("*")} == before

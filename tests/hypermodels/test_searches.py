@@ -28,7 +28,7 @@ from keras_vqvae.hypermodels.kills import counted_kill, forget_trial, kills_in
 from keras_vqvae.hypermodels.state_files import read_message, write_message
 from keras_vqvae.hypermodels.supervision import SUPERVISED
 from keras_vqvae.hypermodels.tuners import _Patient, _Tuner
-from keras_vqvae.runs import RunConfig, RunExistsError, TrainingConfig
+from keras_vqvae.runs import DataConfig, RunConfig, RunExistsError, TrainingConfig
 
 MODEL = None
 
@@ -318,19 +318,23 @@ def test_a_trial_in_which_the_process_is_killed_again_and_again_is_passed(
     assert (read_message(folder) == trial.message) == worker
 
 
-def test_an_end_by_sigterm_is_no_kill(tmp_path, monkeypatch):
-    """Which schedulers send before they kill."""
-    ended = []
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2"])
+def test_an_end_by_schedulers_and_terminals_is_no_kill(tmp_path, monkeypatch, name):
+    """Which schedulers send before they kill, and a terminal that is closed."""
+    number, ended = getattr(signal, name), []
+    before = signal.signal(number, signal.SIG_DFL)
     monkeypatch.setattr("os.kill", lambda process, number: ended.append((process, number)))
+    monkeypatch.setattr("os._exit", ended.append)  # of the first process of a container
     with counted_kill(tmp_path):
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(number)
         assert kills_in(tmp_path) == 0
-        assert ended == [(os.getpid(), signal.SIGTERM)]
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+        assert ended == [(os.getpid(), number), 128 + number]
+        assert signal.getsignal(number) is signal.SIG_DFL
     with counted_kill(tmp_path):
         assert kills_in(tmp_path) == 1
     assert kills_in(tmp_path) == 0
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(number) is signal.SIG_DFL
+    signal.signal(number, before)
 
 
 def test_an_interrupted_trial_is_no_killed_one(tmp_path):
@@ -470,6 +474,35 @@ def test_the_directory_of_another_search_is_refused(change, message, tmp_path):
     with pytest.raises(RunExistsError, match=f"holds another search .*{message}"):
         make(**change)
     make(overwrite=True, **change)
+
+
+def test_a_search_goes_on_in_a_path_with_the_signs_of_patterns(tmp_path):
+    folder = tmp_path / "s[1]*?"
+    folder.mkdir()
+    first = outcome(search(folder, trials=2))
+    assert len(first) == 2
+    assert outcome(search(folder, trials=3))[:2] == first
+
+
+def test_a_search_of_another_version_of_the_package_goes_on(tmp_path):
+    """Before a setting was there it was as it is by default; and decoders of JPEG differ a bit."""
+
+    def make(variance=0.1, **data):
+        run = RunConfig(DataConfig(**data), vqvae_training=RUN.vqvae_training)
+        hypermodel = VQVAEHyperModel((8, 8, 1), run, variance=variance, **TINY)
+        return make_tuner("random", hypermodel, tmp_path / "s")
+
+    make()
+    file = tmp_path / "s" / "search.json"
+    before = json.loads(file.read_text())
+    del before["setting"]["data"]["strict"], before["setting"]["vqvae_training"]["patience"]
+    file.write_text(json.dumps(before))
+    make(variance=0.10001)
+    file.write_text(json.dumps(before))
+    with pytest.raises(RunExistsError, match="setting data strict: False -> True"):
+        make(strict=True)
+    with pytest.raises(RunExistsError, match=r"setting variance: 0\.1.* -> 0\.11"):
+        make(variance=0.11)
 
 
 def test_the_directory_of_a_search_of_other_make_is_refused(tmp_path):

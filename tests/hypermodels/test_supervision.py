@@ -76,6 +76,15 @@ time.sleep(1.5)
     assert not is_alive(tmp_path, "chief-1")
 
 
+def test_a_chief_that_ends_as_it_should_before_its_last_worker_is_no_news(tmp_path):
+    """KerasTuner's ends a second after the last worker has nothing to do."""
+    text = "\nif role == 'worker0':\n    time.sleep(1.5)\nelif lives:\n    time.sleep(600)\n"
+    told = []
+    supervise(command(tmp_path, text), 1, tmp_path / "logs", lambda: 0, report=told.append)
+    assert told == []
+    assert seen(tmp_path) == ["chief-0", "chief-1", "worker0-0"]  # there if it is needed after all
+
+
 def test_one_that_dies_again_and_again_ends_all_with_its_last_words(tmp_path):
     roles = command(
         tmp_path, "\nif role == 'worker0':\n    sys.exit('no such table')\ntime.sleep(600)"

@@ -84,6 +84,17 @@ def test_parts_stay_frozen_in_a_model(make, parts, names, tmp_path):
     assert len(loaded.trainable_variables) == len(model.trainable_variables)
 
 
+def test_a_convolution_of_several_scales_stays_frozen(tmp_path):
+    """Convolutions are made behind what the base class makes."""
+    layer = layers.MultiScaleVectorQuantizer(8, (1, 2), num_convolutions=2)
+    model = keras.Sequential([keras.Input((2, 2, 4)), layer])
+    layer.convolutions[0].trainable = False
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras").layers[0]
+    assert frozen_parts(again) == frozen_parts(layer) == ["convolution_0"]
+    assert trainable_flags(again) == trainable_flags(layer)
+
+
 def test_a_loaded_depth_learns_no_more():
     layer = frozen(*MADE["residual"][:2])
     again = type(layer).from_config(layer.get_config())

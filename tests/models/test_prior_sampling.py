@@ -221,15 +221,15 @@ def test_seed_comes_from_the_global_generator(pixelcnn):
 @one_kind
 def test_batch_size_is_bounded_by_the_caches(case, monkeypatch):
     prior = case.make()
-    assert prior._default_batch_size() == 64
+    assert prior.chunk_of_samples() == 64
     sizes = prior.__dict__["_state_bytes"]
     state = keras.tree.flatten(prior.initial_state(1))
     assert 0.5 < sizes / sum(4 * np.prod(x.shape) for x in state if x.shape[:1] == (1,)) <= 1.0
     monkeypatch.setattr(prior_sampling, "STATE_BYTES", 5 * sizes)
-    assert prior._default_batch_size() == 4
-    assert prior._default_batch_size(copies=2) == 2
+    assert prior.chunk_of_samples() == 4
+    assert prior.chunk_of_samples(copies=2) == 2
     monkeypatch.setattr(prior_sampling, "STATE_BYTES", 1)
-    assert prior._default_batch_size() == 1
+    assert prior.chunk_of_samples() == 1
 
 
 def test_progress_bar_on_long_jobs_only(pixelcnn, monkeypatch, capsys):

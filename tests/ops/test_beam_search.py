@@ -86,3 +86,8 @@ def test_trap_23_any_chunk_size_gives_the_same():
     for chunk_size in (1, 6, 20, 1000):
         np.testing.assert_array_equal(search(x, tables, 3, chunk_size), whole)
     assert search(x[:0], tables, 3).shape == (0, 3)
+
+
+def test_a_beam_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="`beam_size` should be a positive integer"):
+        residual_beam_search(np.ones((2, 3)), [np.eye(3)], 0)

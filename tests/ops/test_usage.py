@@ -64,3 +64,12 @@ def test_nothing_counted():
 def test_usage_is_the_share_that_occurs():
     assert float(ops.codebook_usage(np.array([3, 0, 1e-3, 0]))) == 0.5
     assert to_numpy(ops.codebook_usage(np.array([[1, 1], [0, 2]]))).tolist() == [1.0, 0.5]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint16", "int64"])
+def test_indices_may_be_of_any_integers(dtype):
+    indices = np.array([2, 0, 2], dtype)
+    sums = ops.code_sums(np.eye(3, dtype="float32"), indices, 3)
+    np.testing.assert_array_equal(to_numpy(sums), [[0, 1, 0], [0, 0, 0], [1, 0, 1]])
+    rows = ops.take_rows(np.arange(6.0).reshape(3, 2), indices)
+    np.testing.assert_array_equal(to_numpy(rows), [[4, 5], [0, 1], [4, 5]])

@@ -12,6 +12,7 @@ from runs_support import tiny_config, write_images
 from keras_vqvae import data, evaluation, models
 from keras_vqvae.runs import (
     Comparison,
+    PriorConfig,
     Run,
     RunConfig,
     RunExistsError,
@@ -19,6 +20,7 @@ from keras_vqvae.runs import (
     VQVAEConfig,
     comparing,
     comparison_rows,
+    creating,
     hold_directory,
     parts,
 )
@@ -178,6 +180,37 @@ def test_a_comparison_file_without_what_it_should_have_is_named(folder, tmp_path
     with pytest.raises(ValueError, match=message):
         Comparison.create(tmp_path, config_for(folder), ["vae"])
     assert [p.name for p in tmp_path.iterdir()] == ["comparison.json"]
+
+
+def test_all_models_are_judged_by_the_test_images_that_are_there_now(tmp_path):
+    images = tmp_path / "images"
+    write_images(images / "train", 12)
+    write_images(images / "test", 8)
+    Comparison.create(tmp_path / "c", config_for(images), ["vqvae"]).run(samples=0)
+    (images / "test" / "a" / "00.png").unlink()
+    comparison = Comparison.create(tmp_path / "c", config_for(images), ["vqvae", "autoencoder"])
+    found = comparison.run(samples=0)["models"]
+    assert found["vqvae"]["images"] == found["autoencoder"]["images"] == 7
+    expected = comparison.contenders[0].run().evaluate()
+    assert found["vqvae"]["mse"] == pytest.approx(expected["vqvae"]["mse"])
+    assert found["vqvae"]["bits_per_image_prior"] == pytest.approx(
+        expected["prior"]["bits_per_image"]
+    )
+
+
+def test_a_comparison_that_another_process_has_made_since_is_looked_at(
+    folder, tmp_path, monkeypatch
+):
+    check_fit = creating.check_fit
+
+    def other_process(config, parts):
+        monkeypatch.setattr(creating, "check_fit", check_fit)
+        other = config_for(folder, prior=PriorConfig(filters=8))
+        Comparison.create(tmp_path / "c", other, ["vae"])
+
+    monkeypatch.setattr(creating, "check_fit", other_process)
+    with pytest.raises(RunExistsError, match="a comparison with other settings"):
+        Comparison.create(tmp_path / "c", config_for(folder), ["vae"])
 
 
 def test_images_that_have_changed_are_refused(tmp_path):

@@ -171,6 +171,15 @@ with hold_directory({folder!r}):
         held.wait()
         assert copy.train(verbose=0) == copy.metrics()
 
+    def test_one_process_that_comes_twice_is_told_so(self, copy):
+        copy.files.model("prior").unlink()
+        with (
+            hold_directory(copy.directory),
+            pytest.raises(RunInUseError, match=r"this process is at work in .*copy' already"),
+        ):
+            copy.train(verbose=0)
+        copy.train(verbose=0)
+
     def test_a_file_system_without_locks_keeps_nobody_away(self, copy, held, monkeypatch):
         def refuse(descriptor, operation):
             raise OSError(errno.ENOTSUP, "Operation not supported")

@@ -194,6 +194,10 @@ def test_stages_and_parts_that_are_none_are_refused(run):
         run.codes("tset")
 
 
+def interrupted(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
 class TestChangedImages:
     @pytest.fixture
     def changed(self, run, tmp_path):
@@ -219,6 +223,9 @@ class TestChangedImages:
         copy, images = changed
         copy.codes("test")
         (images / "test" / "a" / "00.png").unlink()
+        metrics = json.loads(copy.files.metrics.read_text())
+        del metrics["encoded"]  # as a version before has written it
+        copy.files.metrics.write_text(json.dumps(metrics))
         copy = Run.open(copy.directory)
         message = r"codes_test\.npz' holds the codes of 6 images, and there are 5\. Remove it"
         with pytest.raises(ValueError, match=message):
@@ -241,6 +248,34 @@ class TestChangedImages:
         np.testing.assert_array_equal(copy.codes("test").codes, expected)
         assert not np.array_equal(expected, before)
         assert after["prior"] != figures["prior"]
+        (images / "test" / "a" / "00.png").unlink()
+        copy = Run.open(copy.directory)
+        assert copy.evaluate()["vqvae"]["images"] == len(copy.codes("test").codes) == 5
+        shutil.rmtree(images)  # the codes are still there
+        assert len(Run.open(copy.directory).codes("test").codes) == 5
+
+    def test_no_codes_are_left_of_a_kill_that_do_not_belong_to_what_is_noted(
+        self, changed, monkeypatch
+    ):
+        copy, images = changed
+        copy.codes("test")
+        Image.fromarray(np.full((8, 8), 7, np.uint8)).save(images / "test" / "a" / "00.png")
+        copy = Run.open(copy.directory)
+        monkeypatch.setattr("keras_vqvae.data.encode_to_file", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            copy.codes("test")
+        monkeypatch.undo()
+        expected = copy.vqvae().encode(copy.parts.test.as_array())
+        np.testing.assert_array_equal(Run.open(copy.directory).codes("test").codes, expected)
+
+    def test_classes_that_get_other_numbers_are_a_change(self, changed):
+        copy, images = changed
+        assert not copy.data_changed()
+        shutil.copytree(images / "test" / "a", images / "test" / "0")  # before the others
+        copy = Run.open(copy.directory)
+        assert copy.data_changed()
+        with pytest.raises(ValueError, match="the folders of their classes, have changed"):
+            copy.check_data()
 
 
 def test_info_tells_of_settings_progress_and_files(run):

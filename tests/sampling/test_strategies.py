@@ -138,8 +138,11 @@ def test_a_strategy_of_ones_own_is_compiled_for_each_of_its_attributes():
     assert one(0.1).compilation_key() != one(0.9).compilation_key()
     assert one(0.1).compilation_key() != other(0.1).compilation_key()
     of_array = one(0.1, np.arange(3))
-    assert of_array.compilation_key() == of_array.compilation_key()
-    assert of_array.compilation_key() != one(0.1, np.arange(3)).compilation_key()
+    assert of_array.compilation_key() == one(0.1, np.arange(3)).compilation_key()
+    assert of_array.compilation_key() != one(0.1, np.arange(4)).compilation_key()
+    of_objects = one(0.1, np.array([object()]))  # which nothing tells apart
+    assert of_objects.compilation_key() == of_objects.compilation_key()
+    assert of_objects.compilation_key() != one(0.1, of_objects.codes).compilation_key()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from support import ROOT, invoke
 
 from keras_vqvae.cli import main as command_line
 from keras_vqvae.hypermodels import PriorHyperModel, SearchProcessError
+from keras_vqvae.runs import RunConfig, TrainingConfig
 
 
 def script(name):
@@ -144,3 +145,22 @@ def test_no_run_and_no_search_are_one_line(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "should be the directory of a run" in run_error(capsys, "prior", ["--run", "nowhere"])
     assert "should be that of a search" in run_error(capsys, "analyse", ["nowhere"])
+
+
+def test_analysis_knows_which_scores_are_better(tmp_path):
+    analyse = script("analyse")
+    assert analyse.direction_of(tmp_path) == "min"
+    (tmp_path / "search.json").write_text('{"direction": "max"}')
+    assert analyse.direction_of(tmp_path) == "max"
+    (tmp_path / "trials").mkdir()  # of `keras-vqvae tune`
+    (tmp_path / "trials" / "search.json").write_text('{"direction": "min"}')
+    assert analyse.direction_of(tmp_path) == "min"
+
+
+@pytest.mark.parametrize(("trial", "run", "full"), [(5, 3, 20), (30, 3, 30), (5, 40, 40)])
+def test_in_full_is_no_shorter_than_trial_run_and_default(trial, run, full):
+    def config(epochs):
+        return RunConfig(prior_training=TrainingConfig(epochs=epochs))
+
+    opened = SimpleNamespace(config=config(run))
+    assert script("prior").in_full(config(trial), opened).prior_training.epochs == full
