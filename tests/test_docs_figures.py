@@ -200,7 +200,9 @@ def test_the_result_of_a_benchmark_is_that_of_its_file(name):
 def test_a_row_says_when_and_where_it_was_measured(name):
     results = json.loads((ROOT / "benchmarks/results" / f"{name}.json").read_text("utf-8"))
     day, _, processor = rows_of_benchmarks(column=-2)[name].partition(", ")
+    assert len(day) == len("2026-01-01")
     assert results["date"].startswith(day)
+    assert len(processor) > 5
     assert processor in results["machine"]["processor"].replace("(R)", "")
 
 

@@ -77,7 +77,7 @@ class Resuming(keras.callbacks.Callback):
         if batch + 1 <= self._done_before:
             return
         self._steps = batch + 1
-        if self._interrupted or self._is_due():
+        if self._interrupted or (self._is_due() and _is_finite(logs)):
             self._save()
         self._stop_if_interrupted()
 
@@ -108,7 +108,7 @@ class Resuming(keras.callbacks.Callback):
         """
         if not self.model.stop_training:
             return False
-        if not np.isfinite((logs or {}).get("loss", 0.0)):
+        if not _is_finite(logs):
             return True
         steps = self.params.get("steps")
         cut = steps is not None and self._steps < steps
@@ -134,6 +134,11 @@ class Resuming(keras.callbacks.Callback):
     def _stop_if_interrupted(self) -> None:
         if self._interrupted:
             raise KeyboardInterrupt
+
+
+def _is_finite(logs: Any) -> bool:
+    """Whether the loss is, as far as it is known."""
+    return bool(np.isfinite((logs or {}).get("loss", 0.0)))
 
 
 def values_of(variables: Any) -> Arrays:

@@ -200,6 +200,12 @@ class ImageFiles(ImageSource):
                     f"{self.name!r} are grayscale, and {self._path(candidate)!r} has colours. "
                     'Pass `color="rgb"` or `color="grayscale"`'
                 )
+            if self.labels is not None and self.labels[candidate] != self.labels[index]:
+                warnings.warn(
+                    f"no other image of its class is left to replace {self._path(index)!r}: under "
+                    f"its label {self._path(candidate)!r} is given. Remove the damaged file",
+                    stacklevel=2,
+                )
             if pixels.shape[:2] != self._needed:
                 a, b = Header(*self._needed, gray), Header(pixels.shape[0], pixels.shape[1], gray)
                 raise SeveralSizesError(_mixed_sizes(self._path(0), a, self._path(candidate), b))
@@ -210,13 +216,14 @@ class ImageFiles(ImageSource):
 
     def _stand_ins(self, index: int) -> Iterator[int]:
         """The image itself, then the ones after it, around the end; those of its class first."""
-        around = [(index + step) % len(self) for step in range(len(self))]
+        yield index
+        others = [(index + step) % len(self) for step in range(1, len(self))]
         if self.labels is None:
-            yield from around
+            yield from others
             return
-        alike = self.labels[around] == self.labels[index]
-        yield from itertools.compress(around, alike)
-        yield from itertools.compress(around, ~alike)
+        alike = self.labels[others] == self.labels[index]
+        yield from itertools.compress(others, alike)
+        yield from itertools.compress(others, ~alike)
 
     def _record(self, index: int, reason: str) -> None:
         if self._strict:

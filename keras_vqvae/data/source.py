@@ -1,6 +1,7 @@
 """What every collection of images can do, wherever its pixels lie."""
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -113,8 +114,7 @@ class ImageSource(ABC):
     ) -> "ImageSource":
         """The images at `indices` as a source, in that order. Nothing is copied or read.
 
-        Nor does anything else of this source stand in for an image that turns out to be damaged,
-        but where this is such a part itself: then all of that part may.
+        For an image that turns out to be damaged only another one of these stands in.
 
         Args:
             indices: Integers in `[0, len(source))`, shape `(n,)`.
@@ -128,6 +128,21 @@ class ImageSource(ABC):
         if not len(checked):
             raise ValueError("`indices` should name at least one image. Received an empty sequence")
         return _Subset(self, checked, name or self.name)
+
+    def spread(self, count: int) -> "ImageSource":
+        """At most `count` images, evenly spread over the source, so that all classes are there.
+
+        For an image that turns out to be damaged any other one of the source stands in.
+
+        Args:
+            count: A positive integer.
+        """
+        if len(self) <= count:
+            return self
+        step = len(self) / count
+        few = _Subset(self, np.array([math.floor(i * step) for i in range(count)]), self.name)
+        few._among = self._among if isinstance(self, _Subset) else None
+        return few
 
     def split(
         self, validation_fraction: float, seed: int = 0
@@ -180,13 +195,12 @@ class _Subset(ImageSource):
         super().__init__(name, labels, base.class_names)
         self._base: ImageSource = base
         self._indices: npt.NDArray[np.int64] = indices
-        # What may stand in for a damaged image: none of another part, which may be one to be
-        # tested on.
-        self._among = indices
         # A view of a view goes straight to the source, so that chains do not grow.
         if isinstance(base, _Subset):
             self._base, self._indices = base._base, base._indices[indices]
-            self._among = base._among
+        # What may stand in for a damaged image: none of another part, which may be one to be
+        # tested on.
+        self._among: npt.NDArray[np.int64] | None = self._indices
 
     def __len__(self) -> int:
         return len(self._indices)

@@ -14,7 +14,7 @@ def as_tf_dataset(data: ImageBatches | ImageSource, batch_size: int = 128) -> An
 
     Each pass over the data set is the next epoch of an `ImageBatches`; a pass that is broken off
     is not counted, unless its last batch was prefetched already. `fit` takes the batches as they
-    come and does not shuffle them again.
+    come and does not shuffle them again; that of this package's models begins at `initial_epoch`.
 
     Args:
         data: An `ImageBatches`; or an `ImageSource`, whose images come in order, without labels.

@@ -12,12 +12,9 @@ from keras_vqvae.data import atomic_write
 
 __all__ = ["counted_kill", "forget_trial", "kills_in"]
 
-# SIGTERM and SIGXCPU are of schedulers, some of which warn by the two for users; SIGHUP is of a
-# terminal that is closed.
+# SIGTERM and SIGXCPU are of schedulers, SIGHUP of a terminal that is closed.
 _ENDING = [
-    getattr(signal, name)
-    for name in ("SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2")
-    if hasattr(signal, name)
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGXCPU") if hasattr(signal, name)
 ]
 # Counts of the trial that runs in this process, as they were when it began.
 _BEFORE: dict[Path, int] = {}

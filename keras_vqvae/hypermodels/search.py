@@ -116,15 +116,16 @@ class Search:
         check_fit(search._hypermodel().config(keras_tuner.HyperParameters()), search._parts)
         search._check_scores()
         # Chief and workers begin all at once, and none of them another one's search.
-        alone = part_of_a_search() is None
+        alone, is_new = part_of_a_search() is None, not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         try:
             with hold_directory(folder) if alone else contextlib.nullcontext():
                 search._tuner()
                 write_state(file, config.to_dict())
-        except Exception:
-            with contextlib.suppress(OSError):  # it is not empty: something was there before
-                folder.rmdir()
+        except ValueError:
+            if is_new:
+                with contextlib.suppress(OSError):  # another process has begun in it
+                    folder.rmdir()
             raise
         return search
 
@@ -179,7 +180,7 @@ class Search:
         report = report or (lambda text: None)
         with hold_directory(self.directory):
             if workers is None:
-                self.take_part(verbose)
+                self._take_part(verbose)
             else:
                 # What is wrong with the settings is found out before, by `create`.
                 command = [sys.executable, "-m", "keras_vqvae.hypermodels", str(self.directory)]

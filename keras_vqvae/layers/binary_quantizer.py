@@ -96,7 +96,8 @@ class BinaryQuantizer(ScheduledQuantizer):
 
     def _entropy_difference(self, x: Any, valid: Any) -> Any:
         if self.given_number("entropy_weight") == 0:
-            return 0.0  # not computed: of large groups it is the largest part of the work
+            # Not computed: of large groups it is the largest part of the work.
+            return ops.zeros((), "float32")
         # softmax(2 x·c / τ) over all corners c is a product over bits of σ(4 |c| x / τ).
         logits = (4.0 * self.corner / self.positive_number("temperature")) * x
         of_each = mean_over_valid(binary_entropy(logits), valid) * self.num_bits

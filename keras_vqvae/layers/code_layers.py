@@ -21,7 +21,7 @@ class _OfQuantizer(keras.layers.Layer):
                 "`quantizer` should be a quantizer such as `VectorQuantizer(512)`. "
                 f"Received: quantizer={quantizer!r}"
             )
-        # The quantizer's policy, so that vectors are rounded here if they are there.
+        # The quantizer's policy, as of a part of it.
         super().__init__(**{"dtype": quantizer.dtype_policy, **kwargs})
         self.quantizer = quantizer
 

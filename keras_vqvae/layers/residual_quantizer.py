@@ -16,6 +16,7 @@ from keras_vqvae.ops import (
     get_gradient_estimator,
     named_estimator,
 )
+from keras_vqvae.seeds import derived_seed
 
 __all__ = ["ResidualQuantizer"]
 
@@ -115,6 +116,9 @@ class ResidualQuantizer(ResidualDepths):
         self.quantizers = parts
         self._pass_gradient = get_gradient_estimator(estimator)
         self.estimator = named_estimator(self._pass_gradient)
+        self._draws: Any = None
+        if not isinstance(self.estimator, str):  # one's own, which may draw
+            self._draws = keras.random.SeedGenerator(derived_seed(self.seed, "estimator"))
         if _project(parts) and self.estimator != "straight_through":
             raise ValueError(
                 "`estimator` has no place where quantizers are `ProjectedQuantizer`s: the gradient "
@@ -136,7 +140,7 @@ class ResidualQuantizer(ResidualDepths):
         self, vectors: Any, outputs: list[QuantizerOutput], total: Any, training: bool
     ) -> Any:
         if not _project(self.quantizers):
-            return self._pass_gradient(vectors, total)
+            return self._pass_gradient(vectors, total, self._draws if training else None)
         return sum((output.quantized for output in outputs[1:]), outputs[0].quantized)
 
     def get_config(self) -> dict[str, Any]:

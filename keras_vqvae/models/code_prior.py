@@ -317,15 +317,9 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         """As `keras.Model.save`.
 
         Raises:
-            ValueError: after `quantize`: its layers are made anew from the settings of the prior,
-                which do not say so, and would not fit what is saved.
+            ValueError: as `get_config`, before a file is begun.
         """
-        policies = [layer.dtype_policy for layer in self._flatten_layers()]
-        if any(isinstance(one, keras.dtype_policies.QuantizedDTypePolicy) for one in policies):
-            raise ValueError(
-                f"Model '{self.name}' was quantized by `quantize`, and cannot be loaded. Save it "
-                "before, and quantize what `keras.models.load_model` gives."
-            )
+        self.get_config()
         return super().save(*args, **kwargs)
 
     def export(self, *args: Any, **kwargs: Any) -> Any:
@@ -346,6 +340,18 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
         return super().export(*args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
+        """The settings.
+
+        Raises:
+            ValueError: after `quantize`: its layers are made anew from these settings, which do not
+                say so, and would not fit what is saved.
+        """
+        policies = [layer.dtype_policy for layer in self._flatten_layers()]
+        if any(isinstance(one, keras.dtype_policies.QuantizedDTypePolicy) for one in policies):
+            raise ValueError(
+                f"Model '{self.name}' was quantized by `quantize`, and what is saved or cloned now "
+                "would not load. Save it before, and quantize what `keras.models.load_model` gives."
+            )
         several = isinstance(self.num_embeddings, tuple)
         return {
             **super().get_config(),

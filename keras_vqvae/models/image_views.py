@@ -81,20 +81,23 @@ class ImageViews:
         """Images of latents.
 
         Args:
-            latents: array `(N, h, w, D)`, or a data set of batches of such.
+            latents: array `(N, h, w, D)`, or a data set or list of batches of such.
             batch_size: how many at one time. Defaults to `128`.
 
         Returns:
             NumPy float32 `(N, H, W, C)` in `value_range`.
 
         Raises:
-            TypeError: for a list.
+            TypeError: for a list of single ones.
         """
         return self._decode(latents, "latents", batch_size)
 
     def _decode(self, latents: Any, argument: str, batch_size: int) -> np.ndarray:
         model = self.decoder_model()
-        if isinstance(latents, list | tuple):
+        # A list of batches is as good as a data set, one of single grids is not.
+        if isinstance(latents, list | tuple) and (
+            not len(latents) or np.ndim(latents[0]) <= len(self.latent_shape)
+        ):
             refuse_list(latents, argument, argument)
         if hasattr(latents, "__array__"):
             checked = self.check_latents(latents, argument)

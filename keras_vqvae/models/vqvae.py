@@ -239,15 +239,15 @@ class VQVAE(Autoencoder):
 
         Args:
             codes: integer array `(N, h, w)` in [0, K), or `(N, h, w, Q)`, in which −1 leaves a code
-                out (the deeper ones of a residual quantizer, for instance); or a data set of
-                batches of such.
+                out (the deeper ones of a residual quantizer, for instance); or a data set or list
+                of batches of such.
             batch_size: how many at one time. Defaults to `128`.
 
         Returns:
             NumPy float32 `(N, H, W, C)` in `value_range`.
 
         Raises:
-            TypeError: for codes that are no integers, and for a list.
+            TypeError: for codes that are no integers, and for a list of single grids.
             ValueError: for codes of another shape or beyond the table.
         """
         return self._decode(codes, "codes", batch_size)

@@ -16,7 +16,7 @@ from keras_vqvae.runs.environment import environment
 from keras_vqvae.runs.errors import RunExistsError
 from keras_vqvae.runs.extractors import check_enough, feature_extractor
 from keras_vqvae.runs.holding import hold_directory
-from keras_vqvae.runs.parts import DataParts, spread
+from keras_vqvae.runs.parts import DataParts
 from keras_vqvae.runs.sample_count import check_samples, sample_count
 
 _FIGURES = "comparison.json"
@@ -184,7 +184,7 @@ class Comparison:
             report(f"Evaluating: {one.name}")
             found["models"][one.name] = one.figures(bars)
         found["files"] = evaluation.lossless_rates(
-            spread(source, 1000).as_array(), self.parts.value_range()
+            source.spread(1000).as_array(), self.parts.value_range()
         )
         count = sample_count(samples, source)
         if count:
@@ -212,7 +212,7 @@ class Comparison:
             bars,
             report,
         )
-        real = evaluation.image_features(spread(source, count), extractor)
+        real = evaluation.image_features(source.spread(count), extractor)
         for one in self.contenders:
             report(f"Drawing {count} images: {one.name}")
             drawn = evaluation.image_features(one.samples(count, batch_size=256), extractor)

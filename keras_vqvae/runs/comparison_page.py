@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 from keras_vqvae import evaluation
 from keras_vqvae.runs.comparison_rows import COMPARISON_HEADER, comparison_rows
-from keras_vqvae.runs.parts import spread
 from keras_vqvae.runs.stages import title
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def comparison_page(comparison: "Comparison", found: dict[str, Any]) -> evaluati
     def strip(images: Any, rows: int = 1) -> Any:
         return evaluation.image_grid(images[: rows * _COLUMNS], _COLUMNS, value_range)
 
-    originals = spread(comparison.parts.evaluation()[1], _COLUMNS).as_array()
+    originals = comparison.parts.evaluation()[1].spread(_COLUMNS).as_array()
     page.section("Reconstructions", "Held-out images, and what comes back from their latents.")
     page.strips(
         [("original", strip(originals))]

@@ -14,7 +14,7 @@ from keras_vqvae.runs.checkpoints import load_model, newest_progress
 from keras_vqvae.runs.config import QUANTIZERS, RunConfig
 from keras_vqvae.runs.directory import STAGES, RunDirectory, read_json, write_json
 from keras_vqvae.runs.encoding import in_batches
-from keras_vqvae.runs.parts import DataParts, labels_like, spread
+from keras_vqvae.runs.parts import DataParts, labels_like
 from keras_vqvae.runs.prices import image_prices
 from keras_vqvae.runs.run import Run
 from keras_vqvae.runs.stages import fit_image_model, title
@@ -128,7 +128,7 @@ class Baseline:
         if isinstance(model, models.VAE):
             return _drawn(model, count, batch_size, seed)
         if self._latents is None:
-            images = ImageBatches(spread(self._parts.train, _LATENT_IMAGES), batch_size)
+            images = ImageBatches(self._parts.train.spread(_LATENT_IMAGES), batch_size)
             self._latents = model.encode(images)
         latents = evaluation.random_latents(self._latents, count, seed)
         return map(model.decode, in_batches(latents, batch_size))
@@ -171,10 +171,17 @@ class Quantized:
     def figures(self, verbose: int) -> dict[str, Any]:
         run = self.run()
         metrics = run.metrics()  # training ends with an evaluation
-        if metrics.get("evaluated_images") != self._parts.evaluation()[1].fingerprint():
+        images = self._parts.evaluation()[1].fingerprint()
+        if metrics.get("evaluated_images") != images:
             # They have changed since, or are not known: all models are judged by the same ones.
             now = run.evaluate(verbose=verbose)
-            metrics = {**metrics, **{name: {**metrics[name], **now[name]} for name in STAGES}}
+            figures = {name: {**metrics[name], **now[name]} for name in STAGES}
+            of = {"evaluated_on": now["part"], "evaluated_images": images}
+            metrics = {**metrics, **figures, **of}
+            metrics["bits_per_dimension"] = image_prices(
+                metrics["vqvae"], metrics["prior"], run.vqvae().image_shape
+            )
+            write_json(run.files.metrics, metrics)
         vqvae, prior = metrics["vqvae"], metrics["prior"]
         return {
             **{name: vqvae[name] for name in _QUANTIZED if name in vqvae},

@@ -84,21 +84,43 @@ def begin(files: RunDirectory, config: RunConfig, parts: DataParts) -> None:
     write_json(files.config, config.to_dict())
 
 
+def forget_all(files: RunDirectory) -> None:
+    """Removes what a run has made; which images it was of is known until all of it is gone."""
+    try:
+        forget_figures(files, "vqvae")
+    except ValueError:  # it is damaged
+        files.metrics.unlink()
+    files.remove(STAGES)
+
+
 def forget_prior(files: RunDirectory) -> None:
     """Removes what the prior's stage wrote, and its figures.
 
     The figures first: they would count as those of the next one if a kill came in between.
     """
-    if files.metrics.exists():
-        metrics = read_json(files.metrics)
+    forget_figures(files, "prior")
+    files.remove(("prior",))
+
+
+def forget_figures(files: RunDirectory, stage: str) -> None:
+    """Removes from `metrics.json` what is of the model of a stage, and of what was made with it.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    if not files.metrics.exists():
+        return
+    metrics = read_json(files.metrics)
+    if stage == "vqvae":
+        metrics = {name: metrics[name] for name in ("data", "environment") if name in metrics}
+    else:
         for name in ("prior", *SAMPLE_FIGURES):
             metrics.pop(name, None)
         for name in ("codes_prior", "total_prior"):
             metrics.get("bits_per_dimension", {}).pop(name, None)
         for name in ("prior", "sample"):
             metrics.get("seconds", {}).pop(name, None)
-        write_json(files.metrics, metrics)
-    files.remove(("prior",))
+    write_json(files.metrics, metrics)
 
 
 def check_fit(config: RunConfig, parts: DataParts) -> None:
@@ -147,9 +169,10 @@ def check_fit(config: RunConfig, parts: DataParts) -> None:
             f"the quantizer {vqvae.quantizer!r}{of} has no use for {', '.join(idle)}", stacklevel=3
         )
     model = build_image_model("vqvae", config, parts)
-    for part in (train, parts.validation, parts.test):
-        if part is not None:
-            model.check_images(part.read(np.arange(min(len(part), 64))), "data")
+    for name, part in (("data", train), ("validation", parts.validation), ("test", parts.test)):
+        if part is not None:  # what scale images seem to have, the training images say
+            few = part.read(np.arange(min(len(part), 64)))
+            model.check_images(few, name, by_scale=part is train)
 
 
 def check_taken_over(vqvae: models.VQVAE, files: RunDirectory, parts: DataParts) -> None:

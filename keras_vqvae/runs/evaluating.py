@@ -14,7 +14,7 @@ from keras_vqvae.runs.directory import SAMPLE_FIGURES, STAGES, write_json
 from keras_vqvae.runs.encoding import in_batches
 from keras_vqvae.runs.extractors import check_enough, feature_extractor
 from keras_vqvae.runs.held_out import HeldOut
-from keras_vqvae.runs.parts import labels_like, spread
+from keras_vqvae.runs.parts import labels_like
 from keras_vqvae.runs.prices import image_prices
 from keras_vqvae.runs.sample_count import check_samples, sample_count
 
@@ -170,12 +170,12 @@ class Evaluation:
             self._report,
         )
         self._report(f"Comparing features ({name})")
-        real = spread(source, len(codes))
+        real = source.spread(len(codes))
         features = evaluation.image_features(real, extractor, size)
         sets = {
             "samples": self._decoded(codes),
             "reconstructions": self._reconstructed(real),
-            "training_images": spread(run.parts.train, len(real)),
+            "training_images": run.parts.train.spread(len(real)),
         }
         group: dict[str, Any] = {"feature_extractor": name}
         for kind, images in sets.items():
@@ -196,7 +196,7 @@ class Evaluation:
         """How near samples come to training images, beside held-out images and reconstructions."""
         run, vqvae = self._run, self._run.vqvae()
         self._report("Looking for the nearest training images")
-        held_out = spread(found.held_out.source, _COPIES).as_array()
+        held_out = found.held_out.source.spread(_COPIES).as_array()
         queries = {
             "samples": vqvae.decode(codes),
             "held_out_images": held_out,

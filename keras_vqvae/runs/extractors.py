@@ -11,7 +11,7 @@ from keras_vqvae.data import ImageBatches, ImageSource
 from keras_vqvae.evaluation.feature_extractors import CLASSIFIER_FEATURES
 from keras_vqvae.metrics.frechet_distance import check_counts
 from keras_vqvae.runs.checkpoints import load_model, save_model
-from keras_vqvae.runs.parts import DataParts, spread
+from keras_vqvae.runs.parts import DataParts
 
 _CLASSIFIER_IMAGES = 10_000
 
@@ -48,7 +48,7 @@ def feature_extractor(
     else:
         report("Training a classifier of the labels, for its features")
         classifier = evaluation.train_classifier(
-            spread(train, _CLASSIFIER_IMAGES), parts.value_range(), seed=seed, verbose=verbose and 2
+            train.spread(_CLASSIFIER_IMAGES), parts.value_range(), seed=seed, verbose=verbose and 2
         )
         save_model(classifier, path)
     name, (title, source) = "a classifier of the labels", judged

@@ -42,6 +42,7 @@ def hold_directory(directory: str | os.PathLike[str]) -> Iterator[None]:
     status = os.fstat(descriptor)
     held = (os.getpid(), status.st_dev, status.st_ino)
     try:
+        locked = True
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -55,9 +56,9 @@ def hold_directory(directory: str | os.PathLike[str]) -> Iterator[None]:
                 "another directory (`--output`)"
             ) from error
         except OSError:
-            yield  # nobody is kept away
-            return
-        _HELD.add(held)
+            locked = False  # nobody is kept away
+        if locked:
+            _HELD.add(held)
         try:
             yield
         finally:

@@ -1,6 +1,5 @@
 """The parts of a run's data: training, validation and test images."""
 
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -168,7 +167,7 @@ class DataParts:
 
     def _computed_variance(self) -> float:
         low, high = self.value_range()
-        source = spread(self.train, _VARIANCE_IMAGES)
+        source = self.train.spread(_VARIANCE_IMAGES)
         count, total, squares = 0, 0.0, 0.0
         for start in range(0, len(source), 256):
             chunk = source.read(np.arange(start, min(start + 256, len(source))))
@@ -208,7 +207,7 @@ class DataParts:
     def _limited(self, source: ImageSource | None) -> ImageSource | None:
         if source is None or self.config.max_images is None:
             return source
-        return spread(source, self.config.max_images)
+        return source.spread(self.config.max_images)
 
 
 def _with_classes(source: ImageSource, class_names: Sequence[str]) -> ImageSource:
@@ -243,17 +242,9 @@ def _wrong_shape(what: str, wanted: tuple[int, ...]) -> str:
     )
 
 
-def spread(source: ImageSource, count: int) -> ImageSource:
-    """At most `count` images of a source, evenly spread over it, so that all classes are there."""
-    if len(source) <= count:
-        return source
-    step = len(source) / count
-    return source.subset([math.floor(i * step) for i in range(count)])
-
-
 def labels_like(source: ImageSource, count: int, seed: int) -> npt.NDArray[np.int32]:
     """So many labels, the classes in the proportions of a source with labels, and in no order."""
-    labels = spread(source, count).labels
+    labels = source.spread(count).labels
     assert labels is not None  # who asks has a prior that was trained on them
     return np.random.default_rng(seed).permutation(np.resize(labels, count))
 

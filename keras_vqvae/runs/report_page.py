@@ -7,7 +7,7 @@ import numpy as np
 from keras_vqvae import evaluation
 from keras_vqvae.runs.directory import STAGES
 from keras_vqvae.runs.evaluating import SHEET, Drawn, Findings, Nearest
-from keras_vqvae.runs.parts import class_captions, spread
+from keras_vqvae.runs.parts import class_captions
 
 if TYPE_CHECKING:
     from keras_vqvae.runs.run import Run
@@ -56,7 +56,7 @@ def _reconstructions(page: evaluation.Page, run: "Run", found: Findings) -> None
         f"Originals ({found.held_out.title}), their codes, and the images that the decoder makes "
         "of them. A square is a code; codes whose vectors are alike have like colours.",
     )
-    originals = spread(found.held_out.source, 2 * _COLUMNS).as_array()
+    originals = found.held_out.source.spread(2 * _COLUMNS).as_array()
     codes = vqvae.encode(originals)
     decoded = vqvae.decode(codes)
     pictures = evaluation.codes_picture(vqvae, codes)
@@ -131,7 +131,7 @@ def _rate(page: evaluation.Page, run: "Run", found: Findings) -> None:
     psnr = found.figures["vqvae"]["psnr_db"]
     names = {"codes_uniform": "codes, equally likely", "codes_prior": "codes under the prior"}
     points = {name: (bits[key], psnr) for key, name in names.items() if key in bits}
-    pixels = spread(found.held_out.source, _CODEC_IMAGES).as_array()
+    pixels = found.held_out.source.spread(_CODEC_IMAGES).as_array()
     webp = evaluation.webp_rates(pixels, value_range=vqvae.value_range)
     page.section(
         "Rate and distortion",

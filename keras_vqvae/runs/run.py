@@ -19,7 +19,6 @@ from keras_vqvae.runs.commands import prior_command
 from keras_vqvae.runs.config import PriorConfig, RunConfig, TrainingConfig
 from keras_vqvae.runs.describing import describe
 from keras_vqvae.runs.directory import (
-    STAGES,
     RunDirectory,
     read_json,
     stages_named,
@@ -114,8 +113,7 @@ class Run:
         files = RunDirectory(directory)
         overwrite = overwrite and files.is_run()
         run = cls(directory, config, parts)
-        # `metrics.json` lacks where a kill came in the middle of beginning anew.
-        if not overwrite and creating.is_same_run(files, config) and files.metrics.exists():
+        if not overwrite and creating.is_same_run(files, config):
             return run
         if overwrite or not files.is_run():
             creating.check_output(directory, config)
@@ -123,9 +121,7 @@ class Run:
         files.path.mkdir(parents=True, exist_ok=True)
         with hold_directory(directory):
             if overwrite:
-                # First: figures of models that are gone would count as those of the new ones.
-                files.metrics.unlink(missing_ok=True)
-                files.remove(STAGES)
+                creating.forget_all(files)
             else:
                 creating.is_same_run(files, config)  # once more: another process may have made one
             creating.begin(files, config, run.parts)
@@ -267,7 +263,7 @@ class Run:
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | None = None,
-        batch_size: int = 64,
+        batch_size: int | None = None,
         verbose: int = 0,
     ) -> npt.NDArray[np.float32]:
         """Draws new images.
@@ -280,7 +276,7 @@ class Run:
             top_k: draw among the k most probable codes only.
             top_p: draw among the fewest codes that hold this share of the probability only.
             seed: an integer ≥ 0. By default the run's.
-            batch_size: how many at one time. Defaults to `64`.
+            batch_size: how many at one time. By default 64, or fewer where their state is large.
             verbose: 1 for a progress bar. Defaults to `0`.
 
         Returns:

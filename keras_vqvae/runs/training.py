@@ -9,8 +9,9 @@ import numpy as np
 from keras_vqvae import evaluation
 from keras_vqvae.data import CodeFile, ImageBatches
 from keras_vqvae.runs.building import build_prior
+from keras_vqvae.runs.creating import forget_figures
 from keras_vqvae.runs.directory import STAGES, stages_named, write_json
-from keras_vqvae.runs.parts import class_captions, spread
+from keras_vqvae.runs.parts import class_captions
 from keras_vqvae.runs.prices import image_prices
 from keras_vqvae.runs.stages import code_batches, fit_image_model, fit_stage
 from keras_vqvae.runs.watched import tensorboard_callbacks
@@ -85,7 +86,8 @@ class Session:
             run.files.remove_leftovers()
             run.check_settings()
             run.check_data()
-            self._forget_figures(stage)
+            if stage in run.metrics().get("seconds", {}):
+                forget_figures(run.files, stage)  # of a model that is gone
             self._fit_vqvae() if stage == "vqvae" else self._fit_prior()
         if not run.finished(stage):
             left = run.progress(stage)
@@ -196,7 +198,7 @@ class Session:
 
     def _draw_reconstructions(self) -> None:
         run = self._run
-        originals = spread(run.parts.evaluation()[1], _RECONSTRUCTIONS).as_array()
+        originals = run.parts.evaluation()[1].spread(_RECONSTRUCTIONS).as_array()
         vqvae = run.vqvae()
         evaluation.reconstruction_grid(
             originals,
@@ -225,12 +227,6 @@ class Session:
         epoch = f", from epoch {done.epochs + 1}" if done.kept else ""
         step = f", step {done.steps + 1}" if done.steps else ""
         self._report(f"Training {what}{epoch}{step}")
-
-    def _forget_figures(self, stage: str) -> None:
-        """Those of a model of this stage that is gone are none of the next one's."""
-        metrics = self._run.metrics()
-        if metrics.get("seconds", {}).pop(stage, None) is not None:
-            write_json(self._run.files.metrics, metrics)
 
     def _note_seconds(self, name: str, seconds: float) -> None:
         metrics = self._run.metrics()

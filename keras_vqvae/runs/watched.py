@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_vqvae import callbacks
-from keras_vqvae.runs.parts import spread
 
 if TYPE_CHECKING:
     from keras_vqvae.runs.run import Run
@@ -32,7 +31,7 @@ def tensorboard_callbacks(run: "Run", stage: str) -> list[Any]:
             folder, run.vqvae(), count=_SHOWN, seed=run.config.seed, **labels
         )
         return [*found, samples]
-    source = spread(run.parts.validation or run.parts.train, _SHOWN)
+    source = (run.parts.validation or run.parts.train).spread(_SHOWN)
     images = source.as_array()
     found += [
         callbacks.TensorBoardReconstructions(folder, images),

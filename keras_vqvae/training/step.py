@@ -93,6 +93,10 @@ class TrainedModel(keras.Model):
             # Keras would shuffle a PyDataset's batches from Python's global generator, which no
             # run can restore, and warns for tf.data.
             given.setdefault("shuffle", False)
+        first = given.get("initial_epoch")
+        counted = None if given.get("steps_per_epoch") else getattr(x, "image_batches", None)
+        if first and counted is not None and counted.epoch != first:
+            counted.set_epoch(first)  # those that follow it counts itself
         callback = x.epoch_callback() if hasattr(x, "epoch_callback") else None
         if callback is not None:
             given["callbacks"] = [callback, *_as_list(given.get("callbacks"))]

@@ -209,9 +209,10 @@ def test_an_epoch_that_stop_training_cuts_short_is_gone_on_with(validated, tmp_p
     assert [one["loss"] for one in again] == [one["loss"] for one in history]
 
 
-def test_an_epoch_that_ends_with_nan_is_not_saved(tmp_path):
+@pytest.mark.parametrize("where", [-1, 5])  # in the last step, or in one that is saved
+def test_an_epoch_that_ends_with_nan_is_not_saved(where, tmp_path):
     bad = IMAGES.astype("float32") / 255
-    bad[-1] = np.nan
+    bad[where] = np.nan
 
     def train(images, epochs):
         model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Dense(1)])

@@ -251,7 +251,10 @@ def test_truncated_pixels_are_replaced_by_the_next_of_the_class(gray):
     with pytest.raises(ValueError, match=r"2\.png' cannot be read"):
         strict.read([1])
     truncate(folder / "pes" / "1.png")  # the last one of its class
-    with pytest.warns(UserWarning, match="of its class if there is one, is given"):
+    with (
+        pytest.warns(UserWarning, match="of its class if there is one, is given"),
+        pytest.warns(UserWarning, match=r"no other image of its class.*2\.png': under its label"),
+    ):
         other = FolderSource(folder).read([1])
     assert any(np.array_equal(other[0, ..., 0], pixels) for pixels in files.values())
     for path in set(folder.rglob("*.png")) - {folder / "pes" / "1.png", folder / "pes" / "2.png"}:
@@ -263,18 +266,29 @@ def test_truncated_pixels_are_replaced_by_the_next_of_the_class(gray):
             hopeless.read([1])
 
 
-def test_a_few_images_of_a_part_are_replaced_by_any_of_the_part(gray):
-    """As where a run draws the first of each class: the few may have no other of the class."""
-    folder, _ = gray
-    truncate(folder / "pes" / "2.png")
+def test_a_sample_of_a_part_has_stand_ins_of_all_of_the_part(gray):
+    """As where a run draws a few images: they may hold no other of the class."""
+    folder, files = gray
+    truncate(folder / "pes" / "2.png")  # index 1, and the next one of its class is 0
     source = FolderSource(folder)
-    kept = [i for i in range(len(source)) if i != 2]  # which holds the next one of its class
-    part = source.subset([1, 2])
     with pytest.warns(UserWarning, match="in its place"):
-        few = part.subset([0]).as_array()
-    np.testing.assert_array_equal(few[0], source.read([2])[0])
-    others = source.subset(kept).subset([kept.index(1)]).as_array()
-    assert not np.array_equal(others[0], source.read([2])[0])  # it is of another part
+        few = source.subset([0, 1]).subset([1, 0]).spread(1).as_array()
+    np.testing.assert_array_equal(few[0, ..., 0], files["pes/1.png"])
+    np.testing.assert_array_equal(source.spread(100).as_array(), source.as_array())
+    # Parts of a part are parts, and none of the other one stands in.
+    part = source.subset([0, 1]).subset([1])
+    with pytest.raises(ValueError, match="No readable image is left"):
+        part.as_array()
+
+
+def test_an_image_that_is_whole_asks_for_no_other(gray):
+    class Untouched:
+        def __getitem__(self, index):
+            raise AssertionError("all labels were looked at")
+
+    source = FolderSource(gray[0])
+    source.labels = Untouched()
+    assert next(source._stand_ins(3)) == 3
 
 
 def spoil(path):

@@ -260,6 +260,19 @@ def test_the_first_trial_may_win_before_it_is_promoted(folder):
     assert "for 4 epochs and the best one for 2" in found["notes"][0]
 
 
+def test_only_a_directory_of_its_own_is_removed_after_an_error(folder, tmp_path):
+    wrong = config_for(folder, objective="val_nothing")
+    with pytest.raises(ValueError, match="`objective` should be one of"):
+        Search.create(tmp_path / "new", wrong)
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "theirs").mkdir()
+    with pytest.raises(ValueError, match="`objective` should be one of"):
+        Search.create(tmp_path / "theirs", wrong)
+    with hold_directory(tmp_path / "theirs"), pytest.raises(RunInUseError):
+        Search.create(tmp_path / "theirs", config_for(folder))
+    assert list((tmp_path / "theirs").iterdir()) == []
+
+
 def test_a_chief_that_was_started_by_hand_keeps_the_directory(done, monkeypatch):
     search = done[0]
     monkeypatch.setattr(search, "_take_part", lambda verbose: None)

@@ -318,7 +318,7 @@ def test_a_trial_in_which_the_process_is_killed_again_and_again_is_passed(
     assert (read_message(folder) == trial.message) == worker
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGXCPU"])
 def test_an_end_by_schedulers_and_terminals_is_no_kill(tmp_path, monkeypatch, name):
     """Which schedulers send before they kill, and a terminal that is closed."""
     number, ended = getattr(signal, name), []

@@ -29,6 +29,20 @@ def test_the_estimator_is_applied_once_to_the_sum():
     np.testing.assert_array_equal(found, towards)
 
 
+def test_an_estimator_of_ones_own_may_draw_in_training():
+    given = []
+
+    def estimator(vectors, codes, seed=None):
+        given.append(seed)
+        return ops.straight_through(vectors, codes)
+
+    layer, z = made(estimator=estimator), normal((6, 4))
+    layer(z)
+    layer(z, training=True)
+    assert given[0] is None
+    assert isinstance(given[1], keras.random.SeedGenerator)
+
+
 @pytest.mark.parametrize("estimator", ["diveq", "sf_diveq", "synchronized"])
 def test_estimators_that_train_codes_are_refused(estimator):
     with pytest.raises(ValueError, match="`estimator` should hand no gradient to the codes"):

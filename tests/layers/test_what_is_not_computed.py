@@ -38,6 +38,14 @@ def test_an_entropy_of_no_weight_is_not_computed(weight, monkeypatch):
     assert (float(losses["entropy_loss"]) == 0, len(asked)) == (weight == 0, int(weight > 0))
 
 
+def test_a_layer_with_an_entropy_of_no_weight_is_trained():
+    quantizer = layers.LookupFreeQuantizer(4, entropy_weight=0.0)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4), quantizer])
+    model.compile("sgd", "mse")
+    z = normal((6, 4))
+    assert np.isfinite(model.fit(z, z, verbose=0).history["loss"][0])
+
+
 def test_large_tables_of_bits_tell_of_refused_batches():
     layer = layers.LookupFreeQuantizer(24)
     layer.build((None, 24))

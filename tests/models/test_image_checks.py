@@ -314,3 +314,19 @@ def test_a_look_at_counted_passes_is_none_of_them(start, epochs):
     assert batches.epoch == start[0] + epochs
     model.evaluate(as_tf_dataset(batches), verbose=0)
     assert batches.epoch == start[0] + epochs + 1
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")  # of a rest, the first time
+@pytest.mark.parametrize(("start", "first"), [((0, 0), 2), ((2, 1), 2), ((1, 0), 1)])
+def test_counted_passes_begin_at_the_epoch_that_fit_begins_at(start, first):
+    batches = ImageBatches(ArraySource(grey_images(8)), 4, shuffle=True, start=start)
+    read, indices = [], batches._indices
+    batches._indices = lambda epoch, step: read.append((epoch, step)) or indices(epoch, step)
+    last = first + 1 if start[1] else first + 2  # the rest of an epoch is fitted by itself
+    fit(autoencoder(), as_tf_dataset(batches), initial_epoch=first, epochs=last)
+    assert batches.epoch == last
+    expected = {(epoch, step) for epoch in range(first, last) for step in range(2)}
+    if start[1]:
+        expected.remove((first, 0))
+    assert set(read) - {start} == expected - {start}  # at the start there is a look, too

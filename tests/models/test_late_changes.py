@@ -105,6 +105,8 @@ def test_a_quantized_prior_is_saved_before(tmp_path):
     with pytest.raises(ValueError, match="Save it before, and quantize what"):
         model.save(tmp_path / "prior.keras")
     assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="Save it before, and quantize what"):
+        keras.saving.save_model(model, tmp_path / "prior.keras")
 
 
 def test_models_without_an_optimizer_are_evaluated():

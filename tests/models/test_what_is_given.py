@@ -60,6 +60,7 @@ def test_data_sets_of_codes_are_decoded():
     model, codes = vqvae(), np.arange(64).reshape(4, 4, 4) % 8
     found = model.decode(iter([codes[:3], codes[3:]]))
     np.testing.assert_array_equal(found, model.decode(codes))
+    np.testing.assert_array_equal(model.decode([codes[:3], codes[3:]]), found)
 
 
 def test_lists_of_latents_are_refused():

@@ -191,7 +191,9 @@ def test_all_models_are_judged_by_the_test_images_that_are_there_now(tmp_path):
     comparison = Comparison.create(tmp_path / "c", config_for(images), ["vqvae", "autoencoder"])
     found = comparison.run(samples=0)["models"]
     assert found["vqvae"]["images"] == found["autoencoder"]["images"] == 7
-    expected = comparison.contenders[0].run().evaluate()
+    run = comparison.contenders[0].run()
+    assert run.metrics()["vqvae"]["images"] == 7  # it is known there, too
+    expected = run.evaluate()
     assert found["vqvae"]["mse"] == pytest.approx(expected["vqvae"]["mse"])
     assert found["vqvae"]["bits_per_image_prior"] == pytest.approx(
         expected["prior"]["bits_per_image"]

@@ -109,8 +109,33 @@ def test_a_model_that_is_gone_leaves_no_figures(copy):
     copy.train(verbose=0)
     for path in copy.files.written_by("prior"):
         path.unlink(missing_ok=True)
+    copy.train(verbose=0, callbacks=[StopAt(0, 0)])
+    assert "prior" not in copy.metrics()
     copy.train(verbose=0)
     assert copy.files.samples.exists()
+    assert copy.metrics()["prior"]["bits_per_code"] > 0
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_kill_while_a_run_begins_anew_leaves_the_images_it_was_of(copy, damaged, monkeypatch):
+    copy.train(verbose=0)
+    before = copy.metrics()["data"]
+    if damaged:
+        copy.files.metrics.write_text("{")
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("keras_vqvae.runs.directory.RunDirectory.remove", killed)
+    with pytest.raises(KeyboardInterrupt):
+        Run.create(copy.directory, copy.config, overwrite=True)
+    monkeypatch.undo()
+    left = copy.metrics()
+    assert "seconds" not in left
+    assert left.get("data") == (None if damaged else before)
+    Run.create(copy.directory, copy.config, overwrite=True)
+    assert not copy.files.has_begun("vqvae")
+    assert copy.metrics()["data"] == before
 
 
 def test_a_run_that_another_process_has_made_since_is_looked_at_again(
