@@ -18,6 +18,7 @@ __all__ = [
     "check_share",
     "check_value_range",
     "not_built",
+    "refuse_quantized",
 ]
 
 
@@ -110,3 +111,19 @@ def check_value_range(value_range: Any) -> tuple[float, float]:
 def not_built(layer: str, use: str) -> str:
     """What is said of a use of the layer of that name that needs weights, before there are any."""
     return f"Layer '{layer}' is not built yet. Call it, or `build` it, before `{use}`."
+
+
+def refuse_quantized(layer: keras.layers.Layer) -> None:
+    """Refuses the config of what makes its own layers, once Keras's `quantize` has changed them.
+
+    They would be made anew from settings that do not say so, and not fit what is saved.
+
+    Raises:
+        ValueError: if one of them is quantized.
+    """
+    policies = [one.dtype_policy for one in layer._flatten_layers()]
+    if any(isinstance(one, keras.dtype_policies.QuantizedDTypePolicy) for one in policies):
+        raise ValueError(
+            f"'{layer.name}' was quantized by `quantize`, and what is saved or cloned now would "
+            "not load. Save it before, and quantize what `keras.models.load_model` gives."
+        )

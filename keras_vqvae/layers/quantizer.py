@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.checks import not_built
+from keras_vqvae.checks import not_built, refuse_quantized
 from keras_vqvae.compilation import is_concrete
 from keras_vqvae.layers.freezing import freeze_parts, frozen_parts, hand_on_frozen
 from keras_vqvae.layers.quantizer_output import QuantizerOutput, TableUse
@@ -375,6 +375,12 @@ class Quantizer(keras.layers.Layer):
         return (*positions, self.embedding_dim)
 
     def get_config(self) -> dict[str, Any]:
+        """The settings.
+
+        Raises:
+            ValueError: after `quantize` of a model, where layers in this one are made by it.
+        """
+        refuse_quantized(self)
         frozen = [*frozen_parts(self), *self._parts_to_freeze]
         return {**super().get_config(), **({"frozen_parts": frozen} if frozen else {})}
 

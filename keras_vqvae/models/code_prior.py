@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vqvae.checks import check_count, check_share
+from keras_vqvae.checks import check_count, check_share, refuse_quantized
 from keras_vqvae.compilation import resolve_jit_compile
 from keras_vqvae.models import prior_checks
 from keras_vqvae.models.batching import map_batches
@@ -346,12 +346,7 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
             ValueError: after `quantize`: its layers are made anew from these settings, which do not
                 say so, and would not fit what is saved.
         """
-        policies = [layer.dtype_policy for layer in self._flatten_layers()]
-        if any(isinstance(one, keras.dtype_policies.QuantizedDTypePolicy) for one in policies):
-            raise ValueError(
-                f"Model '{self.name}' was quantized by `quantize`, and what is saved or cloned now "
-                "would not load. Save it before, and quantize what `keras.models.load_model` gives."
-            )
+        refuse_quantized(self)
         several = isinstance(self.num_embeddings, tuple)
         return {
             **super().get_config(),

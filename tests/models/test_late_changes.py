@@ -1,11 +1,13 @@
 """What is assigned, averaged, merged or compiled after a model was used."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
 from support import grey_images
 
-from keras_vqvae import data, models, sampling
+from keras_vqvae import data, layers, models, sampling
 
 
 def vqvae(**kwargs):
@@ -107,6 +109,18 @@ def test_a_quantized_prior_is_saved_before(tmp_path):
     assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="Save it before, and quantize what"):
         keras.saving.save_model(model, tmp_path / "prior.keras")
+
+
+def test_so_is_a_quantizer_with_layers_of_its_own(tmp_path):
+    part = layers.ProjectedQuantizer(layers.VectorQuantizer(8), codebook_dim=2)
+    model = models.convolutional_vqvae((8, 8, 1), widths=(4,), quantizer=part)
+    model.save(tmp_path / "before.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # layers that cannot be
+        model.quantize("int8")
+    with pytest.raises(ValueError, match="Save it before, and quantize what"):
+        model.save(tmp_path / "after.keras")
+    assert keras.models.load_model(tmp_path / "before.keras").encode(grey_images(1)).shape
 
 
 def test_models_without_an_optimizer_are_evaluated():
