@@ -196,6 +196,18 @@ def test_the_result_of_a_benchmark_is_that_of_its_file(name):
     assert says(cell, pattern, *values)
 
 
+def test_what_images_cost_beside_the_recipe():
+    figures = figures_of("bits_per_dimension")
+    both, given, codes = (
+        figures[name] for name in ("both", "images given codes", "codes under the prior")
+    )
+    sentence = (
+        "# bits per dimension for ours (# for the image, # for its codes), # for the recipe (#, #)"
+    )
+    expected = [one[who] for who in ("ours", "peer") for one in (both, given, codes)]
+    assert says(page("docs/evaluation.md"), sentence, *expected)
+
+
 @pytest.mark.parametrize("name", sorted([*BOUNDS, *WITHOUT]))
 def test_a_row_says_when_and_where_it_was_measured(name):
     results = json.loads((ROOT / "benchmarks/results" / f"{name}.json").read_text("utf-8"))
