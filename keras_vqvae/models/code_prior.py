@@ -313,15 +313,6 @@ class CodePrior(PriorInputs, PriorSampling, StepModel):
 
     # -- saving -----------------------------------------------------------------------------------
 
-    def save(self, *args: Any, **kwargs: Any) -> Any:
-        """As `keras.Model.save`.
-
-        Raises:
-            ValueError: as `get_config`, before a file is begun.
-        """
-        self.get_config()
-        return super().save(*args, **kwargs)
-
     def export(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.export`: int32 codes to float32 logits.
 

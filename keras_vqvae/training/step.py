@@ -117,6 +117,11 @@ class TrainedModel(keras.Model):
         # Numbers that were assigned since are constants in what is compiled already.
         self.__dict__.pop("_compiled_functions", None)
 
+    def save(self, *args: Any, **kwargs: Any) -> Any:
+        """As `keras.Model.save`; what has no config is refused before a file is begun."""
+        self.get_config()
+        return super().save(*args, **kwargs)
+
     def get_compile_config(self) -> dict[str, Any]:
         """As Keras's, with `jit_compile` as it was asked for: `"auto"` is another machine's too."""
         config: dict[str, Any] = super().get_compile_config()

@@ -56,7 +56,7 @@ def test_encoded_batches_are_of_the_model_as_it_is():
     model.fit(images, verbose=0)
     second = prior()
     second.fit(batches, verbose=0)
-    models.TwoStage(model, second).sample(1)
+    assert models.TwoStage(model, second).sample(1).shape == (1, 8, 8, 1)
 
 
 def test_a_fit_that_never_began_binds_a_prior_to_nothing(tmp_path):
@@ -120,6 +120,7 @@ def test_so_is_a_quantizer_with_layers_of_its_own(tmp_path):
         model.quantize("int8")
     with pytest.raises(ValueError, match="Save it before, and quantize what"):
         model.save(tmp_path / "after.keras")
+    assert not (tmp_path / "after.keras").exists()
     assert keras.models.load_model(tmp_path / "before.keras").encode(grey_images(1)).shape
 
 

@@ -81,7 +81,7 @@ def test_a_stage_that_a_callback_ends_with_an_epoch_is_done(trained, tmp_path):
     assert run.progress("vqvae").epochs == 1
 
 
-@pytest.mark.parametrize("killed_in", ["metrics", "files"])
+@pytest.mark.parametrize("killed_in", ["creating.write_json", "directory.RunDirectory.remove"])
 def test_figures_of_a_prior_that_was_removed_are_not_those_of_the_next(
     copy, monkeypatch, killed_in
 ):
@@ -91,8 +91,7 @@ def test_figures_of_a_prior_that_was_removed_are_not_those_of_the_next(
     def killed(*args, **kwargs):
         raise KeyboardInterrupt
 
-    where = "keras_vqvae.runs.creating.write_json" if killed_in == "metrics" else None
-    monkeypatch.setattr(where or "keras_vqvae.runs.directory.RunDirectory.remove", killed)
+    monkeypatch.setattr(f"keras_vqvae.runs.{killed_in}", killed)
     prior = PriorConfig(filters=16, residual_blocks=1, embedding_dim=4)
     training = TrainingConfig(epochs=2, batch_size=4)
     with pytest.raises(KeyboardInterrupt):
