@@ -12,10 +12,10 @@ from keras_vqvae import evaluation, models
 from keras_vqvae.data import ImageBatches
 from keras_vqvae.runs.checkpoints import load_model, newest_progress
 from keras_vqvae.runs.config import QUANTIZERS, RunConfig
-from keras_vqvae.runs.directory import STAGES, RunDirectory, read_json, write_json
+from keras_vqvae.runs.directory import RunDirectory, read_json, write_json
 from keras_vqvae.runs.encoding import in_batches
 from keras_vqvae.runs.parts import DataParts, labels_like
-from keras_vqvae.runs.prices import image_prices
+from keras_vqvae.runs.prices import with_figures
 from keras_vqvae.runs.run import Run
 from keras_vqvae.runs.stages import fit_image_model, title
 
@@ -175,12 +175,7 @@ class Quantized:
         if metrics.get("evaluated_images") != images:
             # They have changed since, or are not known: all models are judged by the same ones.
             now = run.evaluate(verbose=verbose)
-            figures = {name: {**metrics[name], **now[name]} for name in STAGES}
-            of = {"evaluated_on": now["part"], "evaluated_images": images}
-            metrics = {**metrics, **figures, **of}
-            metrics["bits_per_dimension"] = image_prices(
-                metrics["vqvae"], metrics["prior"], run.vqvae().image_shape
-            )
+            metrics = with_figures(metrics, now, images, run.vqvae().image_shape)
             write_json(run.files.metrics, metrics)
         vqvae, prior = metrics["vqvae"], metrics["prior"]
         return {
@@ -193,7 +188,7 @@ class Quantized:
                 "training": metrics["seconds"]["vqvae"],
                 "prior": metrics["seconds"]["prior"],
             },
-            "bits_per_dimension": image_prices(vqvae, prior, run.vqvae().image_shape),
+            "bits_per_dimension": metrics["bits_per_dimension"],
         }
 
     def samples(self, count: int, batch_size: int) -> Iterator[npt.NDArray[Any]]:

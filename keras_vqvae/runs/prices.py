@@ -1,7 +1,9 @@
-"""What an image costs under a quantized model, in bits per dimension."""
+"""What an image costs under a quantized model, in bits per dimension, and keeping it."""
 
 import math
 from typing import Any
+
+from keras_vqvae.runs.directory import STAGES
 
 
 def image_prices(
@@ -37,3 +39,23 @@ def image_prices(
         return prices
     totals = {k.replace("codes", "total"): reconstruction + v for k, v in prices.items()}
     return {**prices, "reconstruction": reconstruction, **totals}
+
+
+def with_figures(
+    metrics: dict[str, Any], figures: dict[str, Any], images: str, image_shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """What `metrics.json` is to hold when stages have been evaluated, with the prices of both.
+
+    Args:
+        metrics: what it holds.
+        figures: as `Run.evaluate` gives them, of one stage or both.
+        images: the fingerprint of the images that they are of.
+        image_shape: `(height, width, channels)`.
+    """
+    groups = {
+        stage: {**metrics.get(stage, {}), **figures[stage]} for stage in STAGES if stage in figures
+    }
+    found = {**metrics, **groups, "evaluated_on": figures["part"], "evaluated_images": images}
+    if {"vqvae", "prior"} <= set(found):  # the evaluation of the first may come last
+        found["bits_per_dimension"] = image_prices(found["vqvae"], found["prior"], image_shape)
+    return found

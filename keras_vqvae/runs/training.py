@@ -10,9 +10,9 @@ from keras_vqvae import evaluation
 from keras_vqvae.data import CodeFile, ImageBatches
 from keras_vqvae.runs.building import build_prior
 from keras_vqvae.runs.creating import forget_figures
-from keras_vqvae.runs.directory import STAGES, stages_named, write_json
+from keras_vqvae.runs.directory import stages_named, write_json
 from keras_vqvae.runs.parts import class_captions
-from keras_vqvae.runs.prices import image_prices
+from keras_vqvae.runs.prices import with_figures
 from keras_vqvae.runs.stages import code_batches, fit_image_model, fit_stage
 from keras_vqvae.runs.watched import tensorboard_callbacks
 
@@ -162,19 +162,13 @@ class Session:
 
     def _keep(self, stage: str, figures: dict[str, Any], images: str) -> None:
         """Writes to `metrics.json` what is known of a stage, the last thing that it does."""
-        run, metrics = self._run, self._run.metrics()
-        metrics["evaluated_on"], metrics["evaluated_images"] = figures["part"], images
+        run = self._run
+        metrics = with_figures(run.metrics(), figures, images, run.vqvae().image_shape)
         metrics["data"] = run.parts.record()
-        for one in STAGES:
-            if one in figures:
-                metrics[one] = {**figures[one], **self._facts(one)}
+        metrics[stage] |= self._facts(stage)
         if stage == "prior":
             # A report from before has notes of what it lacked, and prices without it.
             metrics.pop("notes", None)
-        if {"vqvae", "prior"} <= set(metrics):  # the evaluation of the first may come last
-            metrics["bits_per_dimension"] = image_prices(
-                metrics["vqvae"], metrics["prior"], run.vqvae().image_shape
-            )
         metrics["seconds"] = {
             **metrics.get("seconds", {}),
             stage: round(run.progress(stage).seconds, 2),
